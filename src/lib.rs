@@ -1,4 +1,10 @@
 //! Every committed change of the forum, in order, to the browsers that may see it.
 
+pub mod access;
 pub mod actor;
+pub mod audience;
+pub mod change;
+pub mod contract;
+pub mod excerpt;
 pub mod ids;
+pub mod merge;
