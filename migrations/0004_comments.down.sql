@@ -1,0 +1,39 @@
+-- curia_realtime 4, taken back.
+
+BEGIN;
+
+SET LOCAL lock_timeout = '300ms';
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+DO $$
+BEGIN
+    IF NOT pg_has_role(current_user, 'curia_realtime_owner', 'USAGE') THEN
+        GRANT curia_realtime_owner TO CURRENT_USER;
+        PERFORM set_config('curia_realtime.lent', 'yes', true);
+    END IF;
+END
+$$;
+
+-- Refused while a later migration stands.
+DELETE FROM curia_realtime.migration WHERE version = 4;
+
+DROP TRIGGER zz_curia_comment_created ON public.comments;
+DROP TRIGGER zz_curia_comment_updated ON public.comments;
+DROP TRIGGER zz_curia_comment_deleted ON public.comments;
+DROP TRIGGER zz_curia_reset ON public.comments;
+
+DROP FUNCTION curia_realtime.comment_created();
+DROP FUNCTION curia_realtime.comment_updated();
+DROP FUNCTION curia_realtime.comment_deleted();
+
+REVOKE ALL ON public.comments FROM curia_realtime;
+
+DO $$
+BEGIN
+    IF current_setting('curia_realtime.lent', true) = 'yes' THEN
+        REVOKE curia_realtime_owner FROM CURRENT_USER;
+    END IF;
+END
+$$;
+
+COMMIT;
