@@ -1,0 +1,189 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    actor::Actor,
+    change::BoardWas,
+    contract::{Board, Features},
+    event::BoardRow,
+    ids::RoleId,
+};
+
+/// A little forum of two communities and two boards, changed by hand as the database would be.
+#[derive(Clone, Debug)]
+struct Forum {
+    communities: BTreeMap<CommunityId, Value>,
+    boards: BTreeMap<BoardId, (CommunityId, Value)>,
+    imports: BTreeSet<(BoardId, CommunityId)>,
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Board(i32, Value),
+    Community(&'static str, Value),
+    Give(i32, &'static str),
+    Import(i32, &'static str, bool),
+}
+
+impl Forum {
+    fn new() -> Self {
+        let community = |id: &str| (CommunityId::from(id), json!({}));
+        let board = |id, owner: &str| (BoardId(id), (CommunityId::from(owner), json!({})));
+        Self {
+            communities: BTreeMap::from([community("a"), community("b")]),
+            boards: BTreeMap::from([board(1, "a"), board(2, "b")]),
+            imports: BTreeSet::new(),
+        }
+    }
+
+    fn board_facts(&self, id: BoardId) -> BoardFacts {
+        let (community, settings) = &self.boards[&id];
+        let importers = self.imports.iter().filter(|(board, _)| *board == id).map(|(_, importer)| importer.clone());
+        BoardFacts {
+            board: id,
+            community: community.clone(),
+            rule: RoleRule::of_settings(Some(settings)),
+            importers: importers.collect(),
+        }
+    }
+
+    fn community_facts(&self, id: &CommunityId) -> CommunityFacts {
+        let settings = &self.communities[id];
+        CommunityFacts {
+            community: id.clone(),
+            rule: RoleRule::of_settings(Some(settings)),
+            features: Features::of_settings(Some(settings)),
+        }
+    }
+
+    fn act(&mut self, act: &Act) -> Change {
+        match act {
+            Act::Board(id, settings) => {
+                let board = self.boards.get_mut(&BoardId(*id)).unwrap();
+                let was = BoardWas { community: board.0.clone(), settings: board.1.clone() };
+                board.1 = settings.clone();
+                Change::BoardUpdated { board: BoardId(*id), was, told: true }
+            }
+            Act::Give(id, to) => {
+                let board = self.boards.get_mut(&BoardId(*id)).unwrap();
+                let was = BoardWas { community: board.0.clone(), settings: board.1.clone() };
+                board.0 = CommunityId::from(*to);
+                Change::BoardUpdated { board: BoardId(*id), was, told: false }
+            }
+            Act::Community(id, settings) => {
+                let settings_was = self.communities.insert((*id).into(), settings.clone()).unwrap();
+                Change::CommunityUpdated { community: (*id).into(), settings_was }
+            }
+            Act::Import(id, importer, active) => {
+                let pair = (BoardId(*id), CommunityId::from(*importer));
+                let active_was = if *active { !self.imports.insert(pair) } else { self.imports.remove(&pair) };
+                Change::ImportChanged { board: BoardId(*id), community: (*importer).into(), active_was }
+            }
+        }
+    }
+
+    /// As the postgres edge reads them: boards whole, communities with all their boards' facts.
+    fn rows(&self) -> Rows {
+        let row = |id: &BoardId| {
+            let (community_id, settings) = self.boards[id].clone();
+            let board = Board {
+                id: *id,
+                community_id,
+                name: None,
+                description: None,
+                settings: Some(settings),
+                created_at: None,
+                updated_at: None,
+            };
+            (*id, BoardRow { board, facts: self.board_facts(*id) })
+        };
+        Rows {
+            boards: self.boards.keys().map(row).collect(),
+            facts: self.boards.keys().map(|id| (*id, self.board_facts(*id))).collect(),
+            communities: self.communities.keys().map(|id| (id.clone(), self.community_facts(id))).collect(),
+            ..Rows::default()
+        }
+    }
+
+    fn opens(&self, actor: &Actor, board: BoardId) -> bool {
+        decide(actor, Some(&self.board_facts(board)), Some(&self.community_facts(&actor.community))).is_ok()
+    }
+}
+
+fn actors() -> Vec<Actor> {
+    let mut actors = Vec::new();
+    for community in ["a", "b"] {
+        for (roles, admin) in [(&["x"][..], false), (&["y"], false), (&[], false), (&[], true)] {
+            actors.push(Actor {
+                user: format!("{community}{}", actors.len()).into(),
+                community: community.into(),
+                roles: roles.iter().map(|role| RoleId::from(*role)).collect(),
+                admin,
+                name: None,
+                picture: None,
+                device: None,
+                expires_at: chrono::DateTime::UNIX_EPOCH,
+            });
+        }
+    }
+    actors
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    let settings = prop_oneof![
+        Just(json!({})),
+        Just(json!({"permissions": {"allowedRoles": ["x"]}})),
+        Just(json!({"permissions": {"allowedRoles": ["x", "y"]}})),
+        Just(json!({"permissions": {"allowedRoles": "x"}})),
+    ];
+    let who = || prop_oneof![Just("a"), Just("b")];
+    prop_oneof![
+        (1..3, settings.clone()).prop_map(|(id, settings)| Act::Board(id, settings)),
+        (who(), settings).prop_map(|(id, settings)| Act::Community(id, settings)),
+        (1..3, who()).prop_map(|(id, to)| Act::Give(id, to)),
+        (1..3, who(), any::<bool>()).prop_map(|(id, to, active)| Act::Import(id, to, active)),
+    ]
+}
+
+proptest! {
+    /// After the fence everybody sits exactly where the rule lets him, and exactly those whose answer differs are told.
+    #[test]
+    fn the_fence_follows_the_database(ticks in proptest::collection::vec(proptest::collection::vec(any_act(), 1..5), 1..5)) {
+        let mut forum = Forum::new();
+        let mut rooms = Rooms::new(200);
+        let keys: Vec<(SocketKey, Actor)> =
+            actors().into_iter().enumerate().map(|(key, actor)| (SocketKey(key as u64), actor)).collect();
+        for (key, actor) in &keys {
+            rooms.connect(*key, actor.clone(), Some(forum.community_facts(&actor.community)));
+        }
+        for acts in ticks {
+            let before = forum.clone();
+            for (key, actor) in &keys {
+                for board in [BoardId(1), BoardId(2)] {
+                    let facts = before.board_facts(board);
+                    if let Ok(permit) = decide(actor, Some(&facts), Some(&before.community_facts(&actor.community))) {
+                        rooms.join_board(*key, &permit, false).unwrap();
+                        rooms.join_post(*key, &permit, PostId(board.0)).unwrap();
+                    }
+                }
+            }
+            let changes = acts.iter().enumerate().map(|(at, act)| (at as u32 + 1, forum.act(act))).collect();
+            let verdicts = Fence { changes, rows: forum.rows() }.shut(&mut rooms);
+
+            let lost: BTreeSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
+            let gained: BTreeSet<_> =
+                verdicts.gained.values().flatten().map(|(permit, key)| (permit.board(), *key)).collect();
+            for (key, actor) in &keys {
+                for board in [BoardId(1), BoardId(2)] {
+                    let (could, can) = (before.opens(actor, board), forum.opens(actor, board));
+                    let sits = rooms.members(&Room::Board(board)).contains(key);
+                    let reads = rooms.members(&Room::Post(PostId(board.0))).contains(key);
+                    prop_assert_eq!((sits, reads), (could && can, could && can));
+                    prop_assert_eq!(lost.contains(&(board, *key)), could && !can);
+                    prop_assert_eq!(gained.contains(&(board, *key)), !could && can);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Who sits where. The only place that knows it: rooms are not left to the Socket.IO library, so that what a socket may
+//! receive, the step in which it joined and the fence that evicts it are one state, changed by one task in one order.
+//!
+//! Invariants:
+//! - a socket sits in a board's or post's room only with a [`Permit`] that was decided on facts as new as the ticks applied;
+//! - a key that has left finds no seat again: a join that comes late for it does nothing;
+//! - every seat's rooms are bounded, a feed counting as one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    access::{BoardFacts, CommunityFacts, Permit, decide},
+    actor::Actor,
+    audience::{Audience, wanted},
+    contract::ServerEvent,
+    event::Rows,
+    ids::{BoardId, CommunityId, PostId, Room, SocketKey},
+};
+
+/// One socket's place.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) actor: Actor,
+    /// Joined by name.
+    boards: BTreeSet<BoardId>,
+    typing: BTreeSet<BoardId>,
+    /// With the board each post stands in.
+    posts: BTreeMap<PostId, BoardId>,
+    /// The boards of the feed, if it has one.
+    feed: Option<BTreeSet<BoardId>>,
+}
+
+impl Seat {
+    fn rooms(&self) -> usize {
+        self.boards.len() + self.posts.len() + usize::from(self.feed.is_some())
+    }
+
+    fn sits_in(&self, board: BoardId) -> bool {
+        self.boards.contains(&board) || self.feed.as_ref().is_some_and(|feed| feed.contains(&board))
+    }
+}
+
+/// Why a socket with a permit was not seated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSeated {
+    /// It has left meanwhile.
+    Gone,
+    /// It sits in as many rooms as it may.
+    TooManyRooms,
+}
+
+/// Every socket of this node and its rooms.
+#[derive(Debug)]
+pub struct Rooms {
+    pub(crate) seats: HashMap<SocketKey, Seat>,
+    sitting: HashMap<Room, BTreeSet<SocketKey>>,
+    /// Of every community with a socket here, as of the ticks applied.
+    pub(crate) communities: HashMap<CommunityId, CommunityFacts>,
+    max_rooms: usize,
+}
+
+impl Rooms {
+    /// No sockets; `max_rooms` is the bound for each.
+    pub fn new(max_rooms: usize) -> Self {
+        Self { seats: HashMap::new(), sitting: HashMap::new(), communities: HashMap::new(), max_rooms }
+    }
+
+    /// Seats a new socket in its community's and its user's rooms.
+    pub fn connect(&mut self, key: SocketKey, actor: Actor, community: Option<CommunityFacts>) {
+        let own = own_rooms(&actor);
+        if let Some(facts) = community {
+            self.communities.insert(actor.community.clone(), facts);
+        }
+        let seat = Seat { actor, boards: BTreeSet::new(), typing: BTreeSet::new(), posts: BTreeMap::new(), feed: None };
+        self.seats.insert(key, seat);
+        for room in own {
+            self.enter(room, key);
+        }
+    }
+
+    /// Takes a socket out of every room, for good.
+    pub fn disconnect(&mut self, key: SocketKey) {
+        let Some(seat) = self.seats.remove(&key) else { return };
+        for room in own_rooms(&seat.actor) {
+            self.quit(room, key);
+        }
+        for board in seat.boards.iter().chain(seat.feed.iter().flatten()) {
+            self.quit(Room::Board(*board), key);
+        }
+        for board in seat.typing {
+            self.quit(Room::Typing(board), key);
+        }
+        for post in seat.posts.into_keys() {
+            self.quit(Room::Post(post), key);
+        }
+        if !self.sitting.contains_key(&Room::Community(seat.actor.community.clone())) {
+            self.communities.remove(&seat.actor.community);
+        }
+    }
+
+    /// The number of sockets.
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    /// Every socket.
+    pub fn keys(&self) -> Vec<SocketKey> {
+        self.seats.keys().copied().collect()
+    }
+
+    /// `board:join`
+    pub fn join_board(&mut self, key: SocketKey, permit: &Permit, typing: bool) -> Result<(), NotSeated> {
+        let board = permit.board();
+        let seat = self.seat_with_room(key, |seat| seat.boards.contains(&board))?;
+        seat.boards.insert(board);
+        if typing {
+            seat.typing.insert(board);
+            self.enter(Room::Typing(board), key);
+        }
+        self.enter(Room::Board(board), key);
+        Ok(())
+    }
+
+    /// `post:join`; the permit is for the board in which the post stands.
+    pub fn join_post(&mut self, key: SocketKey, permit: &Permit, post: PostId) -> Result<(), NotSeated> {
+        let seat = self.seat_with_room(key, |seat| seat.posts.contains_key(&post))?;
+        seat.posts.insert(post, permit.board());
+        self.enter(Room::Post(post), key);
+        Ok(())
+    }
+
+    /// `feed:join`
+    pub fn join_feed(&mut self, key: SocketKey, permits: &[Permit]) -> Result<(), NotSeated> {
+        let boards: BTreeSet<BoardId> = permits.iter().map(Permit::board).collect();
+        let seat = self.seat_with_room(key, |seat| seat.feed.is_some())?;
+        let before = seat.feed.replace(boards.clone()).unwrap_or_default();
+        for board in before.difference(&boards) {
+            self.leave_unless_sitting(key, *board);
+        }
+        for board in boards {
+            self.enter(Room::Board(board), key);
+        }
+        Ok(())
+    }
+
+    /// `board:leave`; a feed that shows the board goes on showing it.
+    pub fn leave_board(&mut self, key: SocketKey, board: BoardId) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        seat.boards.remove(&board);
+        if seat.typing.remove(&board) {
+            self.quit(Room::Typing(board), key);
+        }
+        self.leave_unless_sitting(key, board);
+    }
+
+    /// `post:leave`
+    pub fn leave_post(&mut self, key: SocketKey, post: PostId) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        if seat.posts.remove(&post).is_some() {
+            self.quit(Room::Post(post), key);
+        }
+    }
+
+    /// `feed:leave`
+    pub fn leave_feed(&mut self, key: SocketKey) {
+        let feed = self.seats.get_mut(&key).and_then(|seat| seat.feed.take());
+        for board in feed.into_iter().flatten() {
+            self.leave_unless_sitting(key, board);
+        }
+    }
+
+    /// Takes a socket out of a board and every post in it.
+    pub fn evict(&mut self, key: SocketKey, board: BoardId) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        if let Some(feed) = &mut seat.feed {
+            feed.remove(&board);
+        }
+        let posts: Vec<PostId> =
+            seat.posts.iter().filter(|(_, stands_in)| **stands_in == board).map(|(post, _)| *post).collect();
+        for post in posts {
+            self.leave_post(key, post);
+        }
+        self.leave_board(key, board);
+    }
+
+    /// Takes a socket out of every board, post and feed; it stays connected.
+    pub fn leave_everything(&mut self, key: SocketKey) {
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        let feed = seat.feed.take().unwrap_or_default();
+        let boards: BTreeSet<BoardId> =
+            seat.boards.iter().copied().chain(feed).chain(seat.posts.values().copied()).collect();
+        for board in boards {
+            self.evict(key, board);
+            self.leave_unless_sitting(key, board);
+        }
+    }
+
+    /// Shows a board that newly opened to a socket in its feed, if it has one.
+    pub fn extend_feed(&mut self, key: SocketKey, permit: &Permit) {
+        if let Some(feed) = self.seats.get_mut(&key).and_then(|seat| seat.feed.as_mut()) {
+            feed.insert(permit.board());
+            self.enter(Room::Board(permit.board()), key);
+        }
+    }
+
+    /// The post stands in another board now; its room stays as it is.
+    pub fn post_moved(&mut self, key: SocketKey, post: PostId, board: BoardId) {
+        if let Some(stands_in) = self.seats.get_mut(&key).and_then(|seat| seat.posts.get_mut(&post)) {
+            *stands_in = board;
+        }
+    }
+
+    /// Empties the room of a post that is no more.
+    pub fn dissolve_post(&mut self, post: PostId) {
+        for key in self.members(&Room::Post(post)) {
+            self.leave_post(key, post);
+        }
+    }
+
+    /// Empties the rooms of a board that is no more, and of its posts.
+    pub fn dissolve_board(&mut self, board: BoardId) {
+        let keys: Vec<SocketKey> = self
+            .seats
+            .iter()
+            .filter(|(_, seat)| seat.sits_in(board) || seat.posts.values().any(|stands_in| *stands_in == board))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in keys {
+            self.evict(key, board);
+        }
+    }
+
+    /// Who is in a room.
+    pub fn members(&self, room: &Room) -> Vec<SocketKey> {
+        self.sitting.get(room).into_iter().flatten().copied().collect()
+    }
+
+    /// Whether anybody is.
+    pub fn is_watched(&self, room: &Room) -> bool {
+        self.sitting.contains_key(room)
+    }
+
+    /// The sockets of `audience` whose community wants the event, each once. `rows` holds what the rule asks of the board
+    /// where the audience is not simply a room.
+    pub fn sockets(&self, audience: &Audience, event: &ServerEvent, rows: &Rows) -> Vec<SocketKey> {
+        let in_rooms = match audience {
+            Audience::Board(board) => self.members(&Room::Board(*board)),
+            Audience::Post(post) => self.members(&Room::Post(*post)),
+            Audience::Community(community) => self.members(&Room::Community(community.clone())),
+            Audience::BoardAndPost(board, post) => {
+                let both = [Room::Board(*board), Room::Post(*post)];
+                let keys: BTreeSet<_> =
+                    both.iter().filter_map(|room| self.sitting.get(room)).flatten().copied().collect();
+                keys.into_iter().collect()
+            }
+            Audience::WhoMayOpen(board) => self.who_may_open(*board, rows),
+            Audience::User(user, board) => {
+                let mut keys = self.members(&Room::User(user.clone()));
+                keys.retain(|key| self.permit(*key, rows.board_facts(*board)).is_some());
+                keys
+            }
+        };
+        in_rooms.into_iter().filter(|key| self.wants(*key, event)).collect()
+    }
+
+    /// Splits sockets into admins, who are shown more, and others.
+    pub fn split_admins(&self, keys: Vec<SocketKey>) -> (Vec<SocketKey>, Vec<SocketKey>) {
+        keys.into_iter().partition(|key| self.seats.get(key).is_some_and(|seat| seat.actor.admin))
+    }
+
+    /// Whether the socket's community has not switched the event off.
+    pub fn wants(&self, key: SocketKey, event: &ServerEvent) -> bool {
+        let community = self.seats.get(&key).and_then(|seat| self.communities.get(&seat.actor.community));
+        community.is_none_or(|facts| wanted(event, &facts.features))
+    }
+
+    /// The permit that the rule gives a socket for a board now.
+    pub fn permit(&self, key: SocketKey, board: Option<&BoardFacts>) -> Option<Permit> {
+        let seat = self.seats.get(&key)?;
+        decide(&seat.actor, board, self.communities.get(&seat.actor.community)).ok()
+    }
+
+    fn who_may_open(&self, board: BoardId, rows: &Rows) -> Vec<SocketKey> {
+        let Some(facts) = rows.board_facts(board) else { return Vec::new() };
+        let shown_in = std::iter::once(&facts.community).chain(&facts.importers);
+        let rooms = shown_in.filter_map(|community| self.sitting.get(&Room::Community(community.clone())));
+        rooms.flatten().copied().filter(|key| self.permit(*key, Some(facts)).is_some()).collect()
+    }
+
+    fn seat_with_room(&mut self, key: SocketKey, has: impl Fn(&Seat) -> bool) -> Result<&mut Seat, NotSeated> {
+        let seat = self.seats.get_mut(&key).ok_or(NotSeated::Gone)?;
+        if !has(seat) && seat.rooms() >= self.max_rooms {
+            return Err(NotSeated::TooManyRooms);
+        }
+        Ok(seat)
+    }
+
+    fn leave_unless_sitting(&mut self, key: SocketKey, board: BoardId) {
+        if !self.seats.get(&key).is_some_and(|seat| seat.sits_in(board)) {
+            self.quit(Room::Board(board), key);
+        }
+    }
+
+    fn enter(&mut self, room: Room, key: SocketKey) {
+        self.sitting.entry(room).or_default().insert(key);
+    }
+
+    fn quit(&mut self, room: Room, key: SocketKey) {
+        if let Some(keys) = self.sitting.get_mut(&room) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.sitting.remove(&room);
+            }
+        }
+    }
+}
+
+fn own_rooms(actor: &Actor) -> Vec<Room> {
+    let mut rooms = vec![Room::Community(actor.community.clone()), Room::User(actor.user.clone())];
+    if actor.admin {
+        rooms.push(Room::CommunityAdmins(actor.community.clone()));
+    }
+    rooms
+}
+
+#[cfg(test)]
+mod tests;
