@@ -145,14 +145,14 @@ impl Rows {
 #[derive(Clone, Debug)]
 pub enum Told {
     /// An event as it is.
-    Event { audience: Audience, event: ServerEvent, to_admins: Option<ServerEvent> },
+    Event { audience: Audience, event: Box<ServerEvent>, to_admins: Option<Box<ServerEvent>> },
     /// A count that may be merged with later ones.
     Count(CountChange),
 }
 
 impl Told {
     fn new(audience: Audience, event: ServerEvent) -> Self {
-        Self::Event { audience, event, to_admins: None }
+        Self::Event { audience, event: Box::new(event), to_admins: None }
     }
 }
 
@@ -302,5 +302,5 @@ fn notifications(event: &CommentEvent, rows: &Rows) -> Vec<Told> {
 fn board_event(board: BoardId, audience: Audience, rows: &Rows, event: impl Fn(Board) -> ServerEvent) -> Vec<Told> {
     let Some(row) = rows.boards.get(&board) else { return Vec::new() };
     let public = Board { settings: None, ..row.board.clone() };
-    vec![Told::Event { audience, event: event(public), to_admins: Some(event(row.board.clone())) }]
+    vec![Told::Event { audience, event: Box::new(event(public)), to_admins: Some(Box::new(event(row.board.clone()))) }]
 }

@@ -1,0 +1,36 @@
+//! `cargo xtask test`: each step in order, timed; the first that fails ends the run.
+
+use std::{
+    process::{Command, ExitCode},
+    time::Instant,
+};
+
+const STEPS: &[(&str, &[&str])] = &[
+    ("formatting", &["fmt", "--all", "--check"]),
+    ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    ("tests", &["test", "--workspace"]),
+];
+
+/// Runs every step.
+pub fn run() -> ExitCode {
+    let mut times = Vec::new();
+    for (name, arguments) in STEPS {
+        println!("== {name}: cargo {}", arguments.join(" "));
+        let began = Instant::now();
+        match Command::new(env!("CARGO")).args(*arguments).status() {
+            Ok(status) if status.success() => times.push((name, began.elapsed())),
+            Ok(status) => {
+                eprintln!("== {name} failed ({status}); nothing after it was run");
+                return ExitCode::FAILURE;
+            }
+            Err(error) => {
+                eprintln!("== {name} could not be started: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    for (name, time) in times {
+        println!("== {name}: {:.0} s", time.as_secs_f64());
+    }
+    ExitCode::SUCCESS
+}
