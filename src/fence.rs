@@ -5,7 +5,10 @@
 //! (`*_was` of the outbox), undone from the last to the first, and serves only the telling: a wrong `was` can leave somebody
 //! untold, never inside.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, RoleRule, decide},
@@ -21,7 +24,7 @@ use crate::{
 pub struct Fence {
     /// With their ordinals, ascending.
     pub changes: Vec<(u32, Change)>,
-    pub rows: Rows,
+    pub rows: Arc<Rows>,
 }
 
 /// Who is to be told what, by the ordinal at which it is told.

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod actor;
 pub mod audience;
+pub mod batch;
 pub mod change;
 pub mod contract;
 pub mod event;
@@ -10,4 +11,5 @@ pub mod excerpt;
 pub mod fence;
 pub mod ids;
 pub mod merge;
+pub mod postgres;
 pub mod rooms;

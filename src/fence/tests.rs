@@ -169,7 +169,7 @@ proptest! {
                 }
             }
             let changes = acts.iter().enumerate().map(|(at, act)| (at as u32 + 1, forum.act(act))).collect();
-            let verdicts = Fence { changes, rows: forum.rows() }.shut(&mut rooms);
+            let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(&mut rooms);
 
             let lost: BTreeSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
             let gained: BTreeSet<_> =

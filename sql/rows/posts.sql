@@ -1,0 +1,17 @@
+SELECT p.id                AS "id!",
+       p.author_user_id      AS "author_user_id?",
+       p.title               AS "title?",
+       left(p.content, $2)   AS "content?",
+       p.tags                AS "tags?",
+       p.upvote_count        AS "upvote_count?",
+       p.comment_count       AS "comment_count?",
+       p.board_id            AS "board_id?",
+       p.lock_id             AS "lock_id?",
+       p.created_at          AS "created_at?",
+       p.updated_at          AS "updated_at?",
+       u.user_id             AS "user_id?",
+       u.name                AS "user_name?",
+       u.profile_picture_url AS "profile_picture_url?"
+FROM posts AS p
+LEFT JOIN users AS u ON u.user_id = p.author_user_id
+WHERE p.id = ANY ($1::int[])
