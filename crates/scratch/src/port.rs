@@ -1,0 +1,16 @@
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::ScratchError;
+
+/// A port of the loopback interface that is free now. Somebody else may take it before the server does; who starts one tries again then.
+pub fn free_port() -> Result<u16, ScratchError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(ScratchError::io("find a free port on 127.0.0.1"))
+}
+
+/// Whether `port` can be bound on the loopback interface.
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}

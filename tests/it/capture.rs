@@ -1,0 +1,168 @@
+//! The statements of the forum, each giving exactly the events of the contract.
+
+use curia_realtime::{
+    event::{Told, tell},
+    postgres::outbox::OutboxReader,
+};
+
+use crate::support::postgres::Forum;
+
+const CONTENT_LIMIT: usize = 16_384;
+
+/// Runs statements in one go and gives the names of the events that one tick makes of them.
+async fn told(forum: &Forum, reader: &mut OutboxReader, statements: &'static str) -> Vec<&'static str> {
+    forum.run(statements).await;
+    let Some(batch) = reader.next().await.expect("a batch") else { return Vec::new() };
+    assert!(batch.poison.is_empty(), "{:?}", batch.poison);
+    let mut names = Vec::new();
+    for entry in &batch.entries {
+        for told in tell(&entry.change, &batch.rows) {
+            match told {
+                Told::Event { event, .. } => names.push(event.name()),
+                Told::Count(count) => names.extend(count.events().iter().map(|event| event.name())),
+            }
+        }
+    }
+    names
+}
+
+#[tokio::test]
+async fn each_statement_of_the_forum_gives_exactly_its_events() {
+    let forum = Forum::captured().await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('bo', 1);
+             UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1 RETURNING upvote_count; COMMIT",
+            &["post:voteAdded", "post:voteChanged"],
+        ),
+        (
+            "BEGIN; DELETE FROM votes WHERE user_id = 'bo' AND post_id = 1;
+             UPDATE posts SET upvote_count = GREATEST(0, upvote_count - 1) WHERE id = 1; COMMIT",
+            &["post:voteRemoved", "post:voteChanged"],
+        ),
+        (
+            "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('bo', 1);
+             UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1; ROLLBACK",
+            &[],
+        ),
+        ("UPDATE posts SET upvote_count = 7 WHERE id = 2", &["post:voteChanged"]),
+        (
+            "BEGIN; INSERT INTO comments (post_id, author_user_id, parent_comment_id, content)
+             VALUES (1, 'ada', 1, 'Thanks, @{\"id\":\"cy\",\"label\":\"Cy\"} asked too') RETURNING *;
+             UPDATE posts SET comment_count = comment_count + 1 WHERE id = 1; COMMIT",
+            &["post:newComment", "notification:new", "notification:new", "post:commentCountChanged"],
+        ),
+        ("UPDATE comments SET content = 'At seven.' WHERE id = 1", &["post:commentUpdated"]),
+        ("DELETE FROM comments WHERE id = 1", &["post:commentDeleted", "post:commentDeleted"]),
+        (
+            "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'New', '', 1)",
+            &["board:newPost"],
+        ),
+        ("UPDATE posts SET title = 'Ebb', tags = '{sea}' WHERE id = 1", &["board:postUpdated"]),
+        ("UPDATE posts SET lock_id = 3, settings = '{\"a\": 1}' WHERE id = 1", &["board:postUpdated"]),
+        ("UPDATE posts SET board_id = 2, updated_at = NOW() WHERE id = 1", &["board:postDeleted", "board:newPost"]),
+        ("DELETE FROM posts WHERE id = 1", &["board:postDeleted"]),
+        ("INSERT INTO boards (id, community_id, name) VALUES (9, 'c1', 'Deep')", &["board:created"]),
+        (
+            "UPDATE boards SET name = COALESCE(NULL, name), settings = '{\"permissions\": {\"allowedRoles\": [\"x\"]}}'
+             WHERE id = 9",
+            &["board:settingsChanged"],
+        ),
+        ("DELETE FROM boards WHERE id = 9", &["board:deleted"]),
+        (
+            "UPDATE communities SET settings = '{\"realtime\": {\"votes\": false}}' WHERE id = 'c1'",
+            &["community:settingsChanged"],
+        ),
+        (
+            "INSERT INTO users (user_id, name) VALUES ('ada', 'Ada L.')
+             ON CONFLICT (user_id) DO UPDATE SET name = EXCLUDED.name, updated_at = NOW();
+             INSERT INTO communities (id, name) VALUES ('c1', 'Reef!')
+             ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, logo_url = 'l', updated_at = NOW()",
+            &[],
+        ),
+        ("UPDATE posts SET embedding = NULL, updated_at = NOW() WHERE id = 2", &[]),
+        ("UPDATE comments SET embedding = NULL, updated_at = NOW()", &[]),
+    ];
+    for (statements, expected) in cases {
+        assert_eq!(told(&forum, &mut reader, statements).await, *expected, "{statements}");
+    }
+}
+
+#[tokio::test]
+async fn deleting_a_post_with_1000_comments_and_1000_votes_is_one_event() {
+    let forum = Forum::captured().await;
+    forum
+        .run(
+            "INSERT INTO users (user_id, name) SELECT 'u' || n, 'U' FROM generate_series(1, 1000) AS n;
+             INSERT INTO votes (user_id, post_id) SELECT 'u' || n, 2 FROM generate_series(1, 1000) AS n;
+             INSERT INTO comments (post_id, author_user_id, content) SELECT 2, 'ada', 'c' FROM generate_series(1, 1000)",
+        )
+        .await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    reader.next().await.expect("what came before").expect("a batch");
+    assert_eq!(told(&forum, &mut reader, "DELETE FROM posts WHERE id = 2").await, ["board:postDeleted"]);
+}
+
+#[tokio::test]
+async fn a_multi_row_insert_of_500_comments_arrives_complete_and_in_order() {
+    let forum = Forum::captured().await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    forum
+        .run(
+            "INSERT INTO comments (id, post_id, author_user_id, content)
+             SELECT n, 2, 'bo', 'c' || n FROM generate_series(1001, 1500) AS n",
+        )
+        .await;
+    let batch = reader.next().await.expect("read").expect("a batch");
+    let mut contents = Vec::new();
+    for entry in &batch.entries {
+        for told in tell(&entry.change, &batch.rows) {
+            if let Told::Event { event, .. } = told {
+                let payload: serde_json::Value =
+                    serde_json::from_str(event.encode().expect("JSON").get()).expect("JSON");
+                contents.push(payload["comment"]["id"].as_i64().expect("an id"));
+            }
+        }
+    }
+    assert_eq!(contents, (1001..=1500).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn down_leaves_the_database_as_it_was() {
+    let forum = Forum::bare().await;
+    let before = forum.schema();
+    forum.migrate(".up.sql");
+    assert_ne!(forum.schema(), before);
+    forum.migrate(".down.sql");
+    assert_eq!(forum.schema(), before);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_write_the_forums_tables_still_writes_them() {
+    let forum = Forum::captured().await;
+    forum
+        .run(
+            "CREATE ROLE only_the_forum;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON posts, votes, comments, boards, communities, imported_boards, users
+                 TO only_the_forum;
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO only_the_forum",
+        )
+        .await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    let names = told(
+        &forum,
+        &mut reader,
+        "BEGIN; SET LOCAL ROLE only_the_forum;
+         INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'New', '', 1);
+         INSERT INTO votes (user_id, post_id) VALUES ('bo', 1);
+         UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1;
+         DELETE FROM comments WHERE id = 1; DELETE FROM posts WHERE id = 2; COMMIT",
+    )
+    .await;
+    assert_eq!(
+        names,
+        ["board:newPost", "post:voteAdded", "post:voteChanged", "post:commentDeleted", "board:postDeleted"]
+    );
+    forum.run("DROP OWNED BY only_the_forum; DROP ROLE only_the_forum").await;
+}

@@ -1,0 +1,5 @@
+//! Tests against a real PostgreSQL, each in a database of its own.
+
+mod capture;
+mod order;
+mod support;

@@ -1,0 +1,3 @@
+//! What every test here stands on.
+
+pub mod postgres;
