@@ -1,4 +1,4 @@
-//! `cargo xtask test`: each step in order, timed; the first that fails ends the run.
+//! `cargo xtask test`: brings the PostgreSQL that the tests start, then each step in order, timed; the first that fails ends the run.
 
 use std::{
     process::{Command, ExitCode},
@@ -13,6 +13,10 @@ const STEPS: &[(&str, &[&str])] = &[
 
 /// Runs every step.
 pub fn run() -> ExitCode {
+    if let Err(error) = curia_scratch::provide::postgres() {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
     let mut times = Vec::new();
     for (name, arguments) in STEPS {
         println!("== {name}: cargo {}", arguments.join(" "));
