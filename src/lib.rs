@@ -13,3 +13,4 @@ pub mod ids;
 pub mod merge;
 pub mod postgres;
 pub mod rooms;
+pub mod jwt;
