@@ -84,7 +84,7 @@ impl Redis {
 
 /// Whether the server on `port` answers and is ours, which its working directory tells.
 fn answers(port: u16, home: &Path) -> bool {
-    let ask = || {
+    let ask = || -> std::io::Result<bool> {
         let home = fs::canonicalize(home)?;
         let expected = format!("*2\r\n$3\r\ndir\r\n${}\r\n{}\r\n", home.as_os_str().len(), home.display());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -94,5 +94,5 @@ fn answers(port: u16, home: &Path) -> bool {
         let mut answer = vec![0; expected.len()];
         stream.read_exact(&mut answer).map(|()| answer == expected.as_bytes())
     };
-    ask().unwrap_or_else(|_: std::io::Error| false)
+    ask().unwrap_or(false)
 }

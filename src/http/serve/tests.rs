@@ -114,7 +114,9 @@ async fn a_client_that_stops_reading_is_cut_off_by_the_kernel() {
 #[tokio::test]
 async fn a_kill_ends_a_connection_that_answers_for_ever() {
     let (app, mut links) = endless();
-    let server = run(app, ServeOptions::default()).await;
+    // Not to be ended by the kernel in our place.
+    let tcp = TcpOptions { user_timeout: HANGS * 10, ..TcpOptions::default() };
+    let server = run(app, ServeOptions { tcp, ..ServeOptions::default() }).await;
     let mut client = server.connect().await;
     client.write_all(ENDLESS).await.unwrap();
     let link = links.recv().await.unwrap();

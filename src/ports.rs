@@ -1,0 +1,56 @@
+//! What the flows need of the edges.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+};
+
+use serde_json::value::RawValue;
+
+use crate::{
+    access::{BoardFacts, CommunityFacts},
+    ids::{BoardId, CommunityId, PostId, SocketKey},
+};
+
+/// An event encoded once for all who receive it.
+#[derive(Debug)]
+pub struct Frame {
+    pub event: &'static str,
+    pub payload: Box<RawValue>,
+    /// The second argument of a durable event.
+    pub meta: Option<Box<RawValue>>,
+}
+
+/// Where effects on sockets take place.
+pub trait EffectSink: Send + 'static {
+    /// Queues the frame for each socket, in order with everything queued before. A socket that can't take it is closed, so that
+    /// it comes back with its cursor; it is never passed over and left open.
+    fn emit(&self, to: &[SocketKey], frame: &Frame) -> impl Future<Output = ()> + Send;
+
+    /// Cuts the connection; the client comes back by itself.
+    fn close(&self, key: SocketKey);
+}
+
+/// The database could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the database can't be asked")]
+pub struct FactsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Where the facts of the access rule come from. Cancelling a question is safe.
+pub trait FactStore: Send + Sync + 'static {
+    /// The boards named, and those that the communities named own or import.
+    fn boards(
+        &self,
+        boards: BTreeSet<BoardId>,
+        communities: BTreeSet<CommunityId>,
+    ) -> impl Future<Output = Result<HashMap<BoardId, BoardFacts>, FactsError>> + Send;
+
+    /// A community, if there is one of that id.
+    fn community(
+        &self,
+        id: CommunityId,
+    ) -> impl Future<Output = Result<Option<CommunityFacts>, FactsError>> + Send;
+
+    /// The board in which a post stands.
+    fn board_of_post(&self, post: PostId) -> impl Future<Output = Result<Option<BoardId>, FactsError>> + Send;
+}

@@ -1,0 +1,106 @@
+//! Whether a fact is still the newest: each change of rights that the dispatcher applies moves the version of what it touches.
+//!
+//! A question takes the versions first, reads, decides, and names them when it joins; the dispatcher seats nobody whose versions
+//! have moved on meanwhile. Things share a version by hash: a collision costs a question asked twice, never a stale answer.
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    access::BoardFacts,
+    ids::{BoardId, CommunityId, PostId},
+};
+
+const SHARDS: usize = 4_096;
+
+/// The versions of everything, bounded by their number and not by the forum's size.
+#[derive(Debug)]
+pub struct Versions {
+    hasher: RandomState,
+    shards: Vec<AtomicU64>,
+}
+
+/// The versions that a decision rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Basis(Vec<(usize, u64)>);
+
+/// Something whose facts can change.
+#[derive(Clone, Copy, Debug, Hash)]
+pub enum Subject<'a> {
+    Board(BoardId),
+    /// Its settings, and which boards it owns or imports.
+    Community(&'a CommunityId),
+    Post(PostId),
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+impl Versions {
+    /// The versions now. Take them before reading.
+    pub fn basis(&self, subjects: &[Subject<'_>]) -> Basis {
+        Basis(subjects.iter().map(|subject| self.read(*subject)).collect())
+    }
+
+    /// The version of one subject, to tell cached facts apart.
+    pub fn of(&self, subject: Subject<'_>) -> u64 {
+        self.read(subject).1
+    }
+
+    /// Whether nothing of `basis` has changed since.
+    pub fn still(&self, basis: &Basis) -> bool {
+        basis.0.iter().all(|(shard, version)| self.shards[*shard].load(Ordering::Acquire) == *version)
+    }
+
+    /// What was known of the subject no longer counts.
+    pub fn bump(&self, subject: Subject<'_>) {
+        self.shards[self.shard(subject)].fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A board and every community that shows it.
+    pub fn bump_board(&self, board: BoardId, facts: Option<&BoardFacts>) {
+        self.bump(Subject::Board(board));
+        for facts in facts {
+            for community in std::iter::once(&facts.community).chain(&facts.importers) {
+                self.bump(Subject::Community(community));
+            }
+        }
+    }
+
+    /// Nothing that was known counts.
+    pub fn bump_all(&self) {
+        for shard in &self.shards {
+            shard.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn read(&self, subject: Subject<'_>) -> (usize, u64) {
+        let shard = self.shard(subject);
+        (shard, self.shards[shard].load(Ordering::Acquire))
+    }
+
+    fn shard(&self, subject: Subject<'_>) -> usize {
+        // The remainder is below SHARDS, which fits usize.
+        (self.hasher.hash_one(subject) % SHARDS as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_basis_holds_until_one_of_its_subjects_changes() {
+        let versions = Versions::default();
+        let reef = CommunityId::from("reef");
+        let basis = versions.basis(&[Subject::Board(BoardId(1)), Subject::Community(&reef)]);
+        assert!(versions.still(&basis));
+        versions.bump(Subject::Community(&reef));
+        assert!(!versions.still(&basis));
+    }
+}
