@@ -181,7 +181,9 @@ impl<S: EffectSink> Dispatcher<S> {
                         self.tell(&audience, &event, to_admins.as_deref(), &batch.rows, place).await;
                     }
                     Told::Count(change) => {
-                        if let Some((change, place)) = self.merger.offer(change, place, batch.tick, self.began.elapsed()) {
+                        if let Some((change, place)) =
+                            self.merger.offer(change, place, batch.tick, self.began.elapsed())
+                        {
                             self.tell_count(change, place).await;
                         }
                     }
@@ -197,7 +199,9 @@ impl<S: EffectSink> Dispatcher<S> {
     fn outdate(&self, batch: &Batch) {
         for Entry { change, .. } in &batch.entries {
             match change {
-                Change::PostCreated { post, .. } | Change::PostMoved { post, .. } | Change::PostDeleted { post, .. } => {
+                Change::PostCreated { post, .. }
+                | Change::PostMoved { post, .. }
+                | Change::PostDeleted { post, .. } => {
                     self.versions.bump(Subject::Post(*post));
                 }
                 Change::BoardCreated { board } => self.versions.bump_board(*board, batch.rows.board_facts(*board)),

@@ -46,10 +46,7 @@ pub trait FactStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<HashMap<BoardId, BoardFacts>, FactsError>> + Send;
 
     /// A community, if there is one of that id.
-    fn community(
-        &self,
-        id: CommunityId,
-    ) -> impl Future<Output = Result<Option<CommunityFacts>, FactsError>> + Send;
+    fn community(&self, id: CommunityId) -> impl Future<Output = Result<Option<CommunityFacts>, FactsError>> + Send;
 
     /// The board in which a post stands.
     fn board_of_post(&self, post: PostId) -> impl Future<Output = Result<Option<BoardId>, FactsError>> + Send;

@@ -65,7 +65,7 @@ impl Versions {
     /// A board and every community that shows it.
     pub fn bump_board(&self, board: BoardId, facts: Option<&BoardFacts>) {
         self.bump(Subject::Board(board));
-        for facts in facts {
+        if let Some(facts) = facts {
             for community in std::iter::once(&facts.community).chain(&facts.importers) {
                 self.bump(Subject::Community(community));
             }

@@ -9,6 +9,7 @@ use crate::{
     access::{BoardFacts, CommunityFacts, RoleRule},
     contract::Features,
     ids::{BoardId, CommunityId, PostId},
+    ports::{FactStore, FactsError},
 };
 
 /// The boards named, and those that the communities named own or import.
@@ -60,4 +61,28 @@ pub async fn communities(
 pub async fn board_of_post(executor: impl PgExecutor<'_>, post: PostId) -> Result<Option<BoardId>, sqlx::Error> {
     let board = sqlx::query_file_scalar!("sql/facts/post_board.sql", post.0).fetch_optional(executor).await?;
     Ok(board.flatten().map(BoardId))
+}
+
+/// The forum's database as the place where facts come from.
+#[derive(Clone, Debug)]
+pub struct PostgresFacts(pub sqlx::PgPool);
+
+impl FactStore for PostgresFacts {
+    async fn boards(
+        &self,
+        named: BTreeSet<BoardId>,
+        of: BTreeSet<CommunityId>,
+    ) -> Result<HashMap<BoardId, BoardFacts>, FactsError> {
+        boards(&self.0, &named, &of).await.map_err(|error| FactsError(error.into()))
+    }
+
+    async fn community(&self, id: CommunityId) -> Result<Option<CommunityFacts>, FactsError> {
+        let mut found =
+            communities(&self.0, &BTreeSet::from([id.clone()])).await.map_err(|error| FactsError(error.into()))?;
+        Ok(found.remove(&id))
+    }
+
+    async fn board_of_post(&self, post: PostId) -> Result<Option<BoardId>, FactsError> {
+        board_of_post(&self.0, post).await.map_err(|error| FactsError(error.into()))
+    }
 }

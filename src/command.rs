@@ -1,0 +1,111 @@
+//! Client arguments -> [`Command`]. Whatever a client may send gives a command or a [`Failure`], never a panic.
+
+use serde_json::Value;
+
+use crate::{
+    contract::{ErrorCode, Failure},
+    ids::{BoardId, PostId},
+};
+
+/// What a client asks for. `since` is accepted and not yet served: the answer says `recovered: false`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    JoinBoard { board: BoardId, typing: bool },
+    LeaveBoard { board: BoardId },
+    JoinPost { post: PostId },
+    LeavePost { post: PostId },
+    JoinFeed,
+    LeaveFeed,
+}
+
+impl Command {
+    /// Reads an event of a client with its first argument; none is `null`.
+    pub fn read(event: &str, argument: &Value) -> Result<Self, Failure> {
+        Ok(match event {
+            "board:join" => Self::JoinBoard {
+                board: BoardId(id(argument, "boardId")?),
+                typing: option(argument, "typing", Value::as_bool)?.unwrap_or(false),
+            },
+            "board:leave" => Self::LeaveBoard { board: BoardId(id(argument, "boardId")?) },
+            "post:join" => Self::JoinPost { post: PostId(id(argument, "postId")?) },
+            "post:leave" => Self::LeavePost { post: PostId(id(argument, "postId")?) },
+            "feed:join" if argument.is_null() || argument.is_object() => Self::JoinFeed,
+            "feed:leave" => Self::LeaveFeed,
+            "feed:join" => return Err(invalid("feed:join takes nothing or an object {since?}")),
+            "typing:start" | "typing:stop" | "presence:list" | "session:refresh" => {
+                let message = format!("{event} is not part of this server yet");
+                return Err(Failure::new(ErrorCode::FeatureDisabled, message));
+            }
+            _ => return Err(invalid("there is no such event; the contract lists those that this server takes")),
+        })
+    }
+}
+
+/// An id, bare or under `key` of an object; a number or a numeric string.
+fn id(argument: &Value, key: &str) -> Result<i32, Failure> {
+    let value = argument.as_object().map_or(Some(argument), |object| object.get(key));
+    let number = match value {
+        Some(Value::Number(number)) => number.as_i64(),
+        Some(Value::String(text)) if text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    };
+    let id = number.and_then(|number| i32::try_from(number).ok()).filter(|id| *id > 0);
+    id.ok_or_else(|| invalid(&format!("expected {key}, a positive whole number or a string of its digits")))
+}
+
+fn option<T>(argument: &Value, key: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, Failure> {
+    match argument.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => read(value).map(Some).ok_or_else(|| invalid(&format!("{key} is not of the expected type"))),
+    }
+}
+
+fn invalid(message: &str) -> Failure {
+    Failure::new(ErrorCode::InvalidPayload, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_taken_as_numbers_and_as_their_digits() {
+        for argument in [json!(42), json!("42"), json!({"boardId": 42}), json!({"boardId": "42", "typing": false})] {
+            let command = Command::JoinBoard { board: BoardId(42), typing: false };
+            assert_eq!(Command::read("board:join", &argument), Ok(command), "{argument}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_invalid_payload() {
+        let odd = [
+            json!(null),
+            json!(-1),
+            json!(0),
+            json!(1.5),
+            json!("4x"),
+            json!(""),
+            json!([1]),
+            json!({}),
+            json!({"boardId": null}),
+            json!(9_999_999_999_i64),
+            json!("99999999999"),
+            json!({"boardId": 1, "typing": "yes"}),
+        ];
+        for argument in odd {
+            let failure = Command::read("board:join", &argument).expect_err("refused");
+            assert_eq!(failure.code, ErrorCode::InvalidPayload, "{argument}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_makes_it_panic(event in "[a-z]{0,8}:?[a-z]{0,8}|board:join|post:leave", text in r#"[\[\]{}",:0-9a-zI]{0,60}"#) {
+            let argument = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            let _ = Command::read(&event, &argument);
+        }
+    }
+}
