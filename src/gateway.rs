@@ -11,7 +11,7 @@ use std::{
 
 use moka::future::Cache;
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, to_value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -71,7 +71,7 @@ impl<F: FactStore> Gateway<F> {
     }
 
     /// Serves one command to its acknowledgement.
-    pub async fn serve(&self, key: SocketKey, actor: &Actor, command: Command) -> Result<Box<RawValue>, Failure> {
+    pub async fn serve(&self, key: SocketKey, actor: &Actor, command: Command) -> Result<Value, Failure> {
         match command {
             Command::JoinBoard { board, typing } => self.join_board(key, actor, board, typing).await,
             Command::JoinPost { post } => self.join_post(key, actor, post).await,
@@ -190,10 +190,10 @@ impl<F: FactStore> Gateway<F> {
     }
 }
 
-type Answer = Result<Box<RawValue>, Failure>;
+type Answer = Result<Value, Failure>;
 
 fn json(answer: &impl Serialize) -> Answer {
-    to_raw_value(answer).map_err(|error| {
+    to_value(answer).map_err(|error| {
         tracing::error!(%error, "an answer could not be encoded");
         stopping()
     })

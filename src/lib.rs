@@ -2,15 +2,18 @@
 
 pub mod access;
 pub mod actor;
+pub mod app;
 pub mod audience;
 pub mod batch;
 pub mod change;
 pub mod command;
+pub mod config;
 pub mod contract;
 pub mod dispatch;
 pub mod event;
 pub mod excerpt;
 pub mod fence;
+pub mod follow;
 pub mod gateway;
 pub mod http;
 pub mod ids;

@@ -1,0 +1,231 @@
+//! Handshake, commands, farewell.
+//!
+//! A socket's commands are served one after the other by a task of its own, so that a leave sent after a join is served after
+//! it; what waits is bounded, and the task ends with the socket.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use socketioxide::{
+    SocketIo,
+    adapter::Adapter,
+    extract::{AckSender, Event, SocketRef, TryData},
+    handler::{ConnectHandler, FromMessageParts},
+    socket::Socket,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    access::CommunityFacts,
+    actor::Actor,
+    command::Command,
+    contract::{ErrorCode, ErrorEvent, Failure},
+    dispatch::Request,
+    gateway::Gateway,
+    ids::SocketKey,
+    jwt::{TokenError, Verifier},
+    ports::FactStore,
+    socket::{
+        links::{EngineSession, Links},
+        sink::{Member, Members},
+    },
+};
+
+/// So many commands of one socket may wait.
+const COMMANDS_WAITING: usize = 64;
+
+/// What the handlers need; made once.
+pub struct Doors<F> {
+    gateway: Arc<Gateway<F>>,
+    verifier: Arc<Verifier>,
+    members: Members,
+    pub(super) links: Arc<Links>,
+    next: Arc<AtomicU64>,
+}
+
+impl<F> Clone for Doors<F> {
+    fn clone(&self) -> Self {
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            verifier: Arc::clone(&self.verifier),
+            members: self.members.clone(),
+            links: Arc::clone(&self.links),
+            next: Arc::clone(&self.next),
+        }
+    }
+}
+
+impl<F> Doors<F> {
+    /// `members` are those that the dispatcher's sink emits to.
+    pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, members: Members) -> Self {
+        Self { gateway, verifier, members, links: Arc::default(), next: Arc::new(AtomicU64::new(1)) }
+    }
+}
+
+/// What the handshake found out, kept for the socket's first step.
+#[derive(Clone)]
+struct Admitted {
+    actor: Actor,
+    community: Option<CommunityFacts>,
+}
+
+/// Why a connection is refused. The library carries only a message, so the code stands at its head.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+struct Refused {
+    code: &'static str,
+    message: String,
+}
+
+impl From<TokenError> for Refused {
+    fn from(error: TokenError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { code: failure.code.as_str(), message: failure.message }
+    }
+}
+
+/// Whether the client waits for an acknowledgement.
+struct HasCallback(bool);
+
+impl<A: Adapter> FromMessageParts<A> for HasCallback {
+    type Error = Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<A>>,
+        _: &mut socketioxide_core::Value,
+        ack: &Option<i64>,
+    ) -> Result<Self, Infallible> {
+        Ok(Self(ack.is_some()))
+    }
+}
+
+/// A command as it came, with the way back.
+struct Asked {
+    event: String,
+    argument: Value,
+    callback: Option<AckSender>,
+}
+
+/// Opens the namespace.
+pub(super) fn open<F: FactStore>(io: &SocketIo, doors: Doors<F>) {
+    let at_door = doors.clone();
+    let admit = move |socket: SocketRef, auth: TryData<Value>| {
+        let doors = at_door.clone();
+        async move { admit(&doors, &socket, auth.0.ok()).await }
+    };
+    let enter = move |socket: SocketRef| {
+        let doors = doors.clone();
+        async move { enter(doors, socket).await }
+    };
+    io.ns("/", enter.with(admit));
+}
+
+async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
+    let token = token(socket, auth.as_ref()).ok_or(TokenError::Missing)?;
+    let actor = doors.verifier.verify(&token, Utc::now())?;
+    let community = doors.gateway.community(&actor).await?;
+    socket.extensions.insert(Admitted { actor, community });
+    Ok(())
+}
+
+/// `auth.token`, else `Authorization: Bearer`.
+fn token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
+    if let Some(token) = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str) {
+        return Some(token.to_owned());
+    }
+    let header = socket.req_parts().headers.get("authorization")?.to_str().ok()?;
+    header.strip_prefix("Bearer ").map(str::to_owned)
+}
+
+async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
+    let Some(Admitted { actor, community }) = socket.extensions.remove::<Admitted>() else { return };
+    let key = SocketKey(doors.next.fetch_add(1, Ordering::Relaxed));
+    let session = EngineSession::of(&socket.req_parts().extensions).cloned();
+    if let Some(session) = &session {
+        doors.links.register(socket.id, session);
+    }
+    doors.members.add(key, Member::new(socket.clone(), session));
+
+    let (ask, asked) = mpsc::channel(COMMANDS_WAITING);
+    socket.on_fallback(
+        move |socket: SocketRef, event: Event, argument: TryData<Value>, callback: HasCallback, ack: AckSender| {
+            // What isn't readable as an argument is none; the command says what it expects.
+            let argument = argument.0.unwrap_or(Value::Null);
+            queue(&ask, &socket, Asked { event: event.0, argument, callback: callback.0.then_some(ack) });
+            std::future::ready(())
+        },
+    );
+    let leaving = doors.clone();
+    socket.on_disconnect(async move || farewell(&leaving, key).await);
+    let connect = Request::Connect { key, actor: actor.clone(), community };
+    if doors.gateway.send(connect).await.is_err() || !socket.connected() {
+        // It may have gone before its farewell was there to be called; saying it twice does nothing.
+        farewell(&doors, key).await;
+        return;
+    }
+    tokio::spawn(serve(doors, key, actor, socket, asked));
+}
+
+/// Queues a command in the order in which commands come, which a task for each would not keep; too many are refused.
+fn queue(ask: &mpsc::Sender<Asked>, socket: &SocketRef, asked: Asked) {
+    if let Err(mpsc::error::TrySendError::Full(asked)) = ask.try_send(asked) {
+        let message = format!("more than {COMMANDS_WAITING} commands wait; send the next after an answer");
+        answer(socket, asked, Err(Failure::new(ErrorCode::RateLimited, message)));
+    }
+}
+
+async fn serve<F: FactStore>(
+    doors: Doors<F>,
+    key: SocketKey,
+    actor: Actor,
+    socket: SocketRef,
+    mut asked: mpsc::Receiver<Asked>,
+) {
+    while let Some(next) = asked.recv().await {
+        if !socket.connected() {
+            break;
+        }
+        let outcome = match Command::read(&next.event, &next.argument) {
+            Ok(command) => doors.gateway.serve(key, &actor, command).await,
+            Err(failure) => Err(failure),
+        };
+        answer(&socket, next, outcome);
+    }
+}
+
+/// A socket that can't take its answer is closed by the next event it can't take.
+fn answer(socket: &SocketRef, asked: Asked, outcome: Result<Value, Failure>) {
+    let sent = match (asked.callback, outcome) {
+        (Some(callback), Ok(Value::Object(mut fields))) => {
+            fields.insert("ok".to_owned(), Value::Bool(true));
+            callback.send(&fields)
+        }
+        (Some(callback), Ok(other)) => callback.send(&other),
+        (Some(callback), Err(error)) => callback.send(&json!({"ok": false, "error": error})),
+        (None, Err(Failure { code, message, .. })) => {
+            socket.emit("error", &ErrorEvent { code, message, event: asked.event })
+        }
+        (None, Ok(_)) => Ok(()),
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%error, "an answer could not be sent");
+    }
+}
+
+async fn farewell<F: FactStore>(doors: &Doors<F>, key: SocketKey) {
+    doors.members.remove(key);
+    // Without a dispatcher there is no seat to give up.
+    let _ = doors.gateway.send(Request::Disconnect { key }).await;
+}
