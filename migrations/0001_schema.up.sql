@@ -70,9 +70,10 @@ CREATE TABLE curia_realtime.migration (
 
 -- No CHECK and no foreign key: nothing in here may be a reason for a write of the forum to fail.
 -- The sequence must stay uncached: of two transactions that change one row, the later must draw the higher seq.
+-- Its readers ask by xid; one index serves them and the key, since every index is paid for by the forum's writers.
 -- Vacuum comes by number of rows, as in a queue, and never truncates, which would lock out the forum's writers.
 CREATE TABLE curia_realtime.outbox (
-    seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    seq      bigint GENERATED ALWAYS AS IDENTITY,
     xid      xid8 NOT NULL DEFAULT pg_current_xact_id(),
     at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     kind     text NOT NULL,
@@ -80,7 +81,8 @@ CREATE TABLE curia_realtime.outbox (
     post_id  integer,
     row_id   integer,
     actor    text,
-    data     jsonb
+    data     jsonb,
+    PRIMARY KEY (xid, seq)
 ) WITH (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 20000,
@@ -90,7 +92,6 @@ CREATE TABLE curia_realtime.outbox (
     autovacuum_analyze_threshold = 50000,
     vacuum_truncate = false
 );
-CREATE INDEX outbox_xid_idx ON curia_realtime.outbox (xid);
 
 -- An id is sent to clients inside their cursor, hence below 2^53; random, so that a restored database never repeats one.
 CREATE TABLE curia_realtime.epoch (

@@ -20,14 +20,16 @@ DELETE FROM curia_realtime.migration WHERE version = 2;
 DROP TRIGGER zz_curia_post_created ON public.posts;
 DROP TRIGGER zz_curia_post_updated ON public.posts;
 DROP TRIGGER zz_curia_post_moved ON public.posts;
-DROP TRIGGER zz_curia_post_counted ON public.posts;
+DROP TRIGGER zz_curia_post_upvotes_counted ON public.posts;
+DROP TRIGGER zz_curia_post_comments_counted ON public.posts;
 DROP TRIGGER zz_curia_post_deleted ON public.posts;
 DROP TRIGGER zz_curia_reset ON public.posts;
 
 DROP FUNCTION curia_realtime.post_created();
 DROP FUNCTION curia_realtime.post_updated();
 DROP FUNCTION curia_realtime.post_moved();
-DROP FUNCTION curia_realtime.post_counted();
+DROP FUNCTION curia_realtime.post_upvotes_counted();
+DROP FUNCTION curia_realtime.post_comments_counted();
 DROP FUNCTION curia_realtime.post_deleted();
 
 REVOKE ALL ON public.posts, public.users FROM curia_realtime;

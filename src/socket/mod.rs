@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use socketioxide::SocketIo;
+use tower::Layer;
 
 pub use handlers::Doors;
 pub use sink::{Members, SocketSink};
@@ -50,5 +51,7 @@ pub fn layer<F: crate::ports::FactStore>(pages: Router, doors: Doors<F>, limits:
         .ping_timeout(limits.pong_within)
         .build_layer();
     handlers::open(&io, doors);
-    links.track(pages.layer(layer))
+    // A service, not a layer of the router: that would be laid anew around a fallback handler for each request, and every
+    // laying is an Engine.IO with sessions of its own.
+    links.track(Router::new().fallback_service(layer.layer(pages)))
 }

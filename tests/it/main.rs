@@ -2,4 +2,5 @@
 
 mod capture;
 mod order;
+mod socket;
 mod support;

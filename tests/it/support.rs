@@ -1,3 +1,5 @@
 //! What every test here stands on.
 
+pub mod client;
 pub mod postgres;
+pub mod service;

@@ -1,9 +1,12 @@
-//! `cargo xtask test`: brings the PostgreSQL that the tests start, then each step in order, timed; the first that fails ends the run.
+//! `cargo xtask test`: brings PostgreSQL and the Node packages, then each step in order, timed; the first that fails ends the run.
 
 use std::{
+    path::Path,
     process::{Command, ExitCode},
     time::Instant,
 };
+
+use curia_scratch::provide;
 
 const STEPS: &[(&str, &[&str])] = &[
     ("formatting", &["fmt", "--all", "--check"]),
@@ -13,7 +16,8 @@ const STEPS: &[(&str, &[&str])] = &[
 
 /// Runs every step.
 pub fn run() -> ExitCode {
-    if let Err(error) = curia_scratch::provide::postgres() {
+    let brought = provide::postgres().and_then(|_| provide::node_packages(Path::new("tests/browser")));
+    if let Err(error) = brought {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }

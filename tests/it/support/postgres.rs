@@ -58,6 +58,11 @@ impl Forum {
         forum
     }
 
+    /// Its address, as the superuser.
+    pub fn url(&self) -> String {
+        server().url_for(&self.name)
+    }
+
     /// Runs the migrations of one direction, file by file.
     pub fn migrate(&self, suffix: &str) {
         for file in migrations(suffix) {

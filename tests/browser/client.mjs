@@ -1,0 +1,18 @@
+// The official client, driven line by line: `client.mjs <url> <token> <transport>` writes one JSON array for each thing that
+// happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback. It ends with its input.
+import readline from "node:readline";
+import { io } from "socket.io-client";
+
+const [url, token, transport] = process.argv.slice(2);
+const say = (...what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+const socket = io(url, { auth: { token }, transports: [transport], reconnection: false });
+
+socket.on("connect", () => say("connect"));
+socket.on("connect_error", (error) => say("connect_error", error.message));
+socket.on("disconnect", (reason) => say("disconnect", reason));
+socket.onAny((event, ...rest) => say(event, ...rest));
+
+readline.createInterface({ input: process.stdin }).on("line", (line) => {
+  const [event, ...rest] = JSON.parse(line);
+  socket.emit(event, ...rest, (answer) => say("ack", event, answer));
+}).on("close", () => process.exit(0));

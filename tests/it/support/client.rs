@@ -1,0 +1,59 @@
+//! The real socket.io-client in Node, driven line by line.
+
+use std::{process::Stdio, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+/// Tells hanging from working.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Client {
+    _process: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Client {
+    /// Starts a client; what happens first is read with [`Client::next`].
+    pub fn start(url: &str, token: &str, transport: &str) -> Self {
+        let mut process = Command::new("node")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/client.mjs"))
+            .args([url, token, transport])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("node, and `npm ci` in tests/browser; `cargo xtask test` sees to both");
+        let input = process.stdin.take().expect("piped");
+        let output = BufReader::new(process.stdout.take().expect("piped")).lines();
+        Self { _process: process, input, output }
+    }
+
+    /// A client that is connected and has been told `session:ready`.
+    pub async fn connected(url: &str, token: &str, transport: &str) -> Self {
+        let mut client = Self::start(url, token, transport);
+        assert_eq!(client.next().await, json!(["connect"]));
+        assert_eq!(client.next().await[0], "session:ready");
+        client
+    }
+
+    /// The next thing that happened: `[what, ...]`.
+    pub async fn next(&mut self) -> Value {
+        let line = timeout(PATIENCE, self.output.next_line()).await.expect("something to happen");
+        serde_json::from_str(&line.expect("its output").expect("a client that runs")).expect("JSON")
+    }
+
+    /// Emits with a callback and gives its answer, which has to be the next thing that happens.
+    pub async fn ask(&mut self, event: &str, argument: Value) -> Value {
+        let line = format!("{}\n", json!([event, argument]));
+        self.input.write_all(line.as_bytes()).await.expect("its input");
+        let answer = self.next().await;
+        assert_eq!((&answer[0], &answer[1]), (&json!("ack"), &json!(event)), "{answer}");
+        answer[2].clone()
+    }
+}

@@ -1,0 +1,71 @@
+//! The service itself, on a free port, over a test's database.
+
+use chrono::{TimeDelta, Utc};
+use clap::Parser;
+use curia_realtime::{
+    actor::Actor,
+    app::App,
+    config::Settings,
+    ids::RoleId,
+    jwt::{Secret, Signer},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const SECRET: &str = "a secret of the tests that is long enough for HS256";
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub struct Service {
+    pub url: String,
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Service {
+    pub async fn start(database_url: &str) -> Self {
+        let flags = Flags::parse_from([
+            "serve",
+            "--database-url",
+            database_url,
+            "--jwt-secret",
+            SECRET,
+            "--port",
+            "0",
+            "--allowed-origins",
+            "https://forum.example",
+        ]);
+        let app = App::build(flags.settings).await.expect("a service");
+        let url = format!("http://{}", app.address().expect("an address"));
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let running = tokio::spawn(async move { app.run(stop).await.expect("a service that runs") });
+        Self { url, shutdown, running }
+    }
+
+    /// Ends it and waits until every task has ended.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.expect("an orderly end");
+    }
+
+    /// A token as the forum signs it.
+    pub fn token(user: &str, community: &str, roles: &[&str], admin: bool) -> String {
+        let now = Utc::now();
+        let actor = Actor {
+            user: user.into(),
+            community: community.into(),
+            roles: roles.iter().map(|role| RoleId::from(*role)).collect(),
+            admin,
+            name: Some(user.to_owned()),
+            picture: None,
+            device: None,
+            expires_at: now + TimeDelta::hours(1),
+        };
+        Signer::new(&Secret::from(SECRET.to_owned()), None, None).mint(&actor, now).expect("a token")
+    }
+}
