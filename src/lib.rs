@@ -24,4 +24,5 @@ pub mod ports;
 pub mod postgres;
 pub mod rooms;
 pub mod socket;
+pub mod typescript;
 pub mod versions;

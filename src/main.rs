@@ -22,11 +22,19 @@ struct Arguments {
 enum Command {
     /// Follow the database and serve browsers.
     Serve(Box<Settings>),
+    /// Print the contract as TypeScript.
+    Types,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Serve(settings) = Arguments::parse().command;
+    let settings = match Arguments::parse().command {
+        Command::Serve(settings) => settings,
+        Command::Types => {
+            print!("{}", curia_realtime::typescript::contract());
+            return ExitCode::SUCCESS;
+        }
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(*settings).await {

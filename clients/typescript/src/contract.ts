@@ -1,0 +1,168 @@
+// Generated from src/contract.rs by `curia-realtime types`. Do not edit.
+
+export type BoardId = number;
+
+export type PostId = number;
+
+export type CommentId = number;
+
+export type UserId = string;
+
+export type CommunityId = string;
+
+export type Meta = { 
+/**
+ * Opaque: "everything up to here has been delivered to you". Give the last one seen as `since`.
+ */
+cursor: string, 
+/**
+ * When the row was written, in UTC.
+ */
+at: string, };
+
+export type Person = { user_id: UserId, name: string | null, profile_picture_url: string | null, };
+
+export type Post = { id: PostId, author_user_id: UserId | null, title: string | null, content: string | null, 
+/**
+ * Present and true when `content` was cut to the server's limit.
+ */
+content_truncated?: boolean, tags: Array<string> | null, upvote_count: number, comment_count: number, board_id: BoardId | null, lock_id: number | null, created_at: string | null, updated_at: string | null, };
+
+export type Comment = { id: CommentId, post_id: PostId, author_user_id: UserId | null, parent_comment_id: CommentId | null, content: string | null, 
+/**
+ * Present and true when `content` was cut to the server's limit.
+ */
+content_truncated?: boolean, created_at: string | null, updated_at: string | null, };
+
+export type Board = { id: BoardId, community_id: CommunityId, name: string | null, description: string | null, 
+/**
+ * To admins only, in every event.
+ */
+settings?: unknown, created_at: string | null, updated_at: string | null, };
+
+export type Features = { 
+/**
+ * Off: joins answer `feature_disabled` and no event comes.
+ */
+enabled: boolean, votes: boolean, comments: boolean, posts: boolean, presence: boolean, typing: boolean, notifications: boolean, };
+
+export type NewPost = { post: Post, author: Person | null, 
+/**
+ * Present and true when the post came from another board.
+ */
+moved?: boolean, };
+
+export type PostUpdated = { post: Post, author: Person | null, changed: Array<PostColumn>, };
+
+export type PostColumn = "title" | "content" | "tags" | "lock_id";
+
+export type PostDeleted = { postId: PostId, boardId: BoardId, 
+/**
+ * Present and true when the post lives on in another board.
+ */
+moved?: boolean, };
+
+export type PostCount = { postId: PostId, boardId: BoardId, newCount: number, };
+
+export type CommentEvent = { comment: Comment, author: Person | null, postId: PostId, boardId: BoardId, };
+
+export type CommentDeleted = { commentId: CommentId, postId: PostId, boardId: BoardId, };
+
+export type BoardCreated = { board: Board, };
+
+export type BoardChanged = { boardId: BoardId, board: Board, };
+
+export type BoardGone = { boardId: BoardId, };
+
+export type AccessRevoked = { boardId: BoardId, reason: RevokeReason, };
+
+export type RevokeReason = "import" | "community_roles" | "board_roles";
+
+export type AccessGranted = { boardId: BoardId, };
+
+export type CommunityChanged = { communityId: CommunityId, features: Features, };
+
+export type Notification = { kind: NotificationKind, postId: PostId, boardId: BoardId, commentId: CommentId, actor: Person, 
+/**
+ * The beginning of the comment, as plain text.
+ */
+excerpt: string, };
+
+export type NotificationKind = "reply" | "mention" | "comment";
+
+export type SessionReady = { userId: UserId, communityId: CommunityId, cursor: string, expiresAt: string, features: Features, };
+
+export type Empty = Record<string, never>;
+
+export type Draining = { reconnectInMs: number, };
+
+export type ErrorEvent = { code: ErrorCode, message: string, 
+/**
+ * The command it answers.
+ */
+event: string, };
+
+export type ErrorCode = "auth_missing" | "auth_invalid" | "auth_expired" | "forbidden" | "not_found" | "invalid_payload" | "rate_limited" | "feature_disabled" | "too_many_rooms" | "unavailable";
+
+export type Failure = { code: ErrorCode, 
+/**
+ * For a person to read.
+ */
+message: string, retryAfterMs?: number, };
+
+export type BoardJoined = { boardId: BoardId, cursor: string, recovered: boolean, 
+/**
+ * At most 50.
+ */
+users: Array<Viewer>, userCount: number, };
+
+export type Viewer = { userId: UserId, userName: string | null, avatarUrl: string | null, };
+
+export type BoardLeft = { boardId: BoardId, };
+
+export type PostJoined = { postId: PostId, boardId: BoardId, cursor: string, recovered: boolean, };
+
+export type PostLeft = { postId: PostId, };
+
+export type FeedJoined = { boardIds: Array<BoardId>, cursor: string, recovered: boolean, };
+
+/** What the server sends. A durable event carries `meta` as its second argument. */
+export interface ServerToClientEvents {
+  "board:newPost": (payload: NewPost, meta: Meta) => void;
+  "board:postUpdated": (payload: PostUpdated, meta: Meta) => void;
+  "board:postDeleted": (payload: PostDeleted, meta: Meta) => void;
+  "post:voteAdded": (payload: PostCount, meta: Meta) => void;
+  "post:voteRemoved": (payload: PostCount, meta: Meta) => void;
+  "post:voteChanged": (payload: PostCount, meta: Meta) => void;
+  "post:newComment": (payload: CommentEvent, meta: Meta) => void;
+  "post:commentUpdated": (payload: CommentEvent, meta: Meta) => void;
+  "post:commentDeleted": (payload: CommentDeleted, meta: Meta) => void;
+  "post:commentCountChanged": (payload: PostCount, meta: Meta) => void;
+  "board:created": (payload: BoardCreated, meta: Meta) => void;
+  "board:settingsChanged": (payload: BoardChanged, meta: Meta) => void;
+  "board:deleted": (payload: BoardGone, meta: Meta) => void;
+  "board:accessRevoked": (payload: AccessRevoked, meta: Meta) => void;
+  "board:accessGranted": (payload: AccessGranted, meta: Meta) => void;
+  "community:settingsChanged": (payload: CommunityChanged, meta: Meta) => void;
+  "notification:new": (payload: Notification, meta: Meta) => void;
+  "session:ready": (payload: SessionReady) => void;
+  "session:expired": (payload: Empty) => void;
+  "server:draining": (payload: Draining) => void;
+  "error": (payload: ErrorEvent) => void;
+}
+
+/** What every callback is given. */
+export type Answer<T> = ({ ok: true } & T) | { ok: false; error: Failure };
+
+/** A number, or a string of its digits. */
+export type Id = number | string;
+
+/** What a client may send. */
+export interface ClientToServerEvents {
+  "board:join": (board: Id | { boardId: Id; since?: string; typing?: boolean }, answer?: (answer: Answer<BoardJoined>) => void) => void;
+  "board:leave": (board: Id, answer?: (answer: Answer<BoardLeft>) => void) => void;
+  "post:join": (post: Id | { postId: Id; since?: string }, answer?: (answer: Answer<PostJoined>) => void) => void;
+  "post:leave": (post: Id, answer?: (answer: Answer<PostLeft>) => void) => void;
+  "feed:join": (feed: { since?: string } | null, answer?: (answer: Answer<FeedJoined>) => void) => void;
+  "feed:leave": (nothing: null, answer?: (answer: Answer<Empty>) => void) => void;
+}
