@@ -9,6 +9,7 @@ pub mod change;
 pub mod command;
 pub mod config;
 pub mod contract;
+pub mod demo;
 pub mod dispatch;
 pub mod event;
 pub mod excerpt;

@@ -39,14 +39,19 @@ pub fn migrations(suffix: &str) -> Vec<PathBuf> {
 }
 
 impl Forum {
-    /// Only the forum's tables.
-    pub async fn bare() -> Self {
+    /// A database with nothing in it.
+    pub async fn empty() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("forum_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = server().create_database(&name).expect("a database");
-        server().run_file(&name, &project().join("tests/fixtures/forum.sql")).expect("the forum's schema");
         let pool = PgPoolOptions::new().max_connections(40).connect(&url).await.expect("a connection");
-        let forum = Self { name, pool };
+        Self { name, pool }
+    }
+
+    /// Only the forum's tables.
+    pub async fn bare() -> Self {
+        let forum = Self::empty().await;
+        server().run_file(&forum.name, &project().join("tests/fixtures/forum.sql")).expect("the forum's schema");
         forum.run(include_str!("../../fixtures/rows.sql")).await;
         forum
     }

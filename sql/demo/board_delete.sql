@@ -1,0 +1,1 @@
+DELETE FROM boards WHERE id = $1;

@@ -1,0 +1,3 @@
+UPDATE posts
+SET comment_count = comment_count + 1
+WHERE id = $1;

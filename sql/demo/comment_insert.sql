@@ -1,0 +1,3 @@
+INSERT INTO comments (post_id, author_user_id, parent_comment_id, content)
+VALUES ($1, $2, $3, $4)
+RETURNING id;

@@ -1,0 +1,2 @@
+UPDATE posts p
+SET upvote_count = (SELECT COUNT(*) FROM votes v WHERE v.post_id = p.id);

@@ -1,0 +1,1 @@
+SELECT to_regclass('boards') IS NOT NULL AS "installed!";

@@ -1,0 +1,4 @@
+UPDATE posts
+SET board_id   = $1,
+    updated_at = NOW()
+WHERE id = $2;
