@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
+use chrono::{TimeDelta, Utc};
 use sqlx::postgres::PgPoolOptions;
 use tokio::{
     net::TcpListener,
@@ -10,12 +12,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    actor::Actor,
     config::Settings,
+    demo::{self, DemoState},
     dispatch::Dispatcher,
     follow::follow,
     gateway::Gateway,
     http::{Readiness, ServeError, ServeOptions, pages, readiness::State, serve},
-    jwt::{KeySource, Verifier},
+    ids::RoleId,
+    jwt::{KeySource, Secret, Signer, Verifier},
     postgres::facts::PostgresFacts,
     socket::{self, Doors, Members, SocketLimits, SocketSink},
     versions::Versions,
@@ -28,6 +33,17 @@ const REQUESTS_WAITING: usize = 1_024;
 const DATABASE_WITHIN: Duration = Duration::from_secs(5);
 const CONNECTIONS: u32 = 10;
 
+/// What `psql` would run, in order.
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_schema.up.sql"),
+    include_str!("../migrations/0002_posts.up.sql"),
+    include_str!("../migrations/0003_votes.up.sql"),
+    include_str!("../migrations/0004_comments.up.sql"),
+    include_str!("../migrations/0005_boards.up.sql"),
+    include_str!("../migrations/0006_communities.up.sql"),
+    include_str!("../migrations/0007_imported_boards.up.sql"),
+];
+
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -39,6 +55,10 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the demo's forum could not be set up; it needs an empty database of its own")]
+    Demo(#[from] demo::DemoError),
+    #[error("the triggers could not be installed; the demo needs a superuser")]
+    Migrate(#[source] sqlx::Error),
     #[error("serving ended before it was told to")]
     Serve(#[from] ServeError),
 }
@@ -48,6 +68,8 @@ pub struct App {
     settings: Settings,
     pool: sqlx::PgPool,
     listener: TcpListener,
+    /// Pages beside ours: the demo's.
+    beside: Router,
 }
 
 impl App {
@@ -61,7 +83,7 @@ impl App {
         let address = SocketAddr::from((settings.host, settings.port));
         let listen = TcpListener::bind(address).await;
         let listener = listen.map_err(|source| AppError::Listen { address, source })?;
-        Ok(Self { settings, pool, listener })
+        Ok(Self { settings, pool, listener, beside: Router::new() })
     }
 
     /// Where it listens.
@@ -69,9 +91,40 @@ impl App {
         self.listener.local_addr()
     }
 
+    /// Fills an empty database with the demo's forum and our triggers, and puts its page beside the service. With `crowd`
+    /// somebody is always writing.
+    pub async fn with_demo(mut self, crowd: bool, shutdown: &CancellationToken) -> Result<Self, AppError> {
+        demo::install(&self.pool).await?;
+        for migration in MIGRATIONS {
+            sqlx::raw_sql(*migration).execute(&self.pool).await.map_err(AppError::Migrate)?;
+        }
+        // The first secret signs; clap demands at least one.
+        let secret = self.settings.jwt_secret.first().cloned().unwrap_or_else(|| Secret::from(String::new()));
+        let signer = Signer::new(&secret, self.settings.jwt_issuer.clone(), self.settings.jwt_audience.clone());
+        let mint: demo::Mint = Arc::new(move |user| {
+            let now = Utc::now();
+            let actor = Actor {
+                user: user.user_id.into(),
+                community: user.community_id.into(),
+                roles: user.roles.iter().map(|role| RoleId::from(*role)).collect(),
+                admin: user.admin,
+                name: Some(user.name.into()),
+                picture: Some(user.picture()),
+                device: None,
+                expires_at: now + TimeDelta::hours(1),
+            };
+            Ok(signer.mint(&actor, now)?)
+        });
+        self.beside = demo::router(DemoState { pool: self.pool.clone(), mint });
+        if crowd {
+            tokio::spawn(demo::simulate(self.pool.clone(), shutdown.clone()));
+        }
+        Ok(self)
+    }
+
     /// Serves until `shutdown`, then ends every task it started.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { settings, pool, listener } = self;
+        let Self { settings, pool, listener, beside } = self;
         let readiness = Readiness::default();
         let stream = readiness.component("stream", State::NotReady("the outbox has not been read yet".to_owned()));
         let (batches, batch) = mpsc::channel(BATCHES_AHEAD);
@@ -96,7 +149,7 @@ impl App {
         let verifier = Arc::new(Verifier::new(&keys, settings.jwt_issuer, settings.jwt_audience));
         let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests));
         let doors = Doors::new(gateway, verifier, members);
-        let served = socket::layer(pages(readiness, None), doors, SocketLimits::default());
+        let served = socket::layer(pages(readiness, None).merge(beside), doors, SocketLimits::default());
         let app = settings.allowed_origins.guard(served);
         serve(listener, app, ServeOptions::default(), shutdown.clone()).await?;
 

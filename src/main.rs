@@ -22,14 +22,23 @@ struct Arguments {
 enum Command {
     /// Follow the database and serve browsers.
     Serve(Box<Settings>),
+    /// Fill an empty database with a small forum and serve it with a page at /demo.
+    Demo {
+        #[command(flatten)]
+        settings: Box<Settings>,
+        /// A lively crowd writes all the time.
+        #[arg(long)]
+        simulate: bool,
+    },
     /// Print the contract as TypeScript.
     Types,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let settings = match Arguments::parse().command {
-        Command::Serve(settings) => settings,
+    let (settings, demo) = match Arguments::parse().command {
+        Command::Serve(settings) => (settings, None),
+        Command::Demo { settings, simulate } => (settings, Some(simulate)),
         Command::Types => {
             print!("{}", curia_realtime::typescript::contract());
             return ExitCode::SUCCESS;
@@ -37,7 +46,7 @@ async fn main() -> ExitCode {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(*settings).await {
+    match run(*settings, demo).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("curia-realtime: {error}");
@@ -52,7 +61,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(settings: Settings) -> Result<(), AppError> {
+/// `demo`: whether there is one, and whether with a crowd.
+async fn run(settings: Settings, demo: Option<bool>) -> Result<(), AppError> {
     let app = App::build(settings).await?;
     if let Ok(address) = app.address() {
         tracing::info!(%address, "listening");
@@ -63,7 +73,10 @@ async fn run(settings: Settings) -> Result<(), AppError> {
         stop_signal().await;
         stop.cancel();
     });
-    app.run(shutdown).await
+    match demo {
+        Some(crowd) => app.with_demo(crowd, &shutdown).await?.run(shutdown).await,
+        None => app.run(shutdown).await,
+    }
 }
 
 /// SIGTERM or Ctrl-C. Where no handler can be installed only the default action is left, which ends the process.

@@ -22,7 +22,7 @@ const CORE: &[&str] = &[
     "typescript",
 ];
 const FLOWS: &[&str] = &["dispatch", "gateway", "ports", "versions"];
-const EDGES: &[&str] = &["http", "jwt", "link", "postgres", "socket"];
+const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "socket"];
 const WIRING: &[&str] = &["app", "config", "follow", "main", "lib"];
 /// An edge that stands on another, and why: a link is the connection itself, shared by who serves it and who cuts it; the
 /// socket's door verifies tokens.
