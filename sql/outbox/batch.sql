@@ -4,7 +4,7 @@ WITH news AS (
     SELECT seq, xid, at, kind, board_id, post_id, row_id, data
     FROM curia_realtime.outbox
     WHERE xid >= pg_snapshot_xmax($1::text::pg_snapshot)
-       OR xid IN (SELECT pg_snapshot_xip($1::text::pg_snapshot))
+       OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot)))
 )
 SELECT seq, at, kind, board_id, post_id, row_id, data::text AS data
 FROM news
