@@ -63,7 +63,7 @@ export class BoardHead {
         {},
         el('p', { class: 'code', text: code, data: { testid: 'refusal-code' } }),
         el('p', { class: 'message', text: message, data: { testid: 'refusal-message' } }),
-        el('p', { class: 'hint' }, 'Word for word what the server sent with ', el('code', { text: source }), '.'),
+        el('p', { class: 'hint' }, 'The server said so with ', el('code', { text: source }), '.'),
       ),
     );
   }

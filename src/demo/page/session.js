@@ -27,6 +27,13 @@ const BOARD_LIST_EVENTS = new Set([
   'community:settingsChanged',
 ]);
 
+/** Why a board closes, as `board:accessRevoked` says it. */
+const REASONS = {
+  board_roles: 'An admin has just closed this board to your roles.',
+  community_roles: 'Your community has just closed its boards to your roles.',
+  import: 'Your community no longer shows this board.',
+};
+
 const HELD_EVENTS = new Set([
   'board:newPost',
   'board:postUpdated',
@@ -115,7 +122,7 @@ export class Session {
     const target = boardId ?? this.#boards.find((board) => board.open)?.id ?? this.#boards[0]?.id;
     if (target === undefined) return;
     if (boardId === null) {
-      location.replace(address(this.#me.user_id, target, postId));
+      location.replace(this.#address(target, postId));
       return;
     }
     this.#postId = postId;
@@ -124,7 +131,11 @@ export class Session {
   }
 
   #go(postId) {
-    location.hash = address(this.#me.user_id, this.#boardId, postId);
+    location.hash = this.#address(this.#boardId, postId);
+  }
+
+  #address(boardId, postId) {
+    return address(this.#me.user_id, boardId, postId);
   }
 
   /** A write has gone through. Its event draws it; without a connection the page has to ask. */
@@ -293,21 +304,17 @@ export class Session {
         thread?.remove(payload.commentId);
         break;
       case 'board:created':
-        toast({
-          event: name,
-          title: `New board: ${payload.board.name}`,
-          href: address(this.#me.user_id, payload.board.id),
-        });
+        toast({ event: name, title: `New board: ${payload.board.name}`, href: this.#address(payload.board.id) });
         break;
       case 'board:settingsChanged':
         if (here) this.#refreshHead();
         break;
       case 'board:deleted':
-        if (here) this.#shutOut('board:deleted', 'deleted', 'This board has been deleted, with everything on it.');
+        if (here) this.#shutOut(name, 'deleted', 'This board has been deleted, with everything on it.');
         break;
       case 'board:accessRevoked':
-        if (here) this.#shutOut('board:accessRevoked', 'access_revoked', payload.reason);
-        else toast({ event: name, title: `${this.#boardName(payload.boardId)} has closed to you`, text: payload.reason });
+        if (here) this.#shutOut(name, payload.reason, REASONS[payload.reason] ?? 'This board has closed to you.');
+        else toast({ event: name, title: `${this.#boardName(payload.boardId)}: closed to you`, text: REASONS[payload.reason] });
         break;
       case 'board:accessGranted':
         if (here) this.#reenter();
@@ -346,17 +353,14 @@ export class Session {
     this.#visit += 1;
     this.#joined = null;
     this.#forgetThread();
-    this.#refuse(code, message ?? 'No reason was given.', source);
+    this.#refuse(code, message, source);
   }
 
   async #announceGrant(boardId) {
     await this.#refreshBoards();
     this.#sidebar.point(boardId);
-    toast({
-      event: 'board:accessGranted',
-      title: `${this.#boardName(boardId)} is open to you`,
-      href: address(this.#me.user_id, boardId),
-    });
+    const title = `${this.#boardName(boardId)} is open to you`;
+    toast({ event: 'board:accessGranted', title, href: this.#address(boardId) });
   }
 
   #notify({ kind, postId, boardId, actor, excerpt }) {
@@ -366,7 +370,7 @@ export class Session {
       title: `${actor?.name ?? 'Somebody'} ${did}`,
       text: excerpt && toPlain(excerpt),
       person: actor,
-      href: address(this.#me.user_id, boardId, postId),
+      href: this.#address(boardId, postId),
     });
   }
 
