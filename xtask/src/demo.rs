@@ -1,45 +1,118 @@
-//! `cargo xtask demo`: a private PostgreSQL, the service with the demo's forum, a page. Ctrl-C leaves nothing behind: the
-//! database and its folder go with this process, whichever way it ends.
+//! `cargo xtask demo`: a private PostgreSQL with a small forum, the service over it, and the page to open.
 
-use std::process::{Command, ExitCode};
+use std::{
+    env,
+    error::Error,
+    net::{Ipv4Addr, TcpStream},
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
-use curia_scratch::{Options, Postgres, ScratchError, provide};
+use curia_scratch::{Keeper, Options, Postgres, is_free, provide};
 
-const PORT: u16 = 4000;
+use crate::{interrupt::Interrupt, step};
 
-/// Runs until Ctrl-C.
-pub fn run(simulate: bool) -> ExitCode {
-    match serve(simulate) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+const FIRST_PORT: u16 = 4000;
+const GLANCE: Duration = Duration::from_millis(50);
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the command line says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Arguments {
+    simulate: bool,
+    port: Option<u16>,
+}
+
+impl Arguments {
+    /// Reads what stands behind `demo`.
+    pub fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut arguments = Self::default();
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--simulate" => arguments.simulate = true,
+                "--port" => {
+                    let port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port > 0);
+                    arguments.port = Some(port.ok_or("--port takes a number from 1 to 65535")?);
+                }
+                _ => return Err(format!("demo takes [--simulate] [--port <port>], not {word}")),
+            }
         }
+        Ok(arguments)
     }
 }
 
-fn serve(simulate: bool) -> Result<ExitCode, ScratchError> {
-    provide::postgres()?;
-    let server = Postgres::start(&Options::default())?;
-    let database = server.create_database("curia_demo")?;
-    let port = if curia_scratch::is_free(PORT) { PORT } else { curia_scratch::free_port()? };
-    println!("open http://127.0.0.1:{port}/demo in two windows; Ctrl-C ends it");
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["run", "--quiet", "--package", "curia-realtime", "--", "demo"]);
-    command.args(["--database-url", &database, "--port", &port.to_string()]);
-    // The demo believes whoever you say you are; its secret guards nothing.
-    command.args(["--jwt-secret", "a-secret-that-only-the-demo-knows-and-everybody-may"]);
-    if simulate {
-        command.arg("--simulate");
+/// Serves until Ctrl-C, then leaves nothing behind.
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let interrupt = Interrupt::listen()?;
+    let port = match arguments.port {
+        Some(port) if !is_free(port) => return Err(format!("port {port} is taken; choose another: --port").into()),
+        Some(port) => port,
+        None => (FIRST_PORT..=u16::MAX).find(|port| is_free(*port)).ok_or("no port from 4000 up is free")?,
+    };
+    println!("building the service (the first time takes a few minutes) ...");
+    let mut build = Command::new(env!("CARGO"));
+    let (status, _) = step::run(build.args(["build", "--quiet", "--bin", "curia-realtime"]), &interrupt)?;
+    if interrupt.asked() {
+        return Ok(());
     }
-    let status = command.status();
-    server.stop()?;
-    match status {
-        Ok(status) if status.success() => Ok(ExitCode::SUCCESS),
-        Ok(_) => Ok(ExitCode::FAILURE),
-        Err(error) => {
-            eprintln!("the service could not be started: {error}");
-            Ok(ExitCode::FAILURE)
+    if !status.success() {
+        return Err(format!("cargo build failed ({status})").into());
+    }
+    provide::postgres()?;
+    let postgres = Postgres::start(&Options::default())?;
+    let database = postgres.create_database("forum")?;
+
+    let mut words =
+        vec!["demo".to_owned(), "--database-url".to_owned(), database, "--port".to_owned(), port.to_string()];
+    if arguments.simulate {
+        words.push("--simulate".to_owned());
+    }
+    // Declared after the database, so it ends before it, on every way out.
+    let mut service = Keeper::start(service_program()?, words)?;
+    let until = Instant::now() + ANSWER_WITHIN;
+    let mut announced = false;
+    while !interrupt.asked() {
+        if let Some(status) = service.ended()? {
+            return Err(format!("the service ended by itself ({status}); the reason stands above").into());
         }
+        if !announced && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            announced = true;
+            println!(
+                "\n  Open http://127.0.0.1:{port}/demo in two windows.\n  Ctrl-C ends it and leaves nothing behind.\n"
+            );
+        }
+        if !announced && Instant::now() > until {
+            return Err(format!("the service does not answer on port {port}").into());
+        }
+        thread::sleep(GLANCE);
+    }
+    println!("\nending ...");
+    service.end()?;
+    postgres.stop()?;
+    Ok(())
+}
+
+/// The service lies where cargo built us.
+fn service_program() -> Result<PathBuf, Box<dyn Error>> {
+    Ok(env::current_exe()?.with_file_name("curia-realtime"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+
+    fn parse(words: &str) -> Result<Arguments, String> {
+        Arguments::parse(words.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn arguments_are_read_or_named() {
+        assert_eq!(parse(""), Ok(Arguments::default()));
+        assert_eq!(parse("--port 4100 --simulate"), Ok(Arguments { simulate: true, port: Some(4100) }));
+        assert!(parse("--port").is_err() && parse("--port 0").is_err() && parse("--port 70000").is_err());
+        assert!(parse("--fast").unwrap_err().contains("--fast"));
     }
 }

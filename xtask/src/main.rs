@@ -1,27 +1,54 @@
 //! `cargo xtask`: what a developer does, in one word. Arguments only; each subcommand has a file of its own.
 
 mod demo;
+mod interrupt;
+mod queries;
+mod step;
 mod test;
 
-use std::process::ExitCode;
+use std::{env, error::Error, path::Path, process::ExitCode};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  demo [--simulate]    a throw-away forum with a page that shows the service at work
-  test                 formatting, clippy with warnings as errors, every test";
+  demo [--simulate] [--port <port>]
+            a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
+  test      formatting, clippy with warnings as errors, every test
+  queries   renew .sqlx from a live schema, after a change of sql/ or migrations/";
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    match command.as_deref() {
-        Some("demo") => demo::run(std::env::args().any(|argument| argument == "--simulate")),
-        Some("test") => test::run(),
-        Some("help") | Some("--help") => {
+    let mut words = env::args().skip(1);
+    let command = words.next();
+    let rest: Vec<_> = words.collect();
+    let outcome = at_the_top().and_then(|()| match (command.as_deref(), rest.is_empty()) {
+        (Some("demo"), _) => match demo::Arguments::parse(rest) {
+            Ok(arguments) => demo::run(&arguments),
+            Err(wrong) => {
+                eprintln!("{wrong}");
+                std::process::exit(2)
+            }
+        },
+        (Some("test"), true) => test::run(),
+        (Some("queries"), true) => queries::run(),
+        (Some("help" | "--help"), true) => {
             println!("{USAGE}");
-            ExitCode::SUCCESS
+            Ok(())
         }
         _ => {
             eprintln!("{USAGE}");
-            ExitCode::from(2)
+            std::process::exit(2)
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
+}
+
+/// Every path here is the project's, wherever in it the command was typed.
+fn at_the_top() -> Result<(), Box<dyn Error>> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask lies in no project")?;
+    Ok(env::set_current_dir(top)?)
 }

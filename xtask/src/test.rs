@@ -1,12 +1,14 @@
-//! `cargo xtask test`: brings PostgreSQL and the Node packages, then each step in order, timed; the first that fails ends the run.
+//! `cargo xtask test`: brings PostgreSQL and the Node packages, then each step in order, timed; the first that fails ends
+//! the run. The last line is the sum of all tests.
 
-use std::{
-    path::Path,
-    process::{Command, ExitCode},
-    time::Instant,
-};
+use std::{error::Error, path::Path, process::Command, time::Instant};
 
 use curia_scratch::provide;
+
+use crate::{
+    interrupt::Interrupt,
+    step::{self, Tally},
+};
 
 const STEPS: &[(&str, &[&str])] = &[
     ("formatting", &["fmt", "--all", "--check"]),
@@ -15,30 +17,30 @@ const STEPS: &[(&str, &[&str])] = &[
 ];
 
 /// Runs every step.
-pub fn run() -> ExitCode {
-    let brought = provide::postgres().and_then(|_| provide::node_packages(Path::new("tests/browser")));
-    if let Err(error) = brought {
-        eprintln!("{error}");
-        return ExitCode::FAILURE;
-    }
+pub fn run() -> Result<(), Box<dyn Error>> {
+    let interrupt = Interrupt::listen()?;
+    provide::postgres()?;
+    provide::node_packages(Path::new("tests/browser"))?;
+    let mut total = Tally::default();
     let mut times = Vec::new();
+    let mut outcome = Ok(());
     for (name, arguments) in STEPS {
         println!("== {name}: cargo {}", arguments.join(" "));
         let began = Instant::now();
-        match Command::new(env!("CARGO")).args(*arguments).status() {
-            Ok(status) if status.success() => times.push((name, began.elapsed())),
-            Ok(status) => {
-                eprintln!("== {name} failed ({status}); nothing after it was run");
-                return ExitCode::FAILURE;
-            }
-            Err(error) => {
-                eprintln!("== {name} could not be started: {error}");
-                return ExitCode::FAILURE;
-            }
+        let (status, tally) = step::run(Command::new(env!("CARGO")).args(*arguments), &interrupt)?;
+        total = total.and(tally);
+        times.push((name, began.elapsed()));
+        if interrupt.asked() {
+            return Err("interrupted".into());
+        }
+        if !status.success() {
+            outcome = Err(format!("{name} failed ({status}); nothing after it was run").into());
+            break;
         }
     }
     for (name, time) in times {
         println!("== {name}: {:.0} s", time.as_secs_f64());
     }
-    ExitCode::SUCCESS
+    println!("{total}");
+    outcome
 }
