@@ -15,6 +15,8 @@ use curia_scratch::{Keeper, Options, Postgres, is_free, provide};
 use crate::{interrupt::Interrupt, step};
 
 const FIRST_PORT: u16 = 4000;
+/// The demo believes whoever you say you are; its secret guards nothing.
+const SECRET: &str = "a-secret-that-only-the-demo-knows-and-everybody-may";
 const GLANCE: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
@@ -65,10 +67,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let postgres = Postgres::start(&Options::default())?;
     let database = postgres.create_database("forum")?;
 
-    let mut words =
-        vec!["demo".to_owned(), "--database-url".to_owned(), database, "--port".to_owned(), port.to_string()];
+    let port_word = port.to_string();
+    let mut words = vec!["demo", "--database-url", &database, "--host", "127.0.0.1", "--port", &port_word];
+    words.extend(["--jwt-secret", SECRET]);
     if arguments.simulate {
-        words.push("--simulate".to_owned());
+        words.push("--simulate");
     }
     // Declared after the database, so it ends before it, on every way out.
     let mut service = Keeper::start(service_program()?, words)?;
