@@ -13,15 +13,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     actor::Actor,
-    config::Settings,
+    admission::{NotAdmitted, admitted},
+    config::Config,
     demo::{self, DemoState},
     dispatch::Dispatcher,
     follow::follow,
     gateway::Gateway,
-    http::{Readiness, ServeError, ServeOptions, pages, readiness::State, serve},
+    http::{Readiness, ServeError, ServeOptions, pages, readiness::State, serve, stream::TcpOptions},
     ids::RoleId,
-    jwt::{KeySource, Secret, Signer, Verifier},
-    postgres::facts::PostgresFacts,
+    postgres::{
+        connect::{ConnectError, connect},
+        facts::PostgresFacts,
+        migrations::{self, MigrateError},
+    },
     socket::{self, Doors, Members, SocketLimits, SocketSink},
     versions::Versions,
 };
@@ -31,41 +35,32 @@ const BATCHES_AHEAD: usize = 4;
 /// Requests of the gateway that may wait for the dispatcher.
 const REQUESTS_WAITING: usize = 1_024;
 const DATABASE_WITHIN: Duration = Duration::from_secs(5);
-const CONNECTIONS: u32 = 10;
-
-/// What `psql` would run, in order.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../migrations/0001_schema.up.sql"),
-    include_str!("../migrations/0002_posts.up.sql"),
-    include_str!("../migrations/0003_votes.up.sql"),
-    include_str!("../migrations/0004_comments.up.sql"),
-    include_str!("../migrations/0005_boards.up.sql"),
-    include_str!("../migrations/0006_communities.up.sql"),
-    include_str!("../migrations/0007_imported_boards.up.sql"),
-];
 
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("DATABASE_URL (--database-url) is no PostgreSQL address; expected postgres://user:password@host/database")]
-    DatabaseUrl(#[source] sqlx::Error),
-    #[error("could not listen on {address}; is another server there? Set HOST and PORT (--host, --port)")]
+    #[error("could not listen on port {port} of {host}; is another server there? Set HOST and PORT (--host, --port)")]
     Listen {
-        address: SocketAddr,
+        host: String,
+        port: u16,
         #[source]
         source: std::io::Error,
     },
     #[error("the demo's forum could not be set up; it needs an empty database of its own")]
     Demo(#[from] demo::DemoError),
-    #[error("the triggers could not be installed; the demo needs a superuser")]
-    Migrate(#[source] sqlx::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     #[error("serving ended before it was told to")]
     Serve(#[from] ServeError),
 }
 
 /// A service that listens, and does not serve yet.
 pub struct App {
-    settings: Settings,
+    config: Config,
     pool: sqlx::PgPool,
     listener: TcpListener,
     /// Pages beside ours: the demo's.
@@ -73,17 +68,16 @@ pub struct App {
 }
 
 impl App {
-    /// Checks the settings and opens the port. The database is not asked yet: one that can't be reached is waited for.
-    pub async fn build(settings: Settings) -> Result<Self, AppError> {
+    /// Opens the port. The database is not asked yet: one that can't be reached is waited for.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
         let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(config.database_connections)
             .acquire_timeout(DATABASE_WITHIN)
-            .connect_lazy(&settings.database_url)
-            .map_err(AppError::DatabaseUrl)?;
-        let address = SocketAddr::from((settings.host, settings.port));
-        let listen = TcpListener::bind(address).await;
-        let listener = listen.map_err(|source| AppError::Listen { address, source })?;
-        Ok(Self { settings, pool, listener, beside: Router::new() })
+            .connect_lazy_with(config.database.url.options());
+        let (host, port) = (config.http.host.clone(), config.http.port);
+        let listen = TcpListener::bind((host.as_str(), port)).await;
+        let listener = listen.map_err(|source| AppError::Listen { host, port, source })?;
+        Ok(Self { config, pool, listener, beside: Router::new() })
     }
 
     /// Where it listens.
@@ -95,12 +89,9 @@ impl App {
     /// somebody is always writing.
     pub async fn with_demo(mut self, crowd: bool, shutdown: &CancellationToken) -> Result<Self, AppError> {
         demo::install(&self.pool).await?;
-        for migration in MIGRATIONS {
-            sqlx::raw_sql(*migration).execute(&self.pool).await.map_err(AppError::Migrate)?;
-        }
-        // The first secret signs; clap demands at least one.
-        let secret = self.settings.jwt_secret.first().cloned().unwrap_or_else(|| Secret::from(String::new()));
-        let signer = Signer::new(&secret, self.settings.jwt_issuer.clone(), self.settings.jwt_audience.clone());
+        let mut connection = connect(self.config.database.direct()).await?;
+        migrations::up(&mut connection, DATABASE_WITHIN, &mut |progress| tracing::debug!("{progress}")).await?;
+        let signer = self.config.tokens.signer();
         let mint: demo::Mint = Arc::new(move |user| {
             let now = Utc::now();
             let actor = Actor {
@@ -124,7 +115,7 @@ impl App {
 
     /// Serves until `shutdown`, then ends every task it started.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { settings, pool, listener, beside } = self;
+        let Self { config, pool, listener, beside } = self;
         let readiness = Readiness::default();
         let stream = readiness.component("stream", State::NotReady("the outbox has not been read yet".to_owned()));
         let (batches, batch) = mpsc::channel(BATCHES_AHEAD);
@@ -134,9 +125,19 @@ impl App {
         let members = Members::default();
 
         let tasks = TaskTracker::new();
-        tasks.spawn(follow(pool.clone(), settings.content_limit, batches, position, stream, shutdown.clone()));
+        let (refused, refusal) = oneshot::channel();
+        let (asked, stop) = (pool.clone(), shutdown.clone());
+        let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
+        tasks.spawn(async move {
+            if let Err(error) = admitted(&config.database.url, &asked, &stream, &stop).await {
+                // The receiver waits at the end of this function.
+                let _ = refused.send(error);
+                return stop.cancel();
+            }
+            follow(asked, content_limit, batches, position, stream, stop).await;
+        });
         let (sink, known) = (SocketSink(members.clone()), Arc::clone(&versions));
-        let (max_rooms, merge) = (settings.max_rooms, Duration::from_millis(settings.merge_window_ms));
+        let (max_rooms, merge) = (config.limits.rooms_per_socket as usize, config.stream.merge_window);
         let stop = shutdown.clone();
         tasks.spawn(async move {
             // Without a position the service is stopping.
@@ -145,17 +146,28 @@ impl App {
         });
         tasks.close();
 
-        let keys = KeySource::Secrets(settings.jwt_secret);
-        let verifier = Arc::new(Verifier::new(&keys, settings.jwt_issuer, settings.jwt_audience));
+        let verifier = Arc::new(config.tokens.verifier());
         let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests));
         let doors = Doors::new(gateway, verifier, members);
-        let served = socket::layer(pages(readiness, None).merge(beside), doors, SocketLimits::default());
-        let app = settings.allowed_origins.guard(served);
-        serve(listener, app, ServeOptions::default(), shutdown.clone()).await?;
+        let limits = SocketLimits {
+            message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),
+            connect_within: config.limits.connect_timeout,
+            ping_every: config.limits.ping_interval,
+            pong_within: config.limits.ping_timeout,
+            ..SocketLimits::default()
+        };
+        let served = socket::layer(pages(readiness, None).merge(beside), doors, limits);
+        let app = config.http.allowed_origins.guard(served);
+        let tcp = TcpOptions { user_timeout: config.limits.stall_timeout, ..TcpOptions::default() };
+        serve(listener, app, ServeOptions { tcp, ..ServeOptions::default() }, shutdown.clone()).await?;
 
         shutdown.cancel();
         tasks.wait().await;
         pool.close().await;
-        Ok(())
+        match refusal.await {
+            Ok(error) => Err(error.into()),
+            // It followed the outbox until it was told to stop.
+            Err(_) => Ok(()),
+        }
     }
 }

@@ -1,42 +1,295 @@
-//! What an operator sets, by flag or environment.
+//! The configuration: read once, checked whole, before anything is opened.
+//!
+//! Contract section 8: every variable is a flag too. Whatever is wrong is told all at once, a line each, with the names of
+//! variable and flag and what is expected, and never with a value that may be secret.
 
-use std::net::IpAddr;
+mod dotenv;
+mod reader;
+pub(crate) mod setting;
+mod source;
+mod value;
 
-use clap::Args;
+use std::time::Duration;
 
-use crate::{http::AllowedOrigins, jwt::Secret};
+pub use self::{
+    reader::{ConfigError, Effective, Problem},
+    source::{Provenance, SourceError, Sources},
+    value::{LogFormat, RedisUrl, duration},
+};
+use self::{
+    reader::{Notes, Reader, Refused},
+    setting as settings, value as read,
+};
+use crate::{
+    http::AllowedOrigins,
+    jwt::{KeySource, Secret, Signer, Verifier},
+    postgres::database_url::DatabaseUrl,
+};
 
-/// `curia-realtime serve`
-#[derive(Args, Debug)]
-pub struct Settings {
-    /// The forum's database, as a role to which `curia_realtime` is granted.
-    #[arg(long, env, hide_env_values = true)]
-    pub database_url: String,
-    /// The secret the forum signs tokens with (HS256); several, comma-separated, while rotating.
-    #[arg(long, env, hide_env_values = true, value_delimiter = ',', required = true)]
-    pub jwt_secret: Vec<Secret>,
-    /// Demanded of every token when set.
-    #[arg(long, env)]
-    pub jwt_issuer: Option<String>,
-    /// Demanded of every token when set.
-    #[arg(long, env)]
-    pub jwt_audience: Option<String>,
-    /// Web sites whose pages may connect, comma-separated, as https://forum.example.
-    #[arg(long, env, default_value = "")]
-    pub allowed_origins: AllowedOrigins,
-    /// The address to listen on.
-    #[arg(long, env, default_value = "127.0.0.1")]
-    pub host: IpAddr,
-    /// The port to listen on; 0 takes a free one.
-    #[arg(long, env, default_value_t = 4000)]
-    pub port: u16,
-    /// Rooms a socket may be in; a feed counts as one.
-    #[arg(long, env = "MAX_ROOMS", default_value_t = 200)]
-    pub max_rooms: usize,
-    /// Bytes of a post's or comment's content that an event carries.
-    #[arg(long, env = "CONTENT_LIMIT", default_value_t = 16 * 1024)]
-    pub content_limit: usize,
-    /// Milliseconds within which count events of one post are merged.
-    #[arg(long, env = "MERGE_WINDOW_MS", default_value_t = 50)]
-    pub merge_window_ms: u64,
+/// Shorter than the hash and a secret can be guessed from one token (RFC 7518, section 3.2).
+const SHORT_SECRET: usize = 32;
+
+/// All that `serve` goes by.
+#[derive(Debug)]
+pub struct Config {
+    /// The forum's database.
+    pub database: DatabaseConfig,
+    /// Connections in the pool at most.
+    pub database_connections: u32,
+    /// Taken for the time when several nodes share their state; see [`Config::warnings`].
+    pub redis_url: Option<RedisUrl>,
+    /// Whom to believe.
+    pub tokens: TokenConfig,
+    /// Where to listen and to whom.
+    pub http: HttpConfig,
+    /// What to log and how.
+    pub log: LogConfig,
+    /// What one client may take.
+    pub limits: ClientLimits,
+    /// How the outbox is read and told.
+    pub stream: StreamConfig,
+    /// How long a stopping server takes to send its clients away.
+    pub drain: Duration,
+    effective: Vec<Effective>,
+    warnings: Vec<String>,
 }
+
+/// How the database is reached.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// For queries; a pooler may stand in between.
+    pub url: DatabaseUrl,
+    /// For LISTEN, session locks and migrations, where it differs.
+    pub listen_url: Option<DatabaseUrl>,
+}
+
+impl DatabaseConfig {
+    /// A connection that keeps its session: no transaction pooler in between.
+    pub fn direct(&self) -> &DatabaseUrl {
+        self.listen_url.as_ref().unwrap_or(&self.url)
+    }
+}
+
+/// Whose tokens are good.
+#[derive(Clone, Debug)]
+pub struct TokenConfig {
+    /// The newest, first of `secrets`.
+    signing: Secret,
+    secrets: Vec<Secret>,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+impl TokenConfig {
+    /// Verifies with every configured key.
+    pub fn verifier(&self) -> Verifier {
+        Verifier::new(&KeySource::Secrets(self.secrets.clone()), self.issuer.clone(), self.audience.clone())
+    }
+
+    /// Signs with the first secret: the newest while they change.
+    pub fn signer(&self) -> Signer {
+        Signer::new(&self.signing, self.issuer.clone(), self.audience.clone())
+    }
+}
+
+/// Where connections are accepted.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// An address or a name.
+    pub host: String,
+    /// 0 is any free port.
+    pub port: u16,
+    /// Beside the server's own origin.
+    pub allowed_origins: AllowedOrigins,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Directives of `RUST_LOG`.
+    pub filter: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+/// Contract section 11, as far as a single client is concerned.
+#[derive(Clone, Debug)]
+pub struct ClientLimits {
+    /// A feed counts as one.
+    pub rooms_per_socket: u32,
+    /// Bytes of a message from a client.
+    pub max_message_size: u64,
+    /// From the handshake to CONNECT.
+    pub connect_timeout: Duration,
+    /// Between two pings.
+    pub ping_interval: Duration,
+    /// For the answer to one.
+    pub ping_timeout: Duration,
+    /// For a client that reads nothing.
+    pub stall_timeout: Duration,
+}
+
+/// How changes get from the outbox to events.
+#[derive(Clone, Debug)]
+pub struct StreamConfig {
+    /// Bytes of a row's content that are sent.
+    pub max_content_size: u64,
+    /// Counts of one post within it are sent as one.
+    pub merge_window: Duration,
+    /// How long outbox rows and ticks are kept.
+    pub retention: Duration,
+    /// Bytes the outbox may take on disk.
+    pub outbox_max_size: u64,
+    /// Between two readings while awake.
+    pub poll_interval: Duration,
+    /// Time without work after which the reader parks.
+    pub park_after: Duration,
+    /// Between two readings while parked.
+    pub safety_poll: Duration,
+}
+
+impl Config {
+    /// Everything that `serve` needs, or all that is wrong with it.
+    pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let config = Self::from_reader(&mut reader);
+        reader.finish(config).map(|(config, Notes { effective, warnings })| Self { effective, warnings, ..config })
+    }
+
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let database = DatabaseConfig::from_reader(reader);
+        let database_connections = reader.required(&settings::DATABASE_CONNECTIONS, read::count(2..=1000));
+        let redis_url = reader.optional(&settings::REDIS_URL, read::redis_url);
+        let tokens = TokenConfig::from_reader(reader);
+        let http = HttpConfig::from_reader(reader);
+        let log = LogConfig::from_reader(reader);
+        let limits = ClientLimits::from_reader(reader);
+        let stream = StreamConfig::from_reader(reader);
+        let drain = reader.required(&settings::DRAIN, read::duration);
+        if let Ok(Some(_)) = redis_url {
+            reader.warn(
+                "REDIS_URL is set, but this version runs as a single node and keeps its state in memory: Redis is not used",
+            );
+        }
+        Ok(Self {
+            database: database?,
+            database_connections: database_connections?,
+            redis_url: redis_url?,
+            tokens: tokens?,
+            http: http?,
+            log: log?,
+            limits: limits?,
+            stream: stream?,
+            drain: drain?,
+            effective: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Every setting with its value, fit to be shown.
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+
+    /// What is allowed but hardly meant; to be logged once at the start.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl DatabaseConfig {
+    /// For commands that need the database alone.
+    pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let config = Self::from_reader(&mut reader);
+        reader.finish(config).map(|(config, _)| config)
+    }
+
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let url = reader.required(&settings::DATABASE_URL, |text| text.parse().ok());
+        let listen_url = reader.optional(&settings::LISTEN_DATABASE_URL, |text| text.parse().ok());
+        Ok(Self { url: url?, listen_url: listen_url? })
+    }
+}
+
+impl TokenConfig {
+    /// For commands that need tokens alone.
+    pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(sources);
+        let config = Self::from_reader(&mut reader);
+        reader.finish(config).map(|(config, _)| config)
+    }
+
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let secrets = reader.required(&settings::JWT_SECRET, read::secrets);
+        let issuer = reader.optional(&settings::JWT_ISSUER, read::text);
+        let audience = reader.optional(&settings::JWT_AUDIENCE, read::text);
+        let secrets = secrets?;
+        let signing = secrets.first().cloned().ok_or(Refused)?;
+        let config = Self { signing, secrets, issuer: issuer?, audience: audience? };
+        if config.secrets.iter().any(|secret| secret.expose().len() < SHORT_SECRET) {
+            reader.warn("JWT_SECRET holds fewer than 32 bytes: it can be guessed from a single token; let the forum use a longer one");
+        }
+        Ok(config)
+    }
+}
+
+impl HttpConfig {
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let host = reader.required(&settings::HOST, read::host);
+        let port = reader.required(&settings::PORT, read::port);
+        let allowed_origins = reader.required(&settings::ALLOWED_ORIGINS, |text| text.parse().ok());
+        Ok(Self { host: host?, port: port?, allowed_origins: allowed_origins? })
+    }
+}
+
+impl LogConfig {
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let filter = reader.required(&settings::RUST_LOG, read::log_filter);
+        let format = reader.required(&settings::LOG_FORMAT, read::log_format);
+        Ok(Self { filter: filter?, format: format? })
+    }
+}
+
+impl ClientLimits {
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let rooms_per_socket = reader.required(&settings::ROOMS_PER_SOCKET, read::count(1..=100_000));
+        let max_message_size = reader.required(&settings::MAX_MESSAGE_SIZE, read::size);
+        let connect_timeout = reader.required(&settings::CONNECT_TIMEOUT, read::duration);
+        let ping_interval = reader.required(&settings::PING_INTERVAL, read::duration);
+        let ping_timeout = reader.required(&settings::PING_TIMEOUT, read::duration);
+        let stall_timeout = reader.required(&settings::STALL_TIMEOUT, read::duration);
+        Ok(Self {
+            rooms_per_socket: rooms_per_socket?,
+            max_message_size: max_message_size?,
+            connect_timeout: connect_timeout?,
+            ping_interval: ping_interval?,
+            ping_timeout: ping_timeout?,
+            stall_timeout: stall_timeout?,
+        })
+    }
+}
+
+impl StreamConfig {
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
+        let max_content_size = reader.required(&settings::MAX_CONTENT_SIZE, read::size);
+        let merge_window = reader.required(&settings::MERGE_WINDOW, read::duration);
+        let retention = reader.required(&settings::RETENTION, read::duration);
+        let outbox_max_size = reader.required(&settings::OUTBOX_MAX_SIZE, read::size);
+        let poll_interval = reader.required(&settings::POLL_INTERVAL, read::duration);
+        let park_after = reader.required(&settings::PARK_AFTER, read::duration);
+        let safety_poll = reader.required(&settings::SAFETY_POLL, read::duration);
+        Ok(Self {
+            max_content_size: max_content_size?,
+            merge_window: merge_window?,
+            retention: retention?,
+            outbox_max_size: outbox_max_size?,
+            poll_interval: poll_interval?,
+            park_after: park_after?,
+            safety_poll: safety_poll?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

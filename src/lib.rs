@@ -2,10 +2,12 @@
 
 pub mod access;
 pub mod actor;
+pub mod admission;
 pub mod app;
 pub mod audience;
 pub mod batch;
 pub mod change;
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod contract;
@@ -25,5 +27,6 @@ pub mod ports;
 pub mod postgres;
 pub mod rooms;
 pub mod socket;
+pub mod telemetry;
 pub mod typescript;
 pub mod versions;

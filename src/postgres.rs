@@ -1,5 +1,9 @@
 //! The PostgreSQL edge: the outbox in ticks, the rows of a tick, the facts that the access rule asks for.
 
+pub mod connect;
+pub mod database_url;
 pub mod facts;
+pub mod migrations;
 pub mod outbox;
 mod rows;
+pub mod schema;

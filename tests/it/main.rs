@@ -1,8 +1,10 @@
 //! Tests against a real PostgreSQL, each in a database of its own.
 
 mod capture;
+mod cli;
 mod demo;
 mod layers;
+mod migrate;
 mod order;
 mod socket;
 mod support;

@@ -2,4 +2,5 @@
 
 pub mod client;
 pub mod postgres;
+pub mod program;
 pub mod service;

@@ -1,11 +1,10 @@
 //! The service itself, on a free port, over a test's database.
 
 use chrono::{TimeDelta, Utc};
-use clap::Parser;
 use curia_realtime::{
     actor::Actor,
     app::App,
-    config::Settings,
+    config::{Config, Sources},
     ids::RoleId,
     jwt::{Secret, Signer},
 };
@@ -13,12 +12,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const SECRET: &str = "a secret of the tests that is long enough for HS256";
-
-#[derive(Parser)]
-struct Flags {
-    #[command(flatten)]
-    settings: Settings,
-}
 
 pub struct Service {
     pub url: String,
@@ -28,18 +21,16 @@ pub struct Service {
 
 impl Service {
     pub async fn start(database_url: &str) -> Self {
-        let flags = Flags::parse_from([
-            "serve",
-            "--database-url",
-            database_url,
-            "--jwt-secret",
-            SECRET,
-            "--port",
-            "0",
-            "--allowed-origins",
-            "https://forum.example",
-        ]);
-        let app = App::build(flags.settings).await.expect("a service");
+        let flags = [
+            ("database-url", database_url),
+            ("jwt-secret", SECRET),
+            ("host", "127.0.0.1"),
+            ("port", "0"),
+            ("allowed-origins", "https://forum.example"),
+        ];
+        let flags = flags.map(|(flag, value)| (flag, value.to_owned())).into();
+        let config = Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration");
+        let app = App::build(config).await.expect("a service");
         let url = format!("http://{}", app.address().expect("an address"));
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();

@@ -1,0 +1,154 @@
+//! The command line: what is typed, what is answered, with which exit code (contract section 9).
+
+mod config;
+mod flags;
+mod migrate;
+mod serve;
+mod token;
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use self::{
+    flags::{Flags, Server},
+    serve::Demo,
+};
+use crate::{
+    admission::NotAdmitted,
+    app::AppError,
+    config::{ConfigError, SourceError},
+    jwt::SignError,
+    postgres::{connect::ConnectError, migrations::MigrateError},
+    typescript,
+};
+
+/// Every committed change of the forum, in order, to the browsers that may see it.
+///
+/// Settings are read from flags, the environment and the file .env in the working directory, in this order.
+#[derive(Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Follow the database and serve browsers
+    Serve(Flags<Server>),
+    /// Fill an empty database with a small forum and serve it with a page at /demo
+    Demo {
+        /// A lively crowd writes all the time
+        #[arg(long)]
+        simulate: bool,
+        #[command(flatten)]
+        settings: Flags<Server>,
+    },
+    /// Put our schema into the forum's database, or take it out again
+    Migrate {
+        #[command(subcommand)]
+        action: migrate::Action,
+    },
+    /// Print a token like the forum's, for trying things out
+    Token(token::Wanted),
+    /// Print the effective configuration of `serve` and where each value comes from
+    Config(Flags<Server>),
+    /// Print the contract as TypeScript
+    Types,
+}
+
+/// What a command can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error(transparent)]
+    App(Box<AppError>),
+    #[error("no token was made")]
+    Sign(#[from] SignError),
+    #[error("nothing can be written to standard output")]
+    Output(#[from] io::Error),
+}
+
+impl From<AppError> for CliError {
+    fn from(error: AppError) -> Self {
+        Self::App(Box::new(error))
+    }
+}
+
+impl From<SourceError> for CliError {
+    fn from(error: SourceError) -> Self {
+        Self::Config(error.into())
+    }
+}
+
+impl CliError {
+    /// 2: wrong usage or configuration, a schema of another version among it. 1: anything else that failed.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::App(error) => match error.as_ref() {
+                AppError::NotAdmitted(NotAdmitted::Schema(error)) if error.wants_migration() => 2,
+                _ => 1,
+            },
+            _ => 1,
+        }
+    }
+}
+
+/// Runs the command; whatever goes wrong is told on standard error.
+pub async fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Serve(flags) => serve::run(flags, None).await,
+        Command::Demo { simulate, settings } => serve::run(settings, Some(Demo { simulate })).await,
+        Command::Migrate { action } => migrate::run(action).await,
+        Command::Token(wanted) => token::run(wanted),
+        Command::Config(flags) => config::run(flags),
+        Command::Types => print(&typescript::contract()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has had enough of it.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in chain(&error).lines() {
+                eprintln!("curia-realtime: {line}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The error and its causes, without those that it tells itself.
+fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        let already = text.lines().all(|line| told.contains(line));
+        // The driver's own wording differs from ours by words in front.
+        let at_its_end = error.source().is_none_or(|inner| !told.contains(&inner.to_string()));
+        if !already && at_its_end {
+            told.push_str(": ");
+            told.push_str(&text);
+        }
+        cause = error.source();
+    }
+    told
+}
+
+/// Results go to standard output, and a pipe that closes is no panic.
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

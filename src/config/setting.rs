@@ -1,0 +1,214 @@
+//! Every setting, once: its names, what it takes, its default. Help, reading, complaints and `config` go by this table.
+
+/// How a value may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// As it is.
+    Plain,
+    /// Not at all.
+    Secret,
+    /// Without its password.
+    Url,
+}
+
+/// One setting. Its flag is its variable in lower case, without the prefix `REALTIME_` that keeps our own variables apart
+/// from the forum's in a shared `.env`.
+#[derive(Debug)]
+pub struct Setting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The flag, without dashes in front.
+    pub flag: &'static str,
+    /// What it stands for in `--help`.
+    pub value_name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Completes "it takes ...".
+    pub takes: &'static str,
+    /// In the form in which a user would give it.
+    pub default: Option<&'static str>,
+    /// How its value may be shown.
+    pub shown: Shown,
+}
+
+impl Setting {
+    const fn new(variable: &'static str, flag: &'static str, value_name: &'static str, takes: &'static str) -> Self {
+        Self { variable, flag, value_name, help: "", takes, default: None, shown: Shown::Plain }
+    }
+
+    const fn default(mut self, value: &'static str) -> Self {
+        self.default = Some(value);
+        self
+    }
+
+    const fn shown(mut self, shown: Shown) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    const fn help(mut self, text: &'static str) -> Self {
+        self.help = text;
+        self
+    }
+}
+
+/// Every duration setting accepts the same texts.
+const DURATION: &str = "a duration from 1ms to 7d, such as 250ms, 10s, 5m, 1h";
+const SIZE: &str = "a size from 1KiB to 1TiB, such as 64KiB or 2GB";
+const DATABASE: &str = "a URL like postgres://user:password@host:5432/forum";
+
+pub static DATABASE_URL: Setting =
+    Setting::new("DATABASE_URL", "database-url", "URL", DATABASE).shown(Shown::Url).help("The forum's database");
+pub static LISTEN_DATABASE_URL: Setting = Setting::new("LISTEN_DATABASE_URL", "listen-database-url", "URL", DATABASE)
+    .shown(Shown::Url)
+    .help("The same database without a transaction pooler in between, for LISTEN and for migrations [default: as DATABASE_URL]");
+pub static DATABASE_CONNECTIONS: Setting =
+    Setting::new("REALTIME_DATABASE_CONNECTIONS", "database-connections", "COUNT", "a number from 2 to 1000")
+        .default("10")
+        .help("Connections to the database at most, beside the one that listens");
+pub static REDIS_URL: Setting =
+    Setting::new("REDIS_URL", "redis-url", "URL", "a URL like redis://:password@host:6379 or rediss://host:6379")
+        .shown(Shown::Url)
+        .help("Redis, for several nodes");
+
+pub static JWT_SECRET: Setting =
+    Setting::new("JWT_SECRET", "jwt-secret", "SECRET", "the forum's secret, or several separated by commas, none of them empty")
+        .shown(Shown::Secret)
+        .help("What the forum signs its tokens with (HS256); several separated by commas while it changes. Rather the variable than the flag, which other users of the machine can see");
+pub static JWT_ISSUER: Setting = Setting::new("JWT_ISSUER", "jwt-issuer", "TEXT", "the text of the claim `iss`")
+    .help("Refuse tokens of another issuer");
+pub static JWT_AUDIENCE: Setting = Setting::new("JWT_AUDIENCE", "jwt-audience", "TEXT", "the text of the claim `aud`")
+    .help("Refuse tokens for another audience");
+
+pub static HOST: Setting =
+    Setting::new("HOST", "host", "ADDRESS", "an address or a host name such as 127.0.0.1, :: or localhost")
+        .default("0.0.0.0")
+        .help("Where to accept connections");
+pub static PORT: Setting = Setting::new("PORT", "port", "PORT", "a number from 0 to 65535, where 0 is any free port")
+    .default("4000")
+    .help("The port of Socket.IO and of the health checks");
+pub static ALLOWED_ORIGINS: Setting = Setting::new(
+    "ALLOWED_ORIGINS",
+    "allowed-origins",
+    "ORIGINS",
+    "origins separated by commas, such as https://forum.example or http://localhost:3000, without a path and without *",
+)
+.default("")
+.help("Pages of these origins may connect, beside the server's own");
+
+pub static RUST_LOG: Setting = Setting::new(
+    "RUST_LOG",
+    "rust-log",
+    "FILTER",
+    "a level such as info or directives such as curia_realtime=debug,warn",
+)
+.default("info")
+.help("What is logged");
+pub static LOG_FORMAT: Setting =
+    Setting::new("LOG_FORMAT", "log-format", "FORMAT", "text or json").default("text").help("How it is logged");
+
+pub static ROOMS_PER_SOCKET: Setting =
+    Setting::new("REALTIME_ROOMS_PER_SOCKET", "rooms-per-socket", "COUNT", "a number from 1 to 100000")
+        .default("200")
+        .help("Rooms that one socket may join; a feed counts as one");
+pub static MAX_MESSAGE_SIZE: Setting = Setting::new("REALTIME_MAX_MESSAGE_SIZE", "max-message-size", "SIZE", SIZE)
+    .default("64KiB")
+    .help("A client that sends a longer message is closed");
+pub static CONNECT_TIMEOUT: Setting = Setting::new("REALTIME_CONNECT_TIMEOUT", "connect-timeout", "DURATION", DURATION)
+    .default("10s")
+    .help("A client that has not sent CONNECT by then is closed");
+pub static PING_INTERVAL: Setting = Setting::new("REALTIME_PING_INTERVAL", "ping-interval", "DURATION", DURATION)
+    .default("25s")
+    .help("How often a client is asked whether it is there");
+pub static PING_TIMEOUT: Setting = Setting::new("REALTIME_PING_TIMEOUT", "ping-timeout", "DURATION", DURATION)
+    .default("20s")
+    .help("How long it may take to answer");
+pub static STALL_TIMEOUT: Setting = Setting::new("REALTIME_STALL_TIMEOUT", "stall-timeout", "DURATION", DURATION)
+    .default("15s")
+    .help("A client that reads nothing of what waits for it is closed");
+
+pub static MAX_CONTENT_SIZE: Setting = Setting::new("REALTIME_MAX_CONTENT_SIZE", "max-content-size", "SIZE", SIZE)
+    .default("16KiB")
+    .help("Longer content is cut and marked content_truncated");
+pub static MERGE_WINDOW: Setting = Setting::new("REALTIME_MERGE_WINDOW", "merge-window", "DURATION", DURATION)
+    .default("50ms")
+    .help("Counts of one post within it are sent as one");
+pub static RETENTION: Setting = Setting::new("REALTIME_RETENTION", "retention", "DURATION", DURATION)
+    .default("1h")
+    .help("How long a client that comes back can catch up");
+pub static OUTBOX_MAX_SIZE: Setting = Setting::new("REALTIME_OUTBOX_MAX_SIZE", "outbox-max-size", "SIZE", SIZE)
+    .default("2GB")
+    .help("What the outbox may take on the database's disk");
+pub static POLL_INTERVAL: Setting = Setting::new("REALTIME_POLL_INTERVAL", "poll-interval", "DURATION", DURATION)
+    .default("4ms")
+    .help("How often the outbox is read while there is work");
+pub static PARK_AFTER: Setting = Setting::new("REALTIME_PARK_AFTER", "park-after", "DURATION", DURATION)
+    .default("200ms")
+    .help("Without work for so long, wait to be notified instead");
+pub static SAFETY_POLL: Setting = Setting::new("REALTIME_SAFETY_POLL", "safety-poll", "DURATION", DURATION)
+    .default("1s")
+    .help("How often the outbox is read while waiting to be notified");
+pub static DRAIN: Setting = Setting::new("REALTIME_DRAIN", "drain", "DURATION", DURATION)
+    .default("25s")
+    .help("How long a stopping server takes to send its clients away");
+
+/// What reaching the database takes.
+pub static OF_DATABASE: &[&Setting] = &[&DATABASE_URL, &LISTEN_DATABASE_URL];
+
+/// What making a token takes.
+pub static OF_TOKENS: &[&Setting] = &[&JWT_SECRET, &JWT_ISSUER, &JWT_AUDIENCE];
+
+/// What serving takes: all of them.
+pub static OF_SERVER: &[&Setting] = &[
+    &DATABASE_URL,
+    &LISTEN_DATABASE_URL,
+    &DATABASE_CONNECTIONS,
+    &REDIS_URL,
+    &JWT_SECRET,
+    &JWT_ISSUER,
+    &JWT_AUDIENCE,
+    &HOST,
+    &PORT,
+    &ALLOWED_ORIGINS,
+    &RUST_LOG,
+    &LOG_FORMAT,
+    &ROOMS_PER_SOCKET,
+    &MAX_MESSAGE_SIZE,
+    &CONNECT_TIMEOUT,
+    &PING_INTERVAL,
+    &PING_TIMEOUT,
+    &STALL_TIMEOUT,
+    &MAX_CONTENT_SIZE,
+    &MERGE_WINDOW,
+    &RETENTION,
+    &OUTBOX_MAX_SIZE,
+    &POLL_INTERVAL,
+    &PARK_AFTER,
+    &SAFETY_POLL,
+    &DRAIN,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn flags_follow_from_variables() {
+        for setting in OF_SERVER {
+            let own = setting.variable.strip_prefix("REALTIME_").unwrap_or(setting.variable);
+            assert_eq!(setting.flag, own.to_lowercase().replace('_', "-"), "{}", setting.variable);
+            assert!(!setting.help.is_empty() && !setting.takes.is_empty(), "{}", setting.variable);
+        }
+    }
+
+    #[test]
+    fn each_setting_is_there_once() {
+        let names: BTreeSet<_> = OF_SERVER.iter().map(|setting| setting.variable).collect();
+        assert_eq!(names.len(), OF_SERVER.len());
+        for setting in OF_DATABASE.iter().chain(OF_TOKENS) {
+            assert!(names.contains(setting.variable), "{}", setting.variable);
+        }
+    }
+}

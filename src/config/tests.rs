@@ -1,0 +1,144 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+const DATABASE: &str = "postgres://forum:hunter2@db:5432/forum";
+const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// The least that serving takes, and these.
+fn sources(environment: &[(&str, &str)], file: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Sources {
+    let mut sources = Sources {
+        flags: flags.iter().map(|(flag, value)| (*flag, value.to_string())).collect(),
+        environment: map(&[("DATABASE_URL", DATABASE), ("JWT_SECRET", SECRET)]),
+        file: map(file),
+    };
+    sources.environment.extend(map(environment));
+    sources
+}
+
+fn complaint(sources: &Sources) -> String {
+    Config::read(sources).expect_err("a problem").to_string()
+}
+
+#[test]
+fn the_least_is_enough_and_the_rest_are_the_contracts_defaults() {
+    let config = Config::read(&sources(&[], &[], &[])).unwrap();
+    assert_eq!((config.http.host.as_str(), config.http.port), ("0.0.0.0", 4000));
+    assert!(
+        config.http.allowed_origins == AllowedOrigins::default()
+            && config.redis_url.is_none()
+            && config.warnings().is_empty()
+    );
+    assert_eq!(config.limits.rooms_per_socket, 200);
+    assert_eq!(config.limits.max_message_size, 64 * 1024);
+    assert_eq!(config.limits.connect_timeout, Duration::from_secs(10));
+    assert_eq!(config.limits.ping_interval + config.limits.ping_timeout, Duration::from_secs(45));
+    assert_eq!(config.limits.stall_timeout, Duration::from_secs(15));
+    assert_eq!(config.stream.max_content_size, 16 * 1024);
+    assert_eq!(config.stream.merge_window, Duration::from_millis(50));
+    assert_eq!(config.stream.retention, Duration::from_secs(3600));
+    assert_eq!(config.stream.outbox_max_size, 2_000_000_000);
+    assert_eq!(config.stream.park_after, Duration::from_millis(200));
+    assert_eq!(config.drain, Duration::from_secs(25));
+    assert_eq!(config.database.direct().place(), "database \"forum\" on db:5432");
+}
+
+#[test]
+fn a_flag_counts_before_the_environment_that_before_the_file() {
+    let port = |environment, file, flags| Config::read(&sources(environment, file, flags)).unwrap().http.port;
+    assert_eq!(port(&[("PORT", "2")], &[("PORT", "3")], &[("port", "1")]), 1);
+    assert_eq!(port(&[("PORT", "2")], &[("PORT", "3")], &[]), 2);
+    assert_eq!(port(&[], &[("PORT", "3")], &[]), 3);
+}
+
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    let config =
+        Config::read(&sources(&[("PORT", ""), ("REDIS_URL", "")], &[("PORT", "3"), ("HOST", "")], &[])).unwrap();
+    assert_eq!((config.http.port, config.http.host.as_str()), (3, "0.0.0.0"));
+    assert!(config.redis_url.is_none());
+    let told = complaint(&sources(&[("JWT_SECRET", "")], &[], &[]));
+    assert!(told.starts_with("JWT_SECRET (or --jwt-secret) is not set; it takes"), "{told}");
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_a_line_each() {
+    let told = complaint(&Sources {
+        environment: map(&[("PORT", "http"), ("ALLOWED_ORIGINS", "*")]),
+        file: map(&[("REALTIME_DRAIN", "25")]),
+        flags: [("log-format", "xml".to_owned())].into(),
+    });
+    let lines: Vec<&str> = told.lines().collect();
+    for (line, expected) in lines.iter().zip([
+        "DATABASE_URL (or --database-url) is not set; it takes a URL like",
+        "JWT_SECRET (or --jwt-secret) is not set; it takes the forum's secret",
+        "PORT (or --port) is \"http\" (environment); it takes a number",
+        "ALLOWED_ORIGINS (or --allowed-origins) is \"*\" (environment); it takes origins",
+        "LOG_FORMAT (or --log-format) is \"xml\" (flag); it takes text or json",
+        "REALTIME_DRAIN (or --drain) is \"25\" (.env); it takes a duration",
+    ]) {
+        assert!(line.starts_with(expected), "{line}");
+    }
+    assert_eq!(lines.len(), 6, "{told}");
+}
+
+#[test]
+fn a_problem_never_shows_a_secret() {
+    let told = complaint(&sources(
+        &[("DATABASE_URL", "mysql://u:hunter2@h/d"), ("JWT_SECRET", "hunter2,"), ("REDIS_URL", "http://:hunter2@h")],
+        &[],
+        &[],
+    ));
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn neither_do_debug_and_the_effective_configuration() {
+    let environment =
+        [("REDIS_URL", "redis://:hunter2@redis:6379"), ("JWT_SECRET", "hunter2-hunter2-hunter2-hunter2-hunter2")];
+    let config = Config::read(&sources(&environment, &[], &[])).unwrap();
+    let effective = format!("{:?}", config.effective());
+    assert!(!effective.contains("hunter2"), "{effective}");
+    for shown in ["postgres://forum:[secret]@db:5432/forum", "redis://:[secret]@redis:6379", "Some(\"[secret]\")"] {
+        assert!(effective.contains(shown), "{shown} in {effective}");
+    }
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("hunter2"), "{debug}");
+}
+
+#[test]
+fn effective_names_every_setting_and_its_source() {
+    let config = Config::read(&sources(&[], &[("PORT", "5")], &[("host", "::1")])).unwrap();
+    let names: Vec<_> = config.effective().iter().map(|one| one.variable).collect();
+    let expected: Vec<_> = settings::OF_SERVER.iter().map(|setting| setting.variable).collect();
+    assert_eq!(names, expected);
+    let from = |name| config.effective().iter().find(|one| one.variable == name).unwrap().from;
+    assert_eq!(from("DATABASE_URL"), Provenance::Environment);
+    assert_eq!(from("PORT"), Provenance::File);
+    assert_eq!(from("HOST"), Provenance::Flag);
+    assert_eq!(from("REALTIME_DRAIN"), Provenance::Default);
+}
+
+#[test]
+fn what_is_hardly_meant_is_warned_of() {
+    let environment = [("REDIS_URL", "redis://redis"), ("JWT_SECRET", "")];
+    let config = Config::read(&sources(&environment, &[("JWT_SECRET", "short$")], &[])).unwrap();
+    let warnings = config.warnings().join("\n");
+    for part in ["JWT_SECRET in .env holds a $", "fewer than 32 bytes", "REDIS_URL is set, but"] {
+        assert!(warnings.contains(part), "{part} in {warnings}");
+    }
+    assert!(!warnings.contains("short$"), "{warnings}");
+}
+
+#[test]
+fn a_command_asks_for_its_own_settings_alone() {
+    let only_secret = Sources { environment: map(&[("JWT_SECRET", SECRET)]), ..Sources::default() };
+    assert!(TokenConfig::read(&only_secret).is_ok());
+    let told = DatabaseConfig::read(&only_secret).unwrap_err().to_string();
+    assert!(told.starts_with("DATABASE_URL (or --database-url) is not set"), "{told}");
+}

@@ -1,0 +1,129 @@
+//! Where a database is, without its password ever being shown.
+
+use std::{fmt, str::FromStr};
+
+use sqlx::postgres::PgConnectOptions;
+use url::{Position, Url};
+
+/// A connection URL that both drivers understand.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    url: Url,
+    options: PgConnectOptions,
+}
+
+/// The text is no `postgres://` URL. It may hold a password, so it is not in here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a URL of a PostgreSQL database")]
+pub struct DatabaseUrlError;
+
+impl DatabaseUrl {
+    /// The URL with the password.
+    pub fn expose(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// For sqlx; connections say who they are in `pg_stat_activity`.
+    pub fn options(&self) -> PgConnectOptions {
+        self.options.clone().application_name("curia-realtime")
+    }
+
+    /// `database "forum" on db.internal:5432`, for messages.
+    pub fn place(&self) -> String {
+        let options = &self.options;
+        let database = options.get_database().unwrap_or(options.get_username());
+        match options.get_socket() {
+            Some(socket) => format!("database {database:?} on the socket in {}", socket.display()),
+            None => format!("database {database:?} on {}:{}", options.get_host(), options.get_port()),
+        }
+    }
+
+    /// The role it logs in as.
+    pub fn user(&self) -> &str {
+        self.options.get_username()
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = DatabaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
+        let url = Url::parse(text).map_err(|_| DatabaseUrlError)?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(DatabaseUrlError);
+        }
+        let options = PgConnectOptions::from_str(text).map_err(|_| DatabaseUrlError)?;
+        Ok(Self { url, options })
+    }
+}
+
+/// The URL with `[secret]` in the password's place.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_password(&self.url))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Any URL with `[secret]` where a password stands, also among the parameters.
+pub fn without_password(url: &Url) -> String {
+    let mut shown = match url.password() {
+        Some(_) => {
+            format!("{}:[secret]@{}", &url[..Position::AfterUsername], &url[Position::BeforeHost..Position::AfterPath])
+        }
+        None => url[..Position::AfterPath].to_owned(),
+    };
+    for (place, parameter) in url.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
+        shown.push(if place == 0 { '?' } else { '&' });
+        match parameter.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("pass") => {
+                shown.push_str(name);
+                shown.push_str("=[secret]");
+            }
+            _ => shown.push_str(parameter),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_is_never_shown() {
+        for (text, shown) in [
+            ("postgres://u:pw@h:1/d", "postgres://u:[secret]@h:1/d"),
+            ("postgresql://u@h/d?sslmode=require", "postgresql://u@h/d?sslmode=require"),
+            (
+                "postgres://h/d?user=u&password=pw&sslmode=disable",
+                "postgres://h/d?user=u&password=[secret]&sslmode=disable",
+            ),
+            ("postgres://:pw@h", "postgres://:[secret]@h"),
+        ] {
+            let url: DatabaseUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(format!("{url:?}"), shown);
+            assert_eq!(url.expose(), text);
+        }
+    }
+
+    #[test]
+    fn the_place_names_host_and_database() {
+        let place = |text: &str| text.parse::<DatabaseUrl>().unwrap().place();
+        assert_eq!(place("postgres://u:pw@db.internal/forum"), "database \"forum\" on db.internal:5432");
+        assert_eq!(place("postgres://u:pw@%2Frun%2Fpg/forum"), "database \"forum\" on the socket in /run/pg");
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in ["", "forum", "mysql://u:pw@h/d", "postgres://u:pw@h:port/d", "postgres://h/d?sslmode=maybe"] {
+            assert!(text.parse::<DatabaseUrl>().is_err(), "{text}");
+        }
+    }
+}

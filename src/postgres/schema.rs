@@ -1,0 +1,63 @@
+//! Whether the database holds our schema as this program expects it.
+
+use sqlx::PgPool;
+
+use super::migrations::{self, FORUM_TABLES, OWN_TABLES};
+
+/// Why this database can't be served from.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    #[error(
+        "the database has no schema curia_realtime; run `curia-realtime migrate up` as the owner of the forum's tables"
+    )]
+    Missing,
+    #[error(
+        "the schema curia_realtime has version {found}, this program needs {needed}; run `curia-realtime migrate up`"
+    )]
+    Older { found: i32, needed: i32 },
+    #[error(
+        "the schema curia_realtime has version {found}, this program knows {needed}; use a newer program, or go back with the newer one's `curia-realtime migrate down` and this one's `curia-realtime migrate up`"
+    )]
+    Newer { found: i32, needed: i32 },
+    #[error("the role {user} may not read {}; run GRANT curia_realtime TO {user}; as the owner of the database", .tables.join(", "))]
+    Rights { user: String, tables: Vec<String> },
+    #[error("the database could not be asked for its version of the schema curia_realtime")]
+    Database(#[from] sqlx::Error),
+}
+
+impl SchemaError {
+    /// Whether the schema itself is to be mended, by a command of ours.
+    pub fn wants_migration(&self) -> bool {
+        matches!(self, Self::Missing | Self::Older { .. } | Self::Newer { .. })
+    }
+
+    /// Whether it was the connection, so that asking again makes sense.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Database(_))
+    }
+}
+
+/// Passes when the schema has the version of this program and the pool's role may read it and the forum's tables.
+pub async fn require_schema(pool: &PgPool) -> Result<(), SchemaError> {
+    let tables: Vec<String> = OWN_TABLES.iter().chain(FORUM_TABLES).map(|table| (*table).to_owned()).collect();
+    let standing = sqlx::query_file!("sql/migrations/standing.sql", &tables).fetch_one(pool).await?;
+    if !standing.installed {
+        return Err(SchemaError::Missing);
+    }
+    // Tables that a later migration opens can't be read before it: the version comes first, where it may be read.
+    let readable = !standing.unreadable.iter().any(|table| table == "curia_realtime.migration");
+    if readable {
+        let history = sqlx::query_file!("sql/migrations/history.sql").fetch_all(pool).await?;
+        let found = history.last().map_or(0, |applied| applied.version);
+        let needed = migrations::latest();
+        match found.cmp(&needed) {
+            std::cmp::Ordering::Less => return Err(SchemaError::Older { found, needed }),
+            std::cmp::Ordering::Greater => return Err(SchemaError::Newer { found, needed }),
+            std::cmp::Ordering::Equal => {}
+        }
+    }
+    if standing.unreadable.is_empty() {
+        return Ok(());
+    }
+    Err(SchemaError::Rights { user: standing.user, tables: standing.unreadable })
+}

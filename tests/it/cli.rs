@@ -1,0 +1,175 @@
+//! The command line as a user meets it: settings, exit codes, complaints.
+
+use std::process::Stdio;
+
+use chrono::Utc;
+use curia_realtime::config::{Sources, TokenConfig};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+use crate::support::{
+    postgres::Forum,
+    program::{Place, run},
+};
+
+const SECRET: &str = "a secret of the tests that is long enough for HS256";
+
+#[tokio::test]
+async fn nothing_is_opened_with_a_wrong_configuration() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its number").port().to_string();
+    // Were the port opened first, its being taken would be the complaint.
+    let environment =
+        [("PORT", port.as_str()), ("HOST", "127.0.0.1"), ("JWT_SECRET", "hunter2,"), ("REALTIME_DRAIN", "25")];
+    let refused = run(&["serve", "--allowed-origins", "*"], &environment).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{refused:?}");
+    let lines: Vec<&str> = refused.stderr.lines().collect();
+    for (line, start) in lines.iter().zip([
+        "curia-realtime: DATABASE_URL (or --database-url) is not set; it takes a URL",
+        "curia-realtime: JWT_SECRET (or --jwt-secret) can't be used as it is (environment); it takes the forum's secret",
+        "curia-realtime: ALLOWED_ORIGINS (or --allowed-origins) is \"*\" (flag); it takes origins",
+        "curia-realtime: REALTIME_DRAIN (or --drain) is \"25\" (environment); it takes a duration",
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert_eq!(lines.len(), 4, "{refused:?}");
+    assert!(!refused.stderr.contains("hunter2"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn wrong_usage_is_2_and_help_is_0() {
+    for arguments in [&[][..], &["serf"], &["serve", "--no-such-flag"], &["migrate", "up", "--patience", "soon"]] {
+        assert_eq!(run(arguments, &[]).await.code, Some(2), "{arguments:?}");
+    }
+    let help =
+        run(&["serve", "--help"], &[("JWT_SECRET", "hunter2"), ("DATABASE_URL", "postgres://u:hunter2@h/d")]).await;
+    assert_eq!(help.code, Some(0));
+    for part in [
+        "[env: DATABASE_URL]",
+        "[env: PORT] [default: 4000]",
+        "[env: REALTIME_RETENTION] [default: 1h]",
+        "--jwt-audience",
+    ] {
+        assert!(help.stdout.contains(part), "{part} in {}", help.stdout);
+    }
+    assert!(!help.stdout.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn config_tells_each_value_and_its_source() {
+    let place = Place::new().env_file(
+        "# the forum's\nNEXT_PUBLIC_NAME=Our forum\nDATABASE_URL='postgres://forum:hunter2@db:5432/forum'\nJWT_SECRET=\"hunter2 hunter2 hunter2 hunter2 hunter2\"\nPORT=5000\nHOST=::1\n",
+    );
+    let told =
+        place.run(&["config", "--port", "6000"], &[("HOST", ""), ("REDIS_URL", "redis://:hunter2@redis:6379")]).await;
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let row = |name: &str| {
+        let line =
+            told.stdout.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {told:?}"));
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row("DATABASE_URL"), ["postgres://forum:[secret]@db:5432/forum", ".env"]);
+    assert_eq!(row("JWT_SECRET"), ["[secret]", ".env"]);
+    assert_eq!(row("PORT"), ["6000", "flag"]);
+    assert_eq!(row("HOST"), ["::1", ".env"]);
+    assert_eq!(row("REDIS_URL"), ["redis://:[secret]@redis:6379", "environment"]);
+    assert_eq!(row("REALTIME_RETENTION"), ["1h", "default"]);
+    assert_eq!(row("JWT_ISSUER"), ["not", "set"]);
+    assert!(told.stderr.contains("REDIS_URL is set, but this version runs as a single node"), "{told:?}");
+    assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"), "{told:?}");
+}
+
+#[tokio::test]
+async fn token_makes_one_that_is_believed() {
+    let environment = [("JWT_SECRET", SECRET), ("JWT_ISSUER", "forum")];
+    let who =
+        ["token", "--user", "ada", "--community", "c1", "--role", "member", "--role", "mod", "--admin", "--ttl", "5m"];
+    let made = run(&who, &environment).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let verifier = TokenConfig::read(&Sources { environment, ..Sources::default() }).expect("settings").verifier();
+    let actor = verifier.verify(made.stdout.trim(), Utc::now()).expect("an actor");
+    assert_eq!((actor.user.as_str(), actor.community.as_str(), actor.roles.len(), actor.admin), ("ada", "c1", 2, true));
+    let refused = run(&["token", "--user", "", "--community", "c1"], &[("JWT_SECRET", SECRET)]).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{refused:?}");
+}
+
+#[tokio::test]
+async fn serve_refuses_a_schema_of_another_version() {
+    let forum = Forum::bare().await;
+    let url = forum.url();
+    let environment = [("DATABASE_URL", url.as_str()), ("JWT_SECRET", SECRET), ("HOST", "127.0.0.1"), ("PORT", "0")];
+    let serve = async || run(&["serve"], &environment).await;
+    let missing = serve().await;
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    assert!(missing.stderr.contains("no schema curia_realtime; run `curia-realtime migrate up`"), "{missing:?}");
+    forum.migrate(".up.sql");
+    forum.run("DELETE FROM curia_realtime.migration WHERE version = 7").await;
+    let older = serve().await;
+    assert_eq!(older.code, Some(2), "{older:?}");
+    assert!(older.stderr.contains("has version 6, this program needs 7; run `curia-realtime migrate up`"), "{older:?}");
+    forum.run("INSERT INTO curia_realtime.migration (version, name) VALUES (7, 'seventh'), (8, 'eighth')").await;
+    let newer = serve().await;
+    assert_eq!(newer.code, Some(2), "{newer:?}");
+    assert!(newer.stderr.contains("has version 8, this program knows 7"), "{newer:?}");
+}
+
+#[tokio::test]
+async fn serve_names_the_grant_and_the_database_that_is_missing() {
+    let forum = Forum::captured().await;
+    let role = format!("reader_{}", forum.name);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE ROLE {role} LOGIN"))).execute(&forum.pool).await.expect("a role");
+    let mut url = url::Url::parse(&forum.url()).expect("a URL");
+    url.set_username(&role).expect("a user");
+    let environment = [("JWT_SECRET", SECRET), ("HOST", "127.0.0.1"), ("PORT", "0")];
+    let refused = run(&["serve", "--database-url", url.as_str()], &environment).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains(&format!("GRANT curia_realtime TO {role}")), "{refused:?}");
+    url.set_path("/no_such_forum");
+    let absent = run(&["serve", "--database-url", url.as_str()], &environment).await;
+    assert_eq!(absent.code, Some(1), "{absent:?}");
+    assert!(absent.stderr.contains("does not exist"), "{absent:?}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&forum.pool).await.expect("no role");
+}
+
+#[tokio::test]
+async fn serve_waits_for_a_database_that_is_away_and_says_so_once() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
+    let url = format!("postgres://u:hunter2@127.0.0.1:{unused}/forum");
+    let place = Place::new();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("JWT_SECRET", SECRET),
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let mut command = tokio::process::Command::from(place.command(&["serve"], &environment));
+    let mut program = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the program");
+    let mut lines = BufReader::new(program.stderr.take().expect("its log")).lines();
+    let mut log = Vec::<serde_json::Value>::new();
+    let said =
+        |log: &[serde_json::Value], text: &str| log.iter().filter(|line| line.to_string().contains(text)).count();
+    while said(&log, "listening") == 0 || said(&log, "can't be reached") == 0 {
+        let line = lines.next_line().await.expect("text").expect("a line");
+        log.push(serde_json::from_str(&line).expect("JSON"));
+    }
+    let listening = log.iter().find(|line| line.to_string().contains("listening")).expect("a line");
+    let address = listening["fields"]["address"].as_str().expect("an address");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("database"), "{answer}");
+
+    let pid = program.id().expect("a process").to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    while let Some(line) = lines.next_line().await.expect("text") {
+        log.push(serde_json::from_str(&line).expect("JSON"));
+    }
+    assert_eq!(program.wait().await.expect("an end").code(), Some(0));
+    assert_eq!(said(&log, "can't be reached"), 1, "{log:?}");
+    assert_eq!(said(&log, "hunter2"), 0, "{log:?}");
+}
