@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     demo::{self, DemoState},
     dispatch::Dispatcher,
-    follow::follow,
+    follow::Follower,
     gateway::Gateway,
     http::{Readiness, ServeError, ServeOptions, pages, readiness::State, serve, stream::TcpOptions},
     ids::RoleId,
@@ -28,6 +28,7 @@ use crate::{
     },
     socket::{self, Doors, Members, SocketLimits, SocketSink},
     versions::Versions,
+    wake::Wake,
 };
 
 /// Batches read ahead of the dispatcher.
@@ -126,15 +127,25 @@ impl App {
 
         let tasks = TaskTracker::new();
         let (refused, refusal) = oneshot::channel();
-        let (asked, stop) = (pool.clone(), shutdown.clone());
-        let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
+        let follower = Follower {
+            pool: pool.clone(),
+            content_limit: usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX),
+            wake: Wake::new(
+                config.database.direct().clone(),
+                config.stream.pace,
+                readiness.component("listening", State::Ready),
+            ),
+            stream,
+            batches,
+        };
+        let stop = shutdown.clone();
         tasks.spawn(async move {
-            if let Err(error) = admitted(&config.database.url, &asked, &stream, &stop).await {
+            if let Err(error) = admitted(&config.database.url, &follower.pool, &follower.stream, &stop).await {
                 // The receiver waits at the end of this function.
                 let _ = refused.send(error);
                 return stop.cancel();
             }
-            follow(asked, content_limit, batches, position, stream, stop).await;
+            follower.run(position, stop).await;
         });
         let (sink, known) = (SocketSink(members.clone()), Arc::clone(&versions));
         let (max_rooms, merge) = (config.limits.rooms_per_socket as usize, config.stream.merge_window);

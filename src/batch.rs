@@ -21,7 +21,7 @@ pub struct Entry {
     pub change: Change,
 }
 
-/// What one tick holds.
+/// What one tick holds, or a page of it where it holds much.
 #[derive(Debug)]
 pub struct Batch {
     pub epoch: Epoch,
@@ -29,48 +29,84 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Rows that could not be understood and were set aside.
     pub poison: Vec<ChangeError>,
-    /// Read in the snapshot of this tick.
+    /// Of the entries, as they stood when the page was read.
     pub rows: Arc<Rows>,
+    /// What the whole tick changed of anybody's rights; empty on every page but the first.
+    pub fence: Fence,
+    /// What changed between the tick and the moment of reading, which the rows already show.
+    pub ahead: Option<Ahead>,
+    /// Whether the tick ends with this page.
+    pub last: bool,
+}
+
+/// Changes of rights that belong to later ticks. They shut people out at once; the ticks themselves tell the rest.
+#[derive(Debug)]
+pub struct Ahead {
+    pub fence: Fence,
+    /// When the last of them was written.
+    pub at: DateTime<Utc>,
 }
 
 impl Batch {
+    /// Says that what lies before `tick` can't be told: every socket has to come back and load its state anew.
+    pub fn discontinuity(epoch: Epoch, tick: Tick) -> Self {
+        let fence = Fence { changes: vec![(0, Change::Reset { table: String::new() })], rows: Arc::default() };
+        Self {
+            epoch,
+            tick,
+            entries: Vec::new(),
+            poison: Vec::new(),
+            rows: Arc::default(),
+            fence,
+            ahead: None,
+            last: true,
+        }
+    }
+
     /// The position of an entry.
     pub fn cursor(&self, entry: &Entry) -> Cursor {
         Cursor { epoch: self.epoch, tick: self.tick, ordinal: entry.ordinal, held_from: None }
     }
-
-    /// What the tick changed of anybody's rights.
-    pub fn fence(&self) -> Fence {
-        let changes = self.entries.iter().filter(|entry| entry.change.touches_access());
-        Fence {
-            changes: changes.map(|entry| (entry.ordinal, entry.change.clone())).collect(),
-            rows: Arc::clone(&self.rows),
-        }
-    }
 }
+
+/// The changes among `entries` that touch rights, with the rows that were read for all of them.
+pub fn fence_of(entries: &[Entry], rows: &Arc<Rows>) -> Fence {
+    let changes = entries.iter().filter(|entry| entry.change.touches_access());
+    Fence { changes: changes.map(|entry| (entry.ordinal, entry.change.clone())).collect(), rows: Arc::clone(rows) }
+}
+
+/// Kinds that leave rights alone. Whatever is not among them may touch rights.
+pub const HARMLESS: &[&str] = &[
+    "post_created",
+    "post_updated",
+    "post_counted",
+    "post_deleted",
+    "vote_added",
+    "vote_removed",
+    "comment_created",
+    "comment_updated",
+    "comment_deleted",
+];
 
 /// Reads outbox rows in stream order. A poisonous row keeps its ordinal, so that every node counts alike. One that may have
 /// been a change of rights becomes a reset: not knowing whom it shut out, every socket has to come back and be asked again.
-pub fn read(rows: &[OutboxRow]) -> (Vec<Entry>, Vec<ChangeError>) {
+///
+/// `before` are the rows of the tick on earlier pages.
+pub fn read(rows: &[OutboxRow], before: u32) -> (Vec<Entry>, Vec<ChangeError>) {
     let mut entries = Vec::with_capacity(rows.len());
     let mut poison = Vec::new();
-    for (row, ordinal) in rows.iter().zip(1..) {
+    for (row, ordinal) in rows.iter().zip(before + 1..) {
         let change = match Change::try_from(row) {
             Ok(change) => Some(change),
             Err(error) => {
                 poison.push(error);
-                may_touch_access(&row.kind).then(|| Change::Reset { table: String::new() })
+                let harmless = HARMLESS.contains(&row.kind.as_str());
+                (!harmless).then(|| Change::Reset { table: String::new() })
             }
         };
         entries.extend(change.map(|change| Entry { ordinal, at: row.at, change }));
     }
     (entries, poison)
-}
-
-/// Whatever is not known to leave rights alone may touch them.
-fn may_touch_access(kind: &str) -> bool {
-    const HARMLESS: &[&str] = &["post_created", "post_updated", "post_counted", "post_deleted"];
-    !(HARMLESS.contains(&kind) || kind.starts_with("vote_") || kind.starts_with("comment_"))
 }
 
 #[cfg(test)]
@@ -92,7 +128,7 @@ mod tests {
     #[test]
     fn a_poisonous_row_is_set_aside_and_the_stream_goes_on() {
         let (entries, poison) =
-            read(&[row("vote_added", Some(1)), row("vote_added", None), row("vote_added", Some(2))]);
+            read(&[row("vote_added", Some(1)), row("vote_added", None), row("vote_added", Some(2))], 0);
         assert_eq!(entries.iter().map(|entry| entry.ordinal).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(poison.len(), 1);
     }
@@ -100,7 +136,7 @@ mod tests {
     #[test]
     fn a_poisonous_row_that_may_concern_rights_resets() {
         for kind in ["board_updated", "import_changed", "post_moved", "of_tomorrow"] {
-            let (entries, poison) = read(&[row(kind, None)]);
+            let (entries, poison) = read(&[row(kind, None)], 0);
             assert!(matches!(entries[0].change, Change::Reset { .. }), "{kind}");
             assert_eq!(poison.len(), 1);
         }

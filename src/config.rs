@@ -24,6 +24,7 @@ use crate::{
     http::AllowedOrigins,
     jwt::{KeySource, Secret, Signer, Verifier},
     postgres::database_url::DatabaseUrl,
+    wake::Pace,
 };
 
 /// Shorter than the hash and a secret can be guessed from one token (RFC 7518, section 3.2).
@@ -140,12 +141,8 @@ pub struct StreamConfig {
     pub retention: Duration,
     /// Bytes the outbox may take on disk.
     pub outbox_max_size: u64,
-    /// Between two readings while awake.
-    pub poll_interval: Duration,
-    /// Time without work after which the reader parks.
-    pub park_after: Duration,
-    /// Between two readings while parked.
-    pub safety_poll: Duration,
+    /// How often the outbox is looked at.
+    pub pace: Pace,
 }
 
 impl Config {
@@ -284,9 +281,7 @@ impl StreamConfig {
             merge_window: merge_window?,
             retention: retention?,
             outbox_max_size: outbox_max_size?,
-            poll_interval: poll_interval?,
-            park_after: park_after?,
-            safety_poll: safety_poll?,
+            pace: Pace { poll: poll_interval?, park_after: park_after?, safety_poll: safety_poll? },
         })
     }
 }

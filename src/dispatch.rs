@@ -1,14 +1,14 @@
 //! The one task that changes who sits where and tells whom what, in one order.
 //!
 //! Invariants:
-//! - batches are applied strictly in order, and a batch's fence before anything of the batch is told;
+//! - batches are applied strictly in order, and a tick's fence before anything of the tick is told;
 //! - a join is one step between two batches; it seats nobody whose decision rests on facts that changed meanwhile;
 //! - cursors handed to a socket never go back; one handed out while a count is held back says since when.
 //!
 //! Life cycle: ends when `shutdown` is cancelled or the batches' sender is gone, and hands its sockets over to be closed by
 //! whoever serves them. Depends on the core and on [`EffectSink`].
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::{
@@ -21,11 +21,11 @@ use crate::{
     access::{CommunityFacts, Permit},
     actor::Actor,
     audience::Audience,
-    batch::{Batch, Entry},
+    batch::{Ahead, Batch, Entry},
     change::Change,
     contract::{AccessGranted, AccessRevoked, Features, Meta, PostDeleted, ServerEvent, SessionReady},
     event::{Rows, Told, tell},
-    fence::Verdicts,
+    fence::{Fence, Verdicts},
     ids::{BoardId, Cursor, Epoch, PostId, SocketKey, Tick},
     merge::{CountChange, Merger},
     ports::{EffectSink, Frame},
@@ -36,8 +36,14 @@ use crate::{
 /// What the gateway asks for.
 #[derive(Debug)]
 pub enum Request {
-    /// A socket whose token was verified; it is told `session:ready`.
-    Connect { key: SocketKey, actor: Actor, community: Option<CommunityFacts> },
+    /// A socket whose token was verified, with facts read on `basis`; it is told `session:ready`.
+    Connect {
+        key: SocketKey,
+        actor: Actor,
+        community: Option<CommunityFacts>,
+        basis: Basis,
+        reply: oneshot::Sender<Result<(), Stale>>,
+    },
     /// It is gone.
     Disconnect { key: SocketKey },
     /// A join that was permitted on `basis`.
@@ -62,11 +68,14 @@ pub enum Place {
     Feed,
 }
 
+/// Something changed since the facts were read: read them again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale;
+
 /// Why a permitted join did not take place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotJoined {
-    /// Something changed since the decision: ask again.
-    Stale,
+    Stale(Stale),
     NotSeated(NotSeated),
 }
 
@@ -82,6 +91,8 @@ pub struct Dispatcher<S> {
     rooms: Rooms,
     versions: Arc<Versions>,
     merger: Merger<Position>,
+    /// Of the tick that is being told, page by page.
+    verdicts: Verdicts,
     sink: S,
     /// Everything up to here has been told.
     told: Cursor,
@@ -95,6 +106,7 @@ impl<S: EffectSink> Dispatcher<S> {
             rooms: Rooms::new(max_rooms),
             versions,
             merger: Merger::new(merge),
+            verdicts: Verdicts::default(),
             sink,
             told: Cursor::end_of(epoch, tick),
             began: Instant::now(),
@@ -128,20 +140,17 @@ impl<S: EffectSink> Dispatcher<S> {
 
     async fn serve(&mut self, request: Request) {
         match request {
-            Request::Connect { key, actor, community } => {
-                let ready = ServerEvent::SessionReady(SessionReady {
-                    user_id: actor.user.clone(),
-                    community_id: actor.community.clone(),
-                    cursor: self.cursor().to_string(),
-                    expires_at: actor.expires_at,
-                    features: community.as_ref().map_or(Features::ALL_ON, |facts| facts.features),
-                });
-                self.rooms.connect(key, actor, community);
-                self.emit(&[key], &ready, None).await;
+            Request::Connect { key, actor, community, basis, reply } => {
+                let stale = !self.versions.still(&basis);
+                if !stale {
+                    self.connect(key, actor, community).await;
+                }
+                // Who asked may have gone; then nobody waits for the answer.
+                let _ = reply.send(if stale { Err(Stale) } else { Ok(()) });
             }
             Request::Disconnect { key } => self.rooms.disconnect(key),
             Request::Join { key, seat, basis, reply } => {
-                // Who asked may have gone; then nobody waits for the answer.
+                // As above.
                 let _ = reply.send(self.join(key, &seat, &basis));
             }
             Request::Leave { key, place } => match place {
@@ -152,9 +161,21 @@ impl<S: EffectSink> Dispatcher<S> {
         }
     }
 
+    async fn connect(&mut self, key: SocketKey, actor: Actor, community: Option<CommunityFacts>) {
+        let ready = ServerEvent::SessionReady(SessionReady {
+            user_id: actor.user.clone(),
+            community_id: actor.community.clone(),
+            cursor: self.cursor().to_string(),
+            expires_at: actor.expires_at,
+            features: community.as_ref().map_or(Features::ALL_ON, |facts| facts.features),
+        });
+        self.rooms.connect(key, actor, community);
+        self.emit(&[key], &ready, None).await;
+    }
+
     fn join(&mut self, key: SocketKey, seat: &Seat, basis: &Basis) -> Result<Cursor, NotJoined> {
         if !self.versions.still(basis) {
-            return Err(NotJoined::Stale);
+            return Err(NotJoined::Stale(Stale));
         }
         match seat {
             Seat::Board { permit, typing } => self.rooms.join_board(key, permit, *typing),
@@ -169,10 +190,12 @@ impl<S: EffectSink> Dispatcher<S> {
         Cursor { held_from: self.merger.held_from(), ..self.told }
     }
 
-    /// Applies one tick.
+    /// Applies one tick, or a page of it.
     async fn apply(&mut self, batch: Batch) {
-        self.outdate(&batch);
-        let mut verdicts = batch.fence().shut(&mut self.rooms);
+        self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
+        self.shut_ahead(batch.ahead.as_ref()).await;
+        let verdicts = self.shut(&batch.fence);
+        self.verdicts.append(verdicts);
         for entry in &batch.entries {
             let place = Position { cursor: batch.cursor(entry), at: entry.at };
             for told in tell(&entry.change, &batch.rows) {
@@ -189,24 +212,59 @@ impl<S: EffectSink> Dispatcher<S> {
                     }
                 }
             }
-            self.after(entry, place, &mut verdicts).await;
+            self.after(entry, place).await;
             self.told = place.cursor;
         }
-        self.told = Cursor::end_of(batch.epoch, batch.tick);
+        if batch.last {
+            self.verdicts = Verdicts::default();
+            self.told = Cursor::end_of(batch.epoch, batch.tick);
+        }
     }
 
-    /// Facts that the batch makes wrong are no longer taken.
-    fn outdate(&self, batch: &Batch) {
-        for Entry { change, .. } in &batch.entries {
+    /// Who is to be told what, of those that remain where they may.
+    fn shut(&mut self, fence: &Fence) -> Verdicts {
+        let changes = || fence.changes.iter().map(|(_, change)| change);
+        self.outdate(changes(), &fence.rows);
+        if changes().any(|change| matches!(change, Change::Reset { .. })) {
+            self.send_everybody_away();
+        }
+        fence.shut(&mut self.rooms)
+    }
+
+    /// The ticks themselves tell who lost a board. Who loses sight of a post is told here: the tick finds them gone.
+    async fn shut_ahead(&mut self, ahead: Option<&Ahead>) {
+        let Some(ahead) = ahead else { return };
+        let place = Position { cursor: self.told, at: ahead.at };
+        let moves: HashMap<u32, Change> = ahead.fence.changes.iter().cloned().collect();
+        for (ordinal, gone) in self.shut(&ahead.fence).moved_out {
+            if let Some(Change::PostMoved { post, from: Some(from), .. }) = moves.get(&ordinal) {
+                self.tell_moved_out(*post, *from, gone, place).await;
+            }
+        }
+    }
+
+    /// They come back and load their state anew.
+    fn send_everybody_away(&mut self) {
+        let keys = self.rooms.keys();
+        tracing::warn!(sockets = keys.len(), "what changed can't be told: every socket has to come back");
+        for key in keys {
+            self.rooms.disconnect(key);
+            self.sink.close(key);
+        }
+    }
+
+    /// Facts that the changes make wrong are no longer taken.
+    fn outdate<'a>(&self, changes: impl Iterator<Item = &'a Change>, rows: &Rows) {
+        for change in changes {
             match change {
                 Change::PostCreated { post, .. }
                 | Change::PostMoved { post, .. }
                 | Change::PostDeleted { post, .. } => {
                     self.versions.bump(Subject::Post(*post));
                 }
-                Change::BoardCreated { board } => self.versions.bump_board(*board, batch.rows.board_facts(*board)),
+                Change::BoardCreated { board } => self.versions.bump_board(*board, rows.board_facts(*board)),
                 Change::BoardUpdated { board, was, .. } => {
-                    self.versions.bump_board(*board, batch.rows.board_facts(*board));
+                    self.versions.bump_board(*board, rows.board_facts(*board));
                     self.versions.bump(Subject::Community(&was.community));
                 }
                 Change::BoardDeleted { board, community } | Change::ImportChanged { board, community, .. } => {
@@ -223,22 +281,20 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// What follows an entry beside its own events: verdicts of the fence, and rooms of what is no more.
-    async fn after(&mut self, entry: &Entry, place: Position, verdicts: &mut Verdicts) {
-        for (board_id, reason, key) in verdicts.lost.remove(&entry.ordinal).into_iter().flatten() {
+    async fn after(&mut self, entry: &Entry, place: Position) {
+        for (board_id, reason, key) in self.verdicts.lost.remove(&entry.ordinal).into_iter().flatten() {
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
             self.tell_one(key, &event, place).await;
         }
-        for (permit, key) in verdicts.gained.remove(&entry.ordinal).into_iter().flatten() {
+        for (permit, key) in self.verdicts.gained.remove(&entry.ordinal).into_iter().flatten() {
             self.rooms.extend_feed(key, &permit);
             let event = ServerEvent::BoardAccessGranted(AccessGranted { board_id: permit.board() });
             self.tell_one(key, &event, place).await;
         }
         match &entry.change {
             Change::PostMoved { post, from: Some(board_id), .. } => {
-                for (_, key) in verdicts.moved_out.remove(&entry.ordinal).into_iter().flatten() {
-                    let event = PostDeleted { post_id: *post, board_id: *board_id, moved: true };
-                    self.tell_one(key, &ServerEvent::BoardPostDeleted(event), place).await;
-                }
+                let gone = self.verdicts.moved_out.remove(&entry.ordinal).unwrap_or_default();
+                self.tell_moved_out(*post, *board_id, gone, place).await;
                 self.merger.forget(*post);
             }
             Change::PostDeleted { post, .. } => {
@@ -246,10 +302,6 @@ impl<S: EffectSink> Dispatcher<S> {
                 self.merger.forget(*post);
             }
             Change::BoardDeleted { board, .. } => self.rooms.dissolve_board(*board),
-            Change::Reset { table } => {
-                tracing::warn!(table, "a table was emptied: every socket has to come back and load its state anew");
-                self.rooms.keys().into_iter().for_each(|key| self.sink.close(key));
-            }
             _ => {}
         }
     }
@@ -270,6 +322,19 @@ impl<S: EffectSink> Dispatcher<S> {
                 self.emit(&admins, full, Some(place)).await;
                 self.emit(&others, event, Some(place)).await;
             }
+        }
+    }
+
+    async fn tell_moved_out(
+        &self,
+        post_id: PostId,
+        board_id: BoardId,
+        gone: Vec<(PostId, SocketKey)>,
+        place: Position,
+    ) {
+        let event = ServerEvent::BoardPostDeleted(PostDeleted { post_id, board_id, moved: true });
+        for (_, key) in gone {
+            self.tell_one(key, &event, place).await;
         }
     }
 

@@ -38,6 +38,20 @@ pub struct Verdicts {
     pub moved_out: BTreeMap<u32, Vec<(PostId, SocketKey)>>,
 }
 
+impl Verdicts {
+    /// Adds those of another fence of the same tick.
+    pub fn append(&mut self, other: Self) {
+        fn append<T>(all: &mut BTreeMap<u32, Vec<T>>, more: BTreeMap<u32, Vec<T>>) {
+            for (ordinal, told) in more {
+                all.entry(ordinal).or_default().extend(told);
+            }
+        }
+        append(&mut self.lost, other.lost);
+        append(&mut self.gained, other.gained);
+        append(&mut self.moved_out, other.moved_out);
+    }
+}
+
 /// What the rule rested on before the tick.
 struct Before {
     boards: HashMap<BoardId, Option<BoardFacts>>,

@@ -1,106 +1,127 @@
 //! Follows the outbox: takes up the position, reads tick after tick, and goes on where it was after any error.
 //!
-//! One task, ended by `shutdown`. It looks every few milliseconds while there is work and less often when there was none.
+//! One task, ended by `shutdown` or by the loss of whoever takes the batches. Between two looks it rests as [`Wake`] says.
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::Batch,
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
-    postgres::outbox::{OutboxError, OutboxReader},
+    postgres::outbox::{Found, OutboxError, OutboxReader},
+    telemetry::chain,
+    wake::Wake,
 };
 
-const AWAKE: Duration = Duration::from_millis(3);
-const IDLE: Duration = Duration::from_millis(25);
-/// After so many looks without news it looks less often: some 200 ms.
-const LOOKS_AWAKE: u32 = 66;
-const RETRY_FROM: Duration = Duration::from_millis(100);
-const RETRY_AT_MOST: Duration = Duration::from_secs(5);
+/// A node that leaves changes without a tick for so long may hold the lease and be stuck: another makes the tick.
+const TAKE_OVER: Duration = Duration::from_secs(1);
 
-/// Hands over batches until `shutdown` or until nobody takes them; says once from which position.
-pub async fn follow(
-    pool: PgPool,
-    content_limit: usize,
-    batches: mpsc::Sender<Batch>,
-    position: oneshot::Sender<(Epoch, Tick)>,
-    stream: Component,
-    shutdown: CancellationToken,
-) {
-    let mut position = Some(position);
-    let mut reader = None;
-    let mut pause = RETRY_FROM;
-    let mut quiet = 0;
-    loop {
-        let outcome = tokio::select! {
-            () = shutdown.cancelled() => return,
-            outcome = step(&mut reader, &pool, content_limit) => outcome,
-        };
-        let wait = match outcome {
-            Ok(news) => {
-                stream.set(State::Ready);
-                pause = RETRY_FROM;
-                if let (Some(said), Some(reader)) = (position.take(), &reader) {
-                    // Whoever asked may have given up.
-                    let _ = said.send(reader.position());
-                }
-                match news {
-                    Some(batch) => {
-                        quiet = 0;
-                        if batches.send(batch).await.is_err() {
-                            return;
-                        }
-                        Duration::ZERO
-                    }
-                    None => {
-                        quiet += 1;
-                        if quiet > LOOKS_AWAKE { IDLE } else { AWAKE }
-                    }
-                }
+/// See the module.
+pub struct Follower {
+    pub pool: PgPool,
+    pub content_limit: usize,
+    pub wake: Wake,
+    /// Said to be ready while the outbox can be read.
+    pub stream: Component,
+    pub batches: mpsc::Sender<Batch>,
+}
+
+impl Follower {
+    /// Hands over batches; says once from which position.
+    pub async fn run(self, position: oneshot::Sender<(Epoch, Tick)>, shutdown: CancellationToken) {
+        // Reading may be cut off anywhere: nothing is handed over that was not recorded, and the next start finds the rest.
+        shutdown.run_until_cancelled(self.follow(position)).await;
+    }
+
+    async fn follow(mut self, position: oneshot::Sender<(Epoch, Tick)>) {
+        let Some(mut reader) = self.open().await else { return };
+        // Whoever asked may have given up.
+        let _ = position.send(reader.position());
+        let mut retries = retries();
+        let mut unticked: Option<Instant> = None;
+        loop {
+            let may_tick = self.wake.may_tick().await;
+            let stuck = unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
+            let found = reader.next(may_tick || stuck).await;
+            if found.is_ok() {
+                retries = self::retries();
+                self.stream.set(State::Ready);
             }
-            Err(error) => {
-                // Overtaken: the position is another's now. Otherwise the reader goes on where it was.
-                if matches!(error, OutboxError::Overtaken { .. } | OutboxError::NoPosition) {
-                    reader = None;
+            match found {
+                Ok(Found::Page(batch)) => {
+                    unticked = None;
+                    report(&batch);
+                    if self.batches.send(batch).await.is_err() {
+                        return;
+                    }
+                    self.wake.stir().await;
                 }
-                stream.set(State::NotReady(chain(&error)));
-                pause = (pause * 2).min(RETRY_AT_MOST);
-                pause
+                Ok(Found::Unticked) => {
+                    if unticked.is_none() {
+                        unticked = Some(Instant::now());
+                        self.wake.stir().await;
+                    }
+                    self.wake.rest().await;
+                }
+                Ok(Found::Nothing) => {
+                    unticked = None;
+                    self.wake.rest().await;
+                }
+                Err(error @ OutboxError::Discontinued { .. }) => {
+                    tracing::warn!(error = chain(&error), "every socket has to come back and load its state anew");
+                    let Some(opened) = self.open().await else { return };
+                    reader = opened;
+                    let (epoch, tick) = reader.position();
+                    if self.batches.send(Batch::discontinuity(epoch, tick)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => self.wait_for_database(&error, &mut retries).await,
             }
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(wait), if !wait.is_zero() => {}
-            () = std::future::ready(()), if wait.is_zero() => {}
         }
+    }
+
+    /// `None` when nobody takes batches any longer.
+    async fn open(&self) -> Option<OutboxReader> {
+        let mut retries = retries();
+        while !self.batches.is_closed() {
+            match OutboxReader::open(self.pool.clone(), self.content_limit).await {
+                Ok(reader) => return Some(reader),
+                Err(error) => self.wait_for_database(&error, &mut retries).await,
+            }
+        }
+        None
+    }
+
+    async fn wait_for_database(&self, error: &OutboxError, retries: &mut ExponentialBackoff) {
+        self.stream.set(State::NotReady(chain(error)));
+        // The iterator has no end.
+        sleep(retries.next().unwrap_or(TAKE_OVER)).await;
     }
 }
 
-async fn step(
-    reader: &mut Option<OutboxReader>,
-    pool: &PgPool,
-    content_limit: usize,
-) -> Result<Option<Batch>, OutboxError> {
-    match reader {
-        Some(reader) => reader.next().await,
-        None => {
-            *reader = Some(OutboxReader::open(pool.clone(), content_limit).await?);
-            Ok(None)
-        }
-    }
+/// Pauses between attempts to reach a server that is away, without end.
+pub(crate) fn retries() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
+fn report(batch: &Batch) {
+    metrics::counter!("curia_stream_changes_total").increment(batch.entries.len() as u64);
+    metrics::counter!("curia_outbox_poison_total").increment(batch.poison.len() as u64);
+    for error in &batch.poison {
+        tracing::error!(error = chain(error), "an outbox row could not be understood and was set aside");
     }
-    text
 }

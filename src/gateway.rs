@@ -19,7 +19,7 @@ use crate::{
     actor::Actor,
     command::Command,
     contract::{BoardJoined, BoardLeft, Empty, ErrorCode, Failure, FeedJoined, PostJoined, PostLeft},
-    dispatch::{NotJoined, Place, Request, Seat},
+    dispatch::{NotJoined, Place, Request, Seat, Stale},
     ids::{BoardId, CommunityId, Cursor, PostId, SocketKey},
     ports::{FactStore, FactsError},
     rooms::NotSeated,
@@ -45,6 +45,13 @@ pub struct Gateway<F> {
     posts: Cache<(PostId, u64), Option<BoardId>>,
 }
 
+/// What the handshake found out of the actor's community, and on which versions it rests.
+#[derive(Clone, Debug)]
+pub struct Greeting {
+    community: Option<CommunityFacts>,
+    basis: Basis,
+}
+
 impl<F: FactStore> Gateway<F> {
     /// `requests` lead to the dispatcher that moves `versions`.
     pub fn new(facts: F, versions: Arc<Versions>, requests: mpsc::Sender<Request>) -> Self {
@@ -60,13 +67,32 @@ impl<F: FactStore> Gateway<F> {
     }
 
     /// What the handshake needs of the actor's community.
-    pub async fn community(&self, actor: &Actor) -> Result<Option<CommunityFacts>, Failure> {
+    pub async fn greet(&self, actor: &Actor) -> Result<Greeting, Failure> {
+        let basis = self.versions.basis(&[Subject::Community(&actor.community)]);
         let facts = self.community_facts(&actor.community).await?;
-        Ok(facts.map(|facts| facts.as_ref().clone()))
+        Ok(Greeting { community: facts.map(|facts| facts.as_ref().clone()), basis })
     }
 
-    /// Tells the dispatcher of a socket, or that it is gone.
-    pub async fn send(&self, request: Request) -> Result<(), Failure> {
+    /// Tells the dispatcher of a socket.
+    pub async fn connect(&self, key: SocketKey, actor: &Actor, mut greeting: Greeting) -> Result<(), Failure> {
+        for _ in 0..TRIES {
+            let (reply, answer) = oneshot::channel();
+            let Greeting { community, basis } = greeting;
+            self.send(Request::Connect { key, actor: actor.clone(), community, basis, reply }).await?;
+            match answer.await.map_err(|_| stopping())? {
+                Ok(()) => return Ok(()),
+                Err(Stale) => greeting = self.greet(actor).await?,
+            }
+        }
+        Err(restless())
+    }
+
+    /// Tells the dispatcher that a socket is gone.
+    pub async fn disconnect(&self, key: SocketKey) -> Result<(), Failure> {
+        self.send(Request::Disconnect { key }).await
+    }
+
+    async fn send(&self, request: Request) -> Result<(), Failure> {
         self.requests.send(request).await.map_err(|_| stopping())
     }
 
@@ -180,7 +206,7 @@ impl<F: FactStore> Gateway<F> {
         self.send(Request::Join { key, seat, basis, reply }).await?;
         match answer.await.map_err(|_| stopping())? {
             Ok(cursor) => Ok(Some(cursor)),
-            Err(NotJoined::Stale) => Ok(None),
+            Err(NotJoined::Stale(Stale)) => Ok(None),
             Err(NotJoined::NotSeated(NotSeated::TooManyRooms)) => Err(Failure::new(
                 ErrorCode::TooManyRooms,
                 "this socket is in as many rooms as it may be; leave one, or use feed:join, which counts as one",

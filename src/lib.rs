@@ -30,3 +30,4 @@ pub mod socket;
 pub mod telemetry;
 pub mod typescript;
 pub mod versions;
+pub mod wake;

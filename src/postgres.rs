@@ -7,3 +7,4 @@ pub mod migrations;
 pub mod outbox;
 mod rows;
 pub mod schema;
+pub mod wake;

@@ -1,6 +1,6 @@
 //! Log lines, to standard error: what a command prints on standard output is its result and nothing else.
 
-use std::io;
+use std::{error::Error, io};
 
 use tracing_subscriber::EnvFilter;
 
@@ -15,4 +15,22 @@ pub fn start(config: &LogConfig) {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
+}
+
+/// An error and its causes in a line, without those that it tells itself.
+pub fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        let already = text.lines().all(|line| told.contains(line));
+        // The driver's own wording differs from ours by words in front.
+        let at_its_end = error.source().is_none_or(|inner| !told.contains(&inner.to_string()));
+        if !already && at_its_end {
+            told.push_str(": ");
+            told.push_str(&text);
+        }
+        cause = error.source();
+    }
+    told
 }

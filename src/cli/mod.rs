@@ -7,7 +7,6 @@ mod serve;
 mod token;
 
 use std::{
-    error::Error,
     io::{self, Write},
     process::ExitCode,
 };
@@ -24,7 +23,7 @@ use crate::{
     config::{ConfigError, SourceError},
     jwt::SignError,
     postgres::{connect::ConnectError, migrations::MigrateError},
-    typescript,
+    telemetry, typescript,
 };
 
 /// Every committed change of the forum, in order, to the browsers that may see it.
@@ -120,30 +119,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         // Whoever reads our output has had enough of it.
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            for line in chain(&error).lines() {
+            for line in telemetry::chain(&error).lines() {
                 eprintln!("curia-realtime: {line}");
             }
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// The error and its causes, without those that it tells itself.
-fn chain(error: &dyn Error) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        let already = text.lines().all(|line| told.contains(line));
-        // The driver's own wording differs from ours by words in front.
-        let at_its_end = error.source().is_none_or(|inner| !told.contains(&inner.to_string()));
-        if !already && at_its_end {
-            told.push_str(": ");
-            told.push_str(&text);
-        }
-        cause = error.source();
-    }
-    told
 }
 
 /// Results go to standard output, and a pipe that closes is no panic.

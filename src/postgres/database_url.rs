@@ -38,6 +38,15 @@ impl DatabaseUrl {
         }
     }
 
+    /// For tokio-postgres, without what concerns TLS or the other driver alone.
+    pub fn listen_config(&self) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
+        const SHARED: &[&str] = &["user", "password", "dbname", "host", "hostaddr", "port", "options"];
+        let mut url = self.url.clone();
+        let shared: Vec<_> = self.url.query_pairs().filter(|(name, _)| SHARED.contains(&name.as_ref())).collect();
+        url.query_pairs_mut().clear().extend_pairs(shared);
+        url.as_str().parse()
+    }
+
     /// The role it logs in as.
     pub fn user(&self) -> &str {
         self.options.get_username()

@@ -3,49 +3,75 @@
 //! Invariants:
 //! - tick n holds what is visible in its snapshot and was not in that of tick n-1; so a row is read in exactly one tick,
 //!   however late its transaction committed, and an open transaction delays only itself;
-//! - a batch is handed out only after its tick is recorded: the primary key of `tick` decides between two readers;
-//! - batch and rows are read in the tick's own snapshot, one `REPEATABLE READ` transaction; the tick is recorded beside it,
-//!   by a statement of its own, so that the reading transaction never takes a transaction id;
+//! - a batch is handed out only after its tick is recorded: the primary key of `tick` decides between two readers, and who
+//!   comes second reads what the first recorded;
+//! - a tick is read in one `REPEATABLE READ` transaction, page by page where it is large; its rows are those of that moment,
+//!   and so are the rights that its first page brings, also where they changed after the tick;
 //! - after any error the position is unchanged: [`OutboxReader::next`] can simply be called again.
 //!
-//! Cancelling `next` is safe: a tick recorded but not handed out is found by [`OutboxReader::open`] as the last one.
-//! Replaying its events is the business of whoever serves cursors.
+//! Cancelling `next` is safe: a tick recorded but not handed out is found again, as one that another reader recorded.
+
+mod pages;
 
 use std::sync::Arc;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
+use self::pages::Unfinished;
 use crate::{
     batch::{self, Batch},
     change::OutboxRow,
     event::Needs,
+    fence::Fence,
     ids::{Epoch, Tick},
     postgres::rows,
 };
+
+/// Rows handed out at a time; what a page takes in memory is this times the content limit.
+const PAGE: usize = 1_000;
 
 /// Why the outbox can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     #[error(
-        "there is no position to read from: the schema curia_realtime holds no tick, or this server is a standby; run `curia-realtime migrate up` on the primary"
+        "there is no position to read from: the schema curia_realtime holds no tick; run `curia-realtime migrate down` and `curia-realtime migrate up`"
     )]
     NoPosition,
-    #[error("another reader recorded tick {} of epoch {}; this one has to take up the position anew", .tick.0, .epoch.0)]
-    Overtaken { epoch: Epoch, tick: Tick },
+    #[error("this server is a standby and gives no position in the stream; DATABASE_URL has to lead to the primary")]
+    Standby,
+    /// [`OutboxReader::open`] finds a position to go on from.
+    #[error("the stream does not go on behind tick {} of epoch {}: {why}", .tick.0, .epoch.0)]
+    Discontinued { epoch: Epoch, tick: Tick, why: &'static str },
     #[error("the outbox could not be read")]
     Database(#[from] sqlx::Error),
 }
 
-/// The one who ticks.
+/// What stands behind the position.
+#[derive(Debug)]
+pub enum Found {
+    /// Now handed out. A tick that is no larger than a page is one page.
+    Page(Batch),
+    /// Nothing was committed.
+    Nothing,
+    /// Something was committed that no tick holds yet, and making ticks is another's.
+    Unticked,
+}
+
+/// One node's reading of the stream.
 #[derive(Debug)]
 pub struct OutboxReader {
     pool: PgPool,
-    epoch: Epoch,
-    tick: Tick,
-    /// Of the last tick, as PostgreSQL writes it.
-    snapshot: String,
     content_limit: usize,
+    epoch: Epoch,
+    /// The last tick that was handed out whole.
+    tick: Tick,
+    /// Its snapshot, as PostgreSQL writes it.
+    snapshot: String,
+    unfinished: Option<Unfinished>,
 }
+
+/// A transaction in which a tick is read.
+type Reading = Transaction<'static, Postgres>;
 
 impl OutboxReader {
     /// Takes up the position behind the last recorded tick. Uses two connections of `pool` at a time; rows' content is cut
@@ -53,62 +79,126 @@ impl OutboxReader {
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
         let position = sqlx::query_file!("sql/outbox/position.sql").fetch_optional(&pool).await?;
         let position = position.ok_or(OutboxError::NoPosition)?;
-        Ok(Self {
-            pool,
-            epoch: Epoch(position.epoch),
-            tick: Tick(position.tick),
-            snapshot: position.snapshot,
-            content_limit,
-        })
+        if position.standby {
+            return Err(OutboxError::Standby);
+        }
+        let (epoch, tick) = (Epoch(position.epoch), Tick(position.tick));
+        Ok(Self { pool, content_limit, epoch, tick, snapshot: position.snapshot, unfinished: None })
     }
 
-    /// The epoch and the last tick read.
+    /// The epoch and the last tick handed out whole.
     pub fn position(&self) -> (Epoch, Tick) {
         (self.epoch, self.tick)
     }
 
-    /// Whether anything was committed since the last tick; cheap enough to be asked every few milliseconds.
-    pub async fn has_news(&self) -> Result<bool, OutboxError> {
-        Ok(sqlx::query_file_scalar!("sql/outbox/news.sql", self.snapshot).fetch_one(&self.pool).await?)
+    /// The next page of the stream: of a tick that is recorded, else, where `may_tick`, of a new one.
+    pub async fn next(&mut self, may_tick: bool) -> Result<Found, OutboxError> {
+        if self.unfinished.is_some() {
+            return self.next_page().await.map(Found::Page);
+        }
+        let news =
+            sqlx::query_file!("sql/outbox/news.sql", self.epoch.0, self.tick.0, self.snapshot).fetch_one(&self.pool);
+        let news = news.await?;
+        if news.standby {
+            return Err(OutboxError::Standby);
+        }
+        if news.epoch != Some(self.epoch.0) {
+            return Err(self.discontinued("a new epoch has begun"));
+        }
+        match (news.tick, news.snapshot) {
+            (Some(tick), Some(snapshot)) if tick == self.tick.0 + 1 => {
+                self.recorded(Tick(tick), snapshot).await.map(Found::Page)
+            }
+            (Some(_), _) => Err(self.discontinued("the next ticks are kept no longer")),
+            _ if !news.news => Ok(Found::Nothing),
+            _ if may_tick => self.tick().await,
+            _ => Ok(Found::Unticked),
+        }
     }
 
-    /// Makes the next tick and reads it; `None` when nothing was committed since the last.
-    pub async fn next(&mut self) -> Result<Option<Batch>, OutboxError> {
-        if !self.has_news().await? {
-            return Ok(None);
-        }
-        let mut reading = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    /// Makes the next tick.
+    async fn tick(&mut self) -> Result<Found, OutboxError> {
+        let mut reading = self.begin().await?;
         let taken = sqlx::query_file!("sql/outbox/snapshot.sql").fetch_one(&mut *reading).await?;
-        let outbox = self.read_outbox(&mut reading).await?;
+        let outbox = self.first_page(&mut reading, &taken.snapshot).await?;
         if outbox.is_empty() {
-            return Ok(None);
+            // What was seen was rolled back, or is cut away.
+            return Ok(Found::Nothing);
         }
-        let (entries, poison) = batch::read(&outbox);
-        let needs = Needs::of(entries.iter().map(|entry| &entry.change));
         let tick = Tick(self.tick.0 + 1);
-        let recorded = self.record(tick, &taken.snapshot, taken.at);
-        let (rows, ()) = tokio::try_join!(
+        if outbox.len() > PAGE {
+            let fences = self.fences(&mut reading, &taken.snapshot).await?;
+            if !self.record(tick, &taken.snapshot, taken.at).await? {
+                return Ok(Found::Unticked);
+            }
+            return self.begin_pages(reading, tick, taken.snapshot, fences).await.map(Found::Page);
+        }
+        let (entries, poison) = batch::read(&outbox, 0);
+        let needs = Needs::of(entries.iter().map(|entry| &entry.change));
+        let (rows, recorded) = tokio::try_join!(
             async { rows::load(&mut reading, &needs, self.content_limit).await.map_err(OutboxError::from) },
-            recorded
+            self.record(tick, &taken.snapshot, taken.at)
         )?;
+        if !recorded {
+            return Ok(Found::Unticked);
+        }
         reading.commit().await?;
         self.tick = tick;
         self.snapshot = taken.snapshot;
-        Ok(Some(Batch { epoch: self.epoch, tick, entries, poison, rows: Arc::new(rows) }))
+        let rows = Arc::new(rows);
+        let fence = batch::fence_of(&entries, &rows);
+        Ok(Found::Page(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead: None, last: true }))
     }
 
-    async fn read_outbox(&self, reading: &mut PgConnection) -> Result<Vec<OutboxRow>, OutboxError> {
-        Ok(sqlx::query_file_as!(OutboxRow, "sql/outbox/batch.sql", self.snapshot).fetch_all(reading).await?)
+    /// Reads a tick that is recorded. Its rows are those of now, so it brings the rights of now.
+    async fn recorded(&mut self, tick: Tick, snapshot: String) -> Result<Batch, OutboxError> {
+        let mut reading = self.begin().await?;
+        self.still_kept(&mut reading).await?;
+        let fences = self.fences(&mut reading, &snapshot).await?;
+        let outbox = self.first_page(&mut reading, &snapshot).await?;
+        if outbox.len() > PAGE {
+            return self.begin_pages(reading, tick, snapshot, fences).await;
+        }
+        let (entries, poison) = batch::read(&outbox, 0);
+        let needs = Needs::of(entries.iter().map(|entry| &entry.change));
+        let rows = Arc::new(rows::load(&mut reading, &needs, self.content_limit).await?);
+        reading.commit().await?;
+        self.tick = tick;
+        self.snapshot = snapshot;
+        let (fence, ahead) = fences;
+        Ok(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead, last: true })
     }
 
-    async fn record(&self, tick: Tick, snapshot: &str, at: chrono::DateTime<chrono::Utc>) -> Result<(), OutboxError> {
+    async fn begin(&self) -> Result<Reading, sqlx::Error> {
+        self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// One row more than a page, where there are more.
+    async fn first_page(&self, reading: &mut PgConnection, upto: &str) -> Result<Vec<OutboxRow>, OutboxError> {
+        let limit = PAGE as i64 + 1;
+        let page = sqlx::query_file_as!(OutboxRow, "sql/outbox/batch.sql", self.snapshot, upto, limit);
+        Ok(page.fetch_all(reading).await?)
+    }
+
+    /// Whether the tick is ours: `false` when another reader recorded it first.
+    async fn record(&self, tick: Tick, snapshot: &str, at: chrono::DateTime<chrono::Utc>) -> Result<bool, OutboxError> {
         let recorded = sqlx::query_file!("sql/outbox/record_tick.sql", self.epoch.0, tick.0, snapshot, at);
-        match recorded.execute(&self.pool).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
-                Err(OutboxError::Overtaken { epoch: self.epoch, tick })
-            }
-            Err(error) => Err(error.into()),
+        Ok(recorded.execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    /// What is behind our position was not cut away: seen in the transaction that reads it.
+    async fn still_kept(&self, reading: &mut PgConnection) -> Result<(), OutboxError> {
+        let kept = sqlx::query_file_scalar!("sql/outbox/still_kept.sql", self.epoch.0, self.tick.0);
+        match kept.fetch_one(reading).await? {
+            true => Ok(()),
+            false => Err(self.discontinued("what was not read yet is kept no longer")),
         }
     }
+
+    fn discontinued(&self, why: &'static str) -> OutboxError {
+        OutboxError::Discontinued { epoch: self.epoch, tick: self.tick, why }
+    }
 }
+
+/// The fence of a tick and what lies ahead of it.
+type Fences = (Fence, Option<batch::Ahead>);

@@ -23,12 +23,10 @@ use socketioxide::{
 use tokio::sync::mpsc;
 
 use crate::{
-    access::CommunityFacts,
     actor::Actor,
     command::Command,
     contract::{ErrorCode, ErrorEvent, Failure},
-    dispatch::Request,
-    gateway::Gateway,
+    gateway::{Gateway, Greeting},
     ids::SocketKey,
     jwt::{TokenError, Verifier},
     ports::FactStore,
@@ -73,7 +71,7 @@ impl<F> Doors<F> {
 #[derive(Clone)]
 struct Admitted {
     actor: Actor,
-    community: Option<CommunityFacts>,
+    greeting: Greeting,
 }
 
 /// Why a connection is refused. The library carries only a message, so the code stands at its head.
@@ -135,8 +133,8 @@ pub(super) fn open<F: FactStore>(io: &SocketIo, doors: Doors<F>) {
 async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
     let token = token(socket, auth.as_ref()).ok_or(TokenError::Missing)?;
     let actor = doors.verifier.verify(&token, Utc::now())?;
-    let community = doors.gateway.community(&actor).await?;
-    socket.extensions.insert(Admitted { actor, community });
+    let greeting = doors.gateway.greet(&actor).await?;
+    socket.extensions.insert(Admitted { actor, greeting });
     Ok(())
 }
 
@@ -150,7 +148,7 @@ fn token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
 }
 
 async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
-    let Some(Admitted { actor, community }) = socket.extensions.remove::<Admitted>() else { return };
+    let Some(Admitted { actor, greeting }) = socket.extensions.remove::<Admitted>() else { return };
     let key = SocketKey(doors.next.fetch_add(1, Ordering::Relaxed));
     let session = EngineSession::of(&socket.req_parts().extensions).cloned();
     if let Some(session) = &session {
@@ -169,8 +167,13 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     );
     let leaving = doors.clone();
     socket.on_disconnect(async move || farewell(&leaving, key).await);
-    let connect = Request::Connect { key, actor: actor.clone(), community };
-    if doors.gateway.send(connect).await.is_err() || !socket.connected() {
+    let connected = doors.gateway.connect(key, &actor, greeting).await;
+    if let Err(failure) = &connected {
+        tracing::debug!(code = failure.code.as_str(), "a socket that was let in can't be seated");
+        // Its client takes a cut connection for what it is, and comes back by itself.
+        doors.members.close(key);
+    }
+    if connected.is_err() || !socket.connected() {
         // It may have gone before its farewell was there to be called; saying it twice does nothing.
         farewell(&doors, key).await;
         return;
@@ -227,5 +230,5 @@ fn answer(socket: &SocketRef, asked: Asked, outcome: Result<Value, Failure>) {
 async fn farewell<F: FactStore>(doors: &Doors<F>, key: SocketKey) {
     doors.members.remove(key);
     // Without a dispatcher there is no seat to give up.
-    let _ = doors.gateway.send(Request::Disconnect { key }).await;
+    let _ = doors.gateway.disconnect(key).await;
 }

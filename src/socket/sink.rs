@@ -60,6 +60,13 @@ impl Members {
         self.write().remove(&key);
     }
 
+    /// Ends a connection without its cooperation.
+    pub(super) fn close(&self, key: SocketKey) {
+        if let Some(member) = self.find(key) {
+            member.doom();
+        }
+    }
+
     fn find(&self, key: SocketKey) -> Option<Arc<Member>> {
         self.read().get(&key).cloned()
     }
@@ -99,9 +106,7 @@ impl EffectSink for SocketSink {
     }
 
     fn close(&self, key: SocketKey) {
-        if let Some(member) = self.0.find(key) {
-            member.doom();
-        }
+        self.0.close(key);
     }
 }
 

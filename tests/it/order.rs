@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use curia_realtime::{change::Change, ids::PostId, postgres::outbox::OutboxReader};
+use curia_realtime::{batch::Batch, change::Change, ids::PostId, postgres::outbox::OutboxReader};
 use sqlx::PgPool;
 
-use crate::support::postgres::Forum;
+use crate::support::{postgres::Forum, stream::page};
 
 const HOT_ROWS: i32 = 40;
 const WRITERS: u32 = 16;
@@ -118,18 +118,18 @@ async fn nothing_is_lost_or_twice_and_each_row_keeps_its_order() {
     let until = tokio::time::Instant::now() + RUN;
     let (mut ticks, mut naive) = (Vec::new(), Vec::new());
     while tokio::time::Instant::now() < until {
-        ticks.extend(reader.next().await.expect("a tick"));
+        ticks.extend(page(&mut reader).await);
         naive_step(&forum.pool, &mut naive).await;
     }
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.expect("a writer");
     }
-    ticks.extend(reader.next().await.expect("a tick"));
+    ticks.extend(page(&mut reader).await);
     let before_the_open_one: usize = ticks.iter().map(|batch| batch.entries.len()).sum();
     assert_eq!(before_the_open_one, committed(&forum.pool).await.len(), "an open transaction delays nobody else");
     open.commit().await.expect("a commit");
-    ticks.extend(reader.next().await.expect("a tick"));
+    ticks.extend(page(&mut reader).await);
     naive_step(&forum.pool, &mut naive).await;
 
     let committed = committed(&forum.pool).await;
@@ -140,7 +140,7 @@ async fn nothing_is_lost_or_twice_and_each_row_keeps_its_order() {
 }
 
 /// The entries with their outbox numbers: a tick's ordinals stand for the order that its own query gave.
-async fn positions(pool: &PgPool, ticks: &[curia_realtime::batch::Batch]) -> Seen {
+async fn positions(pool: &PgPool, ticks: &[Batch]) -> Seen {
     let mut seen = Vec::new();
     for batch in ticks {
         let rows: Vec<(i64, i32)> = sqlx::query_as(

@@ -4,3 +4,4 @@ pub mod client;
 pub mod postgres;
 pub mod program;
 pub mod service;
+pub mod stream;

@@ -1,0 +1,13 @@
+-- The rows of batch.sql, all of them, to be fetched page by page; the pages before row $3 were fetched earlier.
+DECLARE pages NO SCROLL CURSOR FOR
+WITH news AS (
+    SELECT seq, xid, at, kind, board_id, post_id, row_id, data
+    FROM curia_realtime.outbox
+    WHERE (xid >= pg_snapshot_xmax($1::text::pg_snapshot)
+       OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($1::text::pg_snapshot))))
+      AND pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+)
+SELECT seq, at, kind, board_id, post_id, row_id, data::text AS data
+FROM news
+ORDER BY max(seq) OVER (PARTITION BY xid), seq
+OFFSET $3

@@ -1,0 +1,1 @@
+LISTEN curia_realtime

@@ -1,0 +1,1 @@
+NOTIFY curia_realtime

@@ -1,0 +1,125 @@
+//! The listening connection: wake-ups from writers, the lock that tells them to send any, and the lease on making ticks.
+//!
+//! Invariants:
+//! - a writer notifies only when it finds the parking lock taken. So whoever parks has to read once more before it sleeps:
+//!   what a writer committed before the lock was taken comes without a bell;
+//! - a bell that rings while nobody waits is kept;
+//! - locks and subscription live and die with the connection: a [`Listener`] that failed once is of no more use.
+//!
+//! The connection is driven by a task that ends with the [`Listener`].
+
+use std::{future::poll_fn, time::Duration};
+
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{error::Elapsed, timeout},
+};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket, tls::NoTlsStream};
+
+use super::database_url::DatabaseUrl;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// None of the questions waits for a lock.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+
+/// Why nobody listens.
+#[derive(Debug, thiserror::Error)]
+pub enum WakeError {
+    #[error("LISTEN_DATABASE_URL (or DATABASE_URL) can't be used for listening")]
+    Url(#[source] tokio_postgres::Error),
+    #[error("{place} can't be listened to")]
+    Connect {
+        place: String,
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    #[error("the listening connection failed")]
+    Lost(#[from] tokio_postgres::Error),
+    #[error("the listening connection was closed")]
+    Closed,
+    #[error("the listening connection gives no answer")]
+    Silent(#[from] Elapsed),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Listener {
+    client: Client,
+    bells: watch::Receiver<()>,
+    /// Drives the connection.
+    _connection: JoinSet<()>,
+}
+
+impl Listener {
+    /// Subscribes to the writers' bell. `url` has to keep its session: behind a transaction pooler no bell arrives.
+    pub async fn connect(url: &DatabaseUrl) -> Result<Self, WakeError> {
+        let mut config = url.listen_config().map_err(WakeError::Url)?;
+        config
+            .application_name("curia-realtime listener")
+            .connect_timeout(CONNECT_WITHIN)
+            .tcp_user_timeout(ANSWER_WITHIN)
+            .keepalives_idle(KEEPALIVE_AFTER);
+        let connected = timeout(CONNECT_WITHIN, config.connect(NoTls)).await?;
+        let (client, connection) = connected.map_err(|source| WakeError::Connect { place: url.place(), source })?;
+        let (bell, bells) = watch::channel(());
+        let mut task = JoinSet::new();
+        task.spawn(drive(connection, bell));
+        let listener = Self { client, bells, _connection: task };
+        listener.run(include_str!("../../sql/wake/listen.sql")).await?;
+        Ok(listener)
+    }
+
+    /// Whether this connection now holds the lease on making ticks. To be asked until it does, once is enough then.
+    pub async fn lease(&self) -> Result<bool, WakeError> {
+        self.ask(include_str!("../../sql/wake/lease.sql")).await
+    }
+
+    /// Asks writers to ring, unless one is at work that was not asked.
+    pub async fn park(&self) -> Result<bool, WakeError> {
+        self.ask(include_str!("../../sql/wake/park.sql")).await
+    }
+
+    /// Writers need not ring any longer.
+    pub async fn unpark(&self) -> Result<(), WakeError> {
+        // `false` would say that it was not parked, which is what is wanted.
+        self.ask(include_str!("../../sql/wake/unpark.sql")).await.map(drop)
+    }
+
+    /// Rings the bell of every listener, this one included.
+    pub async fn ring(&self) -> Result<(), WakeError> {
+        self.run(include_str!("../../sql/wake/ring.sql")).await
+    }
+
+    /// Finds out whether the connection still lives.
+    pub async fn ping(&self) -> Result<(), WakeError> {
+        self.run("").await
+    }
+
+    /// Waits for a bell that was not waited for yet. Cancelling it loses none.
+    pub async fn rung(&mut self) -> Result<(), WakeError> {
+        self.bells.changed().await.map_err(|_| WakeError::Closed)
+    }
+
+    async fn ask(&self, question: &'static str) -> Result<bool, WakeError> {
+        Ok(timeout(ANSWER_WITHIN, self.client.query_one(question, &[])).await??.try_get(0)?)
+    }
+
+    async fn run(&self, statement: &str) -> Result<(), WakeError> {
+        Ok(timeout(ANSWER_WITHIN, self.client.batch_execute(statement)).await??)
+    }
+}
+
+/// Ends with the connection, which the bell's receiver then hears.
+async fn drive(mut connection: Connection<Socket, NoTlsStream>, bell: watch::Sender<()>) {
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(_))) => drop(bell.send(())),
+            Some(Ok(_)) => {}
+            // Whoever uses the listener next is told that it is gone, and says so.
+            Some(Err(error)) => return tracing::debug!(%error, "the listening connection ended"),
+            None => return,
+        }
+    }
+}

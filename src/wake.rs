@@ -1,0 +1,187 @@
+//! When to look for changes: often while there are any, and not at all while nobody writes.
+//!
+//! Invariants:
+//! - the node that holds the lease parks only after it found nothing for a while, and looks once more before it sleeps;
+//! - nobody sleeps longer than the safety poll, bell or no bell;
+//! - without a listening connection this node looks by the clock and may make ticks: the lease saves work, the tick table's
+//!   primary key is what keeps the stream right.
+//!
+//! A connection is opened beside the reading, which never waits for it; it ends with this value.
+
+use std::time::Duration;
+
+use backon::ExponentialBackoff;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    follow::retries,
+    http::readiness::{Component, State},
+    postgres::{
+        database_url::DatabaseUrl,
+        wake::{Listener, WakeError},
+    },
+    telemetry::chain,
+};
+
+/// The lease is asked for this often by those that don't hold it.
+const LEASE_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks while it is quiet and nobody can ring.
+const UNHEARD: Duration = Duration::from_millis(25);
+
+/// How often to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two looks while there is work.
+    pub poll: Duration,
+    /// Without work for so long, it waits to be woken.
+    pub park_after: Duration,
+    /// Between two looks while it waits.
+    pub safety_poll: Duration,
+}
+
+/// See the module.
+pub struct Wake {
+    direct: DatabaseUrl,
+    pace: Pace,
+    listening: Component,
+    listener: Option<Listener>,
+    leads: bool,
+    parked: bool,
+    /// The last news, or the last bell.
+    stirred: Instant,
+    lease_at: Instant,
+    park_at: Instant,
+    connecting: JoinSet<Result<Listener, WakeError>>,
+    connect_at: Instant,
+    retries: ExponentialBackoff,
+}
+
+impl Wake {
+    /// `direct` leads to the database without a transaction pooler in between.
+    pub fn new(direct: DatabaseUrl, pace: Pace, listening: Component) -> Self {
+        let now = Instant::now();
+        Self {
+            direct,
+            pace,
+            listening,
+            listener: None,
+            leads: false,
+            parked: false,
+            stirred: now,
+            lease_at: now,
+            park_at: now,
+            connecting: JoinSet::new(),
+            connect_at: now,
+            retries: retries(),
+        }
+    }
+
+    /// Whether this node makes the ticks.
+    pub async fn may_tick(&mut self) -> bool {
+        self.connect();
+        let Some(listener) = &self.listener else { return true };
+        if !self.leads && Instant::now() >= self.lease_at {
+            self.lease_at = Instant::now() + LEASE_EVERY;
+            match listener.lease().await {
+                Ok(leads) => self.leads = leads,
+                Err(error) => self.lost(&error),
+            }
+        }
+        self.leads || self.listener.is_none()
+    }
+
+    /// Whether this node holds the lease on making ticks.
+    pub fn leads(&self) -> bool {
+        self.leads
+    }
+
+    /// There was news: looks often again, and wakes the nodes that follow.
+    pub async fn stir(&mut self) {
+        let quiet = self.stirred.elapsed();
+        self.stirred = Instant::now();
+        let Some(listener) = &self.listener else { return };
+        let done = if self.parked {
+            self.parked = false;
+            listener.unpark().await
+        } else if self.leads && quiet >= self.pace.park_after {
+            // The writer found nobody parked and rang for nobody, but others may have gone to sleep.
+            listener.ring().await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = done {
+            self.lost(&error);
+        }
+    }
+
+    /// Waits until it is time to look again.
+    pub async fn rest(&mut self) {
+        if let Err(error) = self.wait().await {
+            self.lost(&error);
+        }
+    }
+
+    async fn wait(&mut self) -> Result<(), WakeError> {
+        let Pace { poll, park_after, safety_poll } = self.pace;
+        let quiet = self.stirred.elapsed();
+        let Some(listener) = &mut self.listener else {
+            sleep(if quiet < park_after { poll } else { poll.max(UNHEARD) }).await;
+            return Ok(());
+        };
+        // Whoever follows sleeps later than the leader, whose bell wakes both.
+        let sleeps = self.parked || (!self.leads && quiet >= park_after * 2);
+        if sleeps {
+            match timeout(safety_poll, listener.rung()).await {
+                Ok(rung) => {
+                    rung?;
+                    self.stir().await;
+                }
+                Err(_) => listener.ping().await?,
+            }
+        } else if self.leads && quiet >= park_after && Instant::now() >= self.park_at {
+            self.parked = listener.park().await?;
+            self.park_at = Instant::now() + park_after;
+        } else {
+            // A writer that stays open keeps us from parking for as long: then the looks are spread.
+            sleep(if quiet < park_after * 2 { poll } else { poll.max(UNHEARD) }).await;
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) {
+        if self.listener.is_some() {
+            return;
+        }
+        match self.connecting.try_join_next() {
+            Some(Ok(Ok(listener))) => {
+                self.listener = Some(listener);
+                self.retries = retries();
+                self.lease_at = Instant::now();
+                self.listening.set(State::Ready);
+            }
+            Some(Ok(Err(error))) => self.lost(&error),
+            Some(Err(error)) => {
+                tracing::error!(%error, "opening the listening connection ended early");
+                self.connect_at = Instant::now() + LEASE_EVERY;
+            }
+            None if self.connecting.is_empty() && Instant::now() >= self.connect_at => {
+                let direct = self.direct.clone();
+                self.connecting.spawn(async move { Listener::connect(&direct).await });
+            }
+            None => {}
+        }
+    }
+
+    fn lost(&mut self, error: &WakeError) {
+        self.listener = None;
+        self.leads = false;
+        self.parked = false;
+        // The iterator has no end.
+        self.connect_at = Instant::now() + self.retries.next().unwrap_or(LEASE_EVERY);
+        let cause = chain(error);
+        self.listening.set(State::Degraded(format!("{cause}; changes are found by polling until it is back")));
+    }
+}
