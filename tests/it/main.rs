@@ -6,5 +6,7 @@ mod demo;
 mod layers;
 mod migrate;
 mod order;
+mod paging;
 mod socket;
 mod support;
+mod wake;

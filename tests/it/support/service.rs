@@ -21,6 +21,11 @@ pub struct Service {
 
 impl Service {
     pub async fn start(database_url: &str) -> Self {
+        Self::start_with(database_url, &[]).await
+    }
+
+    /// With settings by their flags.
+    pub async fn start_with(database_url: &str, settings: &[(&'static str, &str)]) -> Self {
         let flags = [
             ("database-url", database_url),
             ("jwt-secret", SECRET),
@@ -28,7 +33,7 @@ impl Service {
             ("port", "0"),
             ("allowed-origins", "https://forum.example"),
         ];
-        let flags = flags.map(|(flag, value)| (flag, value.to_owned())).into();
+        let flags = flags.iter().chain(settings).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
         let config = Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration");
         let app = App::build(config).await.expect("a service");
         let url = format!("http://{}", app.address().expect("an address"));
