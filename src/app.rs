@@ -25,8 +25,10 @@ use crate::{
         connect::{ConnectError, connect},
         facts::PostgresFacts,
         migrations::{self, MigrateError},
+        retention::Retention,
     },
     socket::{self, Doors, Members, SocketLimits, SocketSink},
+    sweep::sweep,
     versions::Versions,
     wake::Wake,
 };
@@ -138,6 +140,10 @@ impl App {
             stream,
             batches,
         };
+        let retention =
+            Retention { pool: pool.clone(), keep: config.stream.retention, max_size: config.stream.outbox_max_size };
+        let outbox = readiness.component("outbox", State::Ready);
+        tasks.spawn(sweep(retention, follower.wake.leads(), outbox, shutdown.clone()));
         let stop = shutdown.clone();
         tasks.spawn(async move {
             if let Err(error) = admitted(&config.database.url, &follower.pool, &follower.stream, &stop).await {

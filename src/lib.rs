@@ -27,6 +27,7 @@ pub mod ports;
 pub mod postgres;
 pub mod rooms;
 pub mod socket;
+pub mod sweep;
 pub mod telemetry;
 pub mod typescript;
 pub mod versions;

@@ -5,6 +5,7 @@ pub mod database_url;
 pub mod facts;
 pub mod migrations;
 pub mod outbox;
+pub mod retention;
 mod rows;
 pub mod schema;
 pub mod wake;

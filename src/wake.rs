@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -48,7 +49,7 @@ pub struct Wake {
     pace: Pace,
     listening: Component,
     listener: Option<Listener>,
-    leads: bool,
+    leads: watch::Sender<bool>,
     parked: bool,
     /// The last news, or the last bell.
     stirred: Instant,
@@ -68,7 +69,7 @@ impl Wake {
             pace,
             listening,
             listener: None,
-            leads: false,
+            leads: watch::Sender::new(false),
             parked: false,
             stirred: now,
             lease_at: now,
@@ -83,19 +84,23 @@ impl Wake {
     pub async fn may_tick(&mut self) -> bool {
         self.connect();
         let Some(listener) = &self.listener else { return true };
-        if !self.leads && Instant::now() >= self.lease_at {
+        if !self.holds_lease() && Instant::now() >= self.lease_at {
             self.lease_at = Instant::now() + LEASE_EVERY;
             match listener.lease().await {
-                Ok(leads) => self.leads = leads,
+                Ok(leads) => drop(self.leads.send_replace(leads)),
                 Err(error) => self.lost(&error),
             }
         }
-        self.leads || self.listener.is_none()
+        self.holds_lease() || self.listener.is_none()
     }
 
-    /// Whether this node holds the lease on making ticks.
-    pub fn leads(&self) -> bool {
-        self.leads
+    /// Whether this node holds the lease on making ticks, as it changes.
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
+    }
+
+    fn holds_lease(&self) -> bool {
+        *self.leads.borrow()
     }
 
     /// There was news: looks often again, and wakes the nodes that follow.
@@ -106,7 +111,7 @@ impl Wake {
         let done = if self.parked {
             self.parked = false;
             listener.unpark().await
-        } else if self.leads && quiet >= self.pace.park_after {
+        } else if self.holds_lease() && quiet >= self.pace.park_after {
             // The writer found nobody parked and rang for nobody, but others may have gone to sleep.
             listener.ring().await
         } else {
@@ -126,13 +131,13 @@ impl Wake {
 
     async fn wait(&mut self) -> Result<(), WakeError> {
         let Pace { poll, park_after, safety_poll } = self.pace;
-        let quiet = self.stirred.elapsed();
+        let (quiet, leads) = (self.stirred.elapsed(), self.holds_lease());
         let Some(listener) = &mut self.listener else {
             sleep(if quiet < park_after { poll } else { poll.max(UNHEARD) }).await;
             return Ok(());
         };
         // Whoever follows sleeps later than the leader, whose bell wakes both.
-        let sleeps = self.parked || (!self.leads && quiet >= park_after * 2);
+        let sleeps = self.parked || (!leads && quiet >= park_after * 2);
         if sleeps {
             match timeout(safety_poll, listener.rung()).await {
                 Ok(rung) => {
@@ -141,7 +146,7 @@ impl Wake {
                 }
                 Err(_) => listener.ping().await?,
             }
-        } else if self.leads && quiet >= park_after && Instant::now() >= self.park_at {
+        } else if leads && quiet >= park_after && Instant::now() >= self.park_at {
             self.parked = listener.park().await?;
             self.park_at = Instant::now() + park_after;
         } else {
@@ -177,7 +182,7 @@ impl Wake {
 
     fn lost(&mut self, error: &WakeError) {
         self.listener = None;
-        self.leads = false;
+        self.leads.send_replace(false);
         self.parked = false;
         // The iterator has no end.
         self.connect_at = Instant::now() + self.retries.next().unwrap_or(LEASE_EVERY);

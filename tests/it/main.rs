@@ -7,6 +7,7 @@ mod layers;
 mod migrate;
 mod order;
 mod paging;
+mod retention;
 mod socket;
 mod support;
 mod wake;

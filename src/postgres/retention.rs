@@ -1,0 +1,85 @@
+//! What is kept of outbox and ticks, for how long and how much.
+//!
+//! Invariants:
+//! - a row is cut only when a tick holds it that is cut as well, or is the oldest kept; the newest tick is never cut;
+//! - ticks go before their rows: whoever still finds the tick behind which it reads finds every row behind it;
+//! - rows that no tick holds are cut only with the beginning of a new epoch, which every reader hears of.
+//!
+//! Cutting is done in slices, each a transaction of its own; cancelling between or in them is safe.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+/// Rows a transaction.
+const SLICE: i64 = 10_000;
+/// Less than this is not kept, however large the outbox.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    pub pool: PgPool,
+    /// How long ticks and their rows are kept.
+    pub keep: Duration,
+    /// Bytes that live rows may take, by estimate.
+    pub max_size: u64,
+}
+
+/// How the outbox stands after a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Bytes of live rows, by estimate.
+    pub size: u64,
+    /// How long ticks are kept, where that is shorter than wanted.
+    pub shortened: Option<Duration>,
+    /// Rows were cut that nobody had read.
+    pub new_epoch: bool,
+}
+
+impl Retention {
+    /// Cuts what is too old. What is still too large is kept for half as long, again and again; when even so it is too
+    /// large, since nobody makes ticks, a new epoch begins.
+    pub async fn sweep(&self) -> Result<Swept, sqlx::Error> {
+        let mut keep = self.keep;
+        self.cut(keep).await?;
+        let mut size = self.size().await?;
+        while size > self.max_size && keep > SHORTEST {
+            keep = (keep / 2).max(SHORTEST);
+            self.cut(keep).await?;
+            size = self.size().await?;
+        }
+        let new_epoch = size > self.max_size;
+        if new_epoch {
+            sqlx::query_file!("sql/retention/new_epoch.sql").execute(&self.pool).await?;
+            keep = Duration::ZERO;
+            self.cut(keep).await?;
+            size = self.size().await?;
+        }
+        Ok(Swept { size, shortened: (keep < self.keep).then_some(keep), new_epoch })
+    }
+
+    async fn cut(&self, keep: Duration) -> Result<(), sqlx::Error> {
+        let horizon = sqlx::query_file!("sql/retention/horizon.sql", keep.as_secs_f64());
+        // Without an epoch there is no schema, or it is being made.
+        let Some(horizon) = horizon.fetch_optional(&self.pool).await? else { return Ok(()) };
+        let whole = |cut: u64| cut >= SLICE.unsigned_abs();
+        loop {
+            let ticks = sqlx::query_file!("sql/retention/cut_ticks.sql", horizon.epoch, horizon.tick, SLICE);
+            if !whole(ticks.execute(&self.pool).await?.rows_affected()) {
+                break;
+            }
+        }
+        loop {
+            let rows = sqlx::query_file!("sql/retention/cut_rows.sql", horizon.epoch, horizon.tick, SLICE);
+            if !whole(rows.execute(&self.pool).await?.rows_affected()) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn size(&self) -> Result<u64, sqlx::Error> {
+        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&self.pool).await?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+}

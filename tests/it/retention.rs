@@ -1,0 +1,133 @@
+//! What is kept and what is cut: never a row that nobody has read, unless everybody is told.
+
+use std::time::Duration;
+
+use curia_realtime::postgres::{
+    outbox::{OutboxError, OutboxReader},
+    retention::Retention,
+};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use crate::support::{
+    client::Client,
+    postgres::Forum,
+    service::Service,
+    stream::{page, pages},
+};
+
+const CONTENT_LIMIT: usize = 1_000;
+/// Tells hanging from working.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn keeping(forum: &Forum, keep: Duration, max_size: u64) -> Retention {
+    Retention { pool: forum.pool.clone(), keep, max_size }
+}
+
+async fn count(forum: &Forum, table: &'static str) -> i64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM curia_realtime.{table}")))
+        .fetch_one(&forum.pool)
+        .await
+        .expect("a count")
+}
+
+async fn reader(forum: &Forum) -> OutboxReader {
+    OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position")
+}
+
+#[tokio::test]
+async fn what_is_young_is_kept() {
+    let forum = Forum::captured().await;
+    let mut reader = reader(&forum).await;
+    forum.run("INSERT INTO votes (user_id, post_id) VALUES ('bo', 1)").await;
+    pages(&mut reader).await;
+    let swept = keeping(&forum, Duration::from_secs(3600), 1_000_000).sweep().await.expect("a sweep");
+    assert_eq!((swept.shortened, swept.new_epoch), (None, false));
+    assert!(swept.size > 0);
+    assert_eq!((count(&forum, "outbox").await, count(&forum, "tick").await), (1, 2));
+}
+
+#[tokio::test]
+async fn what_is_old_is_cut_but_never_what_no_tick_holds() {
+    let forum = Forum::captured().await;
+    let mut reader = reader(&forum).await;
+    let mut open = forum.pool.begin().await.expect("an open transaction");
+    sqlx::raw_sql("INSERT INTO votes (user_id, post_id) VALUES ('cy', 2)").execute(&mut *open).await.expect("a vote");
+    for vote in ["INSERT INTO votes (user_id, post_id) VALUES ('bo', 1)", "DELETE FROM votes WHERE user_id = 'bo'"] {
+        forum.run(vote).await;
+        assert!(page(&mut reader).await.is_some());
+    }
+    forum.run("INSERT INTO votes (user_id, post_id) VALUES ('ada', 1)").await;
+    let retention = keeping(&forum, Duration::ZERO, 1_000_000);
+    retention.sweep().await.expect("a sweep");
+    assert_eq!(count(&forum, "tick").await, 1, "the newest stays");
+
+    open.commit().await.expect("a commit");
+    let read: usize = pages(&mut reader).await.iter().map(|batch| batch.entries.len()).sum();
+    assert_eq!(read, 2, "the vote without a tick and that of the open transaction");
+    retention.sweep().await.expect("a sweep");
+    assert_eq!(count(&forum, "outbox").await, 0);
+}
+
+#[tokio::test]
+async fn above_the_size_limit_it_is_kept_for_less_time() {
+    let forum = Forum::captured().await;
+    let mut reader = reader(&forum).await;
+    forum.run("UPDATE posts SET upvote_count = upvote_count + 1").await;
+    pages(&mut reader).await;
+    // Read three hours ago; what has just been read is not too much.
+    forum.run("UPDATE curia_realtime.tick SET at = at - interval '3 hours'").await;
+    forum.run("UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1").await;
+    pages(&mut reader).await;
+    let day = Duration::from_secs(86_400);
+    let all = keeping(&forum, day, 1_000_000).sweep().await.expect("a sweep");
+    let swept = keeping(&forum, day, all.size / 2).sweep().await.expect("a sweep");
+    assert!(swept.shortened.is_some_and(|keep| keep <= Duration::from_secs(3 * 3600)), "{swept:?}");
+    assert!(!swept.new_epoch);
+    assert_eq!(count(&forum, "outbox").await, 1);
+}
+
+#[tokio::test]
+async fn when_unread_changes_are_cut_a_new_epoch_says_so() {
+    let forum = Forum::captured().await;
+    let mut behind = reader(&forum).await;
+    forum.run("INSERT INTO votes (user_id, post_id) VALUES ('bo', 1), ('cy', 1)").await;
+    let swept = keeping(&forum, Duration::from_secs(3600), 10).sweep().await.expect("a sweep");
+    assert!(swept.new_epoch);
+    assert_eq!(count(&forum, "outbox").await, 0);
+    let (epoch, _) = behind.position();
+    assert!(matches!(behind.next(true).await, Err(OutboxError::Discontinued { .. })));
+    let mut reopened = reader(&forum).await;
+    assert_ne!(reopened.position().0, epoch);
+    forum.run("INSERT INTO votes (user_id, post_id) VALUES ('ada', 1)").await;
+    assert_eq!(page(&mut reopened).await.expect("what came after").entries.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_sweeps_beside_its_work_and_sends_everybody_back_when_it_had_to_cut() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &[("retention", "1s")]).await;
+    let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    assert_eq!(ada.ask("post:join", json!(1)).await["ok"], json!(true));
+    forum.run("INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', 'One')").await;
+    assert_eq!(ada.next().await[1]["comment"]["content"], "One");
+    let emptied = async {
+        while count(&forum, "outbox").await > 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, emptied).await.expect("the old row to be cut");
+    while ada.next().await[0] != "notification:new" {}
+
+    forum
+        .run(
+            "WITH begun AS (INSERT INTO curia_realtime.epoch (reason) VALUES ('restored') RETURNING id)
+             INSERT INTO curia_realtime.tick (epoch, n, snapshot) SELECT id, 0, pg_current_snapshot() FROM begun",
+        )
+        .await;
+    let mut happened = ada.next().await;
+    while happened[0] != "disconnect" {
+        happened = ada.next().await;
+    }
+    service.stop().await;
+}
