@@ -1,9 +1,11 @@
--- The oldest $3 of the rows whose transactions had all ended at tick $2 of epoch $1, and which it or a tick before it holds.
+-- The oldest $3 of the rows that tick $2 of epoch $1 or one before it holds.
 DELETE FROM curia_realtime.outbox
 WHERE ctid = ANY (ARRAY(
-    SELECT ctid
-    FROM curia_realtime.outbox
-    WHERE xid < (SELECT pg_snapshot_xmin(snapshot) FROM curia_realtime.tick WHERE epoch = $1 AND n = $2)
-    ORDER BY xid, seq
+    SELECT o.ctid
+    FROM curia_realtime.tick AS t
+    JOIN curia_realtime.outbox AS o
+      ON o.xid < pg_snapshot_xmax(t.snapshot) AND pg_visible_in_snapshot(o.xid, t.snapshot)
+    WHERE t.epoch = $1 AND t.n = $2
+    ORDER BY o.xid, o.seq
     LIMIT $3
 ))

@@ -1,7 +1,7 @@
 //! What is kept of outbox and ticks, for how long and how much.
 //!
 //! Invariants:
-//! - a row is cut only when a tick holds it that is cut as well, or is the oldest kept; the newest tick is never cut;
+//! - a row is cut only when the oldest tick kept or one before it holds it; the newest tick is never cut;
 //! - ticks go before their rows: whoever still finds the tick behind which it reads finds every row behind it;
 //! - rows that no tick holds are cut only with the beginning of a new epoch, which every reader hears of.
 //!
