@@ -31,7 +31,8 @@ impl Service {
     pub async fn start(database: &str) -> Result<Self, BenchError> {
         let port = free_port()?;
         let word = port.to_string();
-        let words = ["serve", "--database-url", database, "--host", "127.0.0.1", "--port", &word, "--rust-log", "warn"];
+        let words =
+            ["serve", "--database-url", database, "--host", "127.0.0.1", "--port", &word, "--rust-log", "error"];
         let keeper = Keeper::start(program()?, words.into_iter().chain(["--jwt-secret", SECRET]))?;
         let mut service = Self { port, keeper };
         let until = Instant::now() + READY_WITHIN;
