@@ -25,7 +25,7 @@ pub struct Heard {
 }
 
 impl Client {
-    /// Connects to the service on this port of the loopback interface and enters the namespace.
+    /// Connects to the service on this port of the loopback interface, enters the namespace and waits for `session:ready`.
     pub async fn connect(port: u16, token: &str) -> Result<Self, BenchError> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(BenchError::io("connect to the service"))?;
         stream.set_nodelay(true).map_err(BenchError::io("set TCP_NODELAY"))?;
@@ -35,6 +35,7 @@ impl Client {
         client.expect("0", "the opening of Engine.IO").await?;
         client.send(format!("40{}", json!({ "token": token }))).await?;
         client.expect("40", "the namespace to let it in").await?;
+        client.expect("42[\"session:ready\"", "session:ready").await?;
         Ok(client)
     }
 
