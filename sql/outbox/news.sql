@@ -1,12 +1,18 @@
 -- What stands behind tick $2 of epoch $1, whose snapshot is $3: the next recorded tick, whether anything was committed that no
 -- recorded tick holds, and the epoch that counts now.
+-- Asked all the time, so each part is ordered: as a bare EXISTS its generic plan reads the whole outbox when there is no news.
 SELECT (SELECT id FROM curia_realtime.epoch ORDER BY started_at DESC, id DESC LIMIT 1) AS "epoch?",
        next.n AS "tick?",
        next.snapshot::text AS "snapshot?",
-       next.n IS NULL AND EXISTS (
-           SELECT FROM curia_realtime.outbox
-           WHERE xid >= pg_snapshot_xmax($3::text::pg_snapshot)
-              OR xid = ANY (ARRAY(SELECT pg_snapshot_xip($3::text::pg_snapshot)))
+       next.n IS NULL AND (
+           coalesce((SELECT xid FROM curia_realtime.outbox ORDER BY xid DESC, seq DESC LIMIT 1)
+                    >= pg_snapshot_xmax($3::text::pg_snapshot), false)
+           OR EXISTS (
+               SELECT FROM pg_snapshot_xip($3::text::pg_snapshot) AS running (xid)
+               CROSS JOIN LATERAL (
+                   SELECT FROM curia_realtime.outbox WHERE outbox.xid = running.xid ORDER BY seq LIMIT 1
+               ) AS late
+           )
        ) AS "news!",
        pg_is_in_recovery() AS "standby!"
 FROM (VALUES (1)) AS one

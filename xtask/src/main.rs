@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a developer does, in one word. Arguments only; each subcommand has a file of its own.
 
+mod bench;
 mod demo;
 mod interrupt;
 mod queries;
@@ -12,6 +13,8 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   demo [--simulate] [--port <port>]
             a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
+  bench <writer|latency> [--help]
+            what the triggers cost the forum's writers; how soon a commit reaches the browsers
   test      formatting, clippy with warnings as errors, every test
   queries   renew .sqlx from a live schema, after a change of sql/ or migrations/";
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
                 std::process::exit(2)
             }
         },
+        (Some("bench"), _) => bench::run(&rest),
         (Some("test"), true) => test::run(),
         (Some("queries"), true) => queries::run(),
         (Some("help" | "--help"), true) => {

@@ -1,0 +1,1 @@
+UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = $1 RETURNING upvote_count
