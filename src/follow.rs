@@ -8,7 +8,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,7 @@ impl Follower {
         let mut retries = retries();
         let mut unticked: Option<Instant> = None;
         loop {
+            let next_look = Instant::now() + self.wake.pace().poll;
             let may_tick = self.wake.may_tick().await;
             let stuck = unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
             let found = reader.next(may_tick || stuck).await;
@@ -59,10 +60,15 @@ impl Follower {
                 Ok(Found::Page(batch)) => {
                     unticked = None;
                     report(&batch);
+                    let last = batch.last;
                     if self.batches.send(batch).await.is_err() {
                         return;
                     }
                     self.wake.stir().await;
+                    if last {
+                        // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
+                        sleep_until(next_look).await;
+                    }
                 }
                 Ok(Found::Unticked) => {
                     if unticked.is_none() {

@@ -80,6 +80,11 @@ impl Wake {
         }
     }
 
+    /// How often to look.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
     /// Whether this node makes the ticks.
     pub async fn may_tick(&mut self) -> bool {
         self.connect();

@@ -170,7 +170,7 @@ impl OutboxReader {
     }
 
     async fn begin(&self) -> Result<Reading, sqlx::Error> {
-        self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+        self.pool.begin_with(include_str!("../../sql/outbox/begin.sql")).await
     }
 
     /// One row more than a page, where there are more.
