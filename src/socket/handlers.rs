@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -72,6 +72,7 @@ impl<F> Doors<F> {
 struct Admitted {
     actor: Actor,
     greeting: Greeting,
+    commands: Arc<Mutex<Option<mpsc::Receiver<Asked>>>>,
 }
 
 /// Why a connection is refused. The library carries only a message, so the code stands at its head.
@@ -134,8 +135,23 @@ async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<
     let token = token(socket, auth.as_ref()).ok_or(TokenError::Missing)?;
     let actor = doors.verifier.verify(&token, Utc::now())?;
     let greeting = doors.gateway.greet(&actor).await?;
-    socket.extensions.insert(Admitted { actor, greeting });
+    let commands = Arc::new(Mutex::new(Some(listen(socket))));
+    socket.extensions.insert(Admitted { actor, greeting, commands });
     Ok(())
+}
+
+/// From here on no command is missed: the library answers CONNECT before it calls `enter`, and a client may send at once.
+fn listen(socket: &SocketRef) -> mpsc::Receiver<Asked> {
+    let (ask, asked) = mpsc::channel(COMMANDS_WAITING);
+    socket.on_fallback(
+        move |socket: SocketRef, event: Event, argument: TryData<Value>, callback: HasCallback, ack: AckSender| {
+            // What isn't readable as an argument is none; the command says what it expects.
+            let argument = argument.0.unwrap_or(Value::Null);
+            queue(&ask, &socket, Asked { event: event.0, argument, callback: callback.0.then_some(ack) });
+            std::future::ready(())
+        },
+    );
+    asked
 }
 
 /// `auth.token`, else `Authorization: Bearer`.
@@ -148,7 +164,8 @@ fn token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
 }
 
 async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
-    let Some(Admitted { actor, greeting }) = socket.extensions.remove::<Admitted>() else { return };
+    let Some(Admitted { actor, greeting, commands }) = socket.extensions.remove::<Admitted>() else { return };
+    let Some(asked) = commands.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     let key = SocketKey(doors.next.fetch_add(1, Ordering::Relaxed));
     let session = EngineSession::of(&socket.req_parts().extensions).cloned();
     if let Some(session) = &session {
@@ -156,15 +173,6 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     }
     doors.members.add(key, Member::new(socket.clone(), session));
 
-    let (ask, asked) = mpsc::channel(COMMANDS_WAITING);
-    socket.on_fallback(
-        move |socket: SocketRef, event: Event, argument: TryData<Value>, callback: HasCallback, ack: AckSender| {
-            // What isn't readable as an argument is none; the command says what it expects.
-            let argument = argument.0.unwrap_or(Value::Null);
-            queue(&ask, &socket, Asked { event: event.0, argument, callback: callback.0.then_some(ack) });
-            std::future::ready(())
-        },
-    );
     let leaving = doors.clone();
     socket.on_disconnect(async move || farewell(&leaving, key).await);
     let connected = doors.gateway.connect(key, &actor, greeting).await;

@@ -109,3 +109,23 @@ async fn refusals_name_their_code_and_the_socket_lives_on() {
     assert_eq!(ada.ask("board:leave", json!(1)).await, json!({"ok": true, "boardId": 1}));
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_sends_with_its_first_breath_is_answered_after_its_greeting() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let token = Service::token("ada", "c1", &[], false);
+    for transport in ["websocket", "polling"] {
+        let mut clients: Vec<Client> = (0..8).map(|_| Client::start(&service.url, &token, transport)).collect();
+        for client in &mut clients {
+            client.emit("board:join", json!(1)).await;
+        }
+        for client in &mut clients {
+            assert_eq!(client.next().await, json!(["connect"]));
+            assert_eq!(client.next().await[0], "session:ready");
+            let answer = client.next().await;
+            assert_eq!((&answer[0], &answer[2]["ok"]), (&json!("ack"), &json!(true)), "{answer}");
+        }
+    }
+    service.stop().await;
+}

@@ -48,10 +48,15 @@ impl Client {
         serde_json::from_str(&line.expect("its output").expect("a client that runs")).expect("JSON")
     }
 
-    /// Emits with a callback and gives its answer, which has to be the next thing that happens.
-    pub async fn ask(&mut self, event: &str, argument: Value) -> Value {
+    /// Emits with a callback, as soon as it is connected; the answer is read with [`Client::next`].
+    pub async fn emit(&mut self, event: &str, argument: Value) {
         let line = format!("{}\n", json!([event, argument]));
         self.input.write_all(line.as_bytes()).await.expect("its input");
+    }
+
+    /// Emits with a callback and gives its answer, which has to be the next thing that happens.
+    pub async fn ask(&mut self, event: &str, argument: Value) -> Value {
+        self.emit(event, argument).await;
         let answer = self.next().await;
         assert_eq!((&answer[0], &answer[1]), (&json!("ack"), &json!(event)), "{answer}");
         answer[2].clone()
