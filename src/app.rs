@@ -19,7 +19,9 @@ use crate::{
     dispatch::Dispatcher,
     follow::Follower,
     gateway::Gateway,
-    http::{Readiness, ServeError, ServeOptions, pages, readiness::State, serve, stream::TcpOptions},
+    http::{
+        Metrics, Readiness, ServeError, ServeOptions, metrics_page, pages, readiness::State, serve, stream::TcpOptions,
+    },
     ids::RoleId,
     postgres::{
         connect::{ConnectError, connect},
@@ -29,6 +31,7 @@ use crate::{
     },
     socket::{self, Doors, Members, SocketLimits, SocketSink},
     sweep::sweep,
+    telemetry::chain,
     versions::Versions,
     wake::Wake,
 };
@@ -68,6 +71,10 @@ pub struct App {
     listener: TcpListener,
     /// Pages beside ours: the demo's.
     beside: Router,
+    /// Of the process, with a port where they have one of their own.
+    metrics: Option<(Metrics, Option<TcpListener>)>,
+    /// The demo's people who write without end.
+    crowd: bool,
 }
 
 impl App {
@@ -77,10 +84,23 @@ impl App {
             .max_connections(config.database_connections)
             .acquire_timeout(DATABASE_WITHIN)
             .connect_lazy_with(config.database.url.options());
-        let (host, port) = (config.http.host.clone(), config.http.port);
-        let listen = TcpListener::bind((host.as_str(), port)).await;
-        let listener = listen.map_err(|source| AppError::Listen { host, port, source })?;
-        Ok(Self { config, pool, listener, beside: Router::new() })
+        let listener = bind(&config.http.host, config.http.port).await?;
+        Ok(Self { config, pool, listener, beside: Router::new(), metrics: None, crowd: false })
+    }
+
+    /// Serves the metrics of this process: on a port of their own, which is opened now, or beside the other pages.
+    pub async fn with_metrics(self, metrics: Metrics) -> Result<Self, AppError> {
+        let alone = match self.config.http.metrics_port {
+            Some(port) => {
+                let listener = bind(&self.config.http.host, port).await?;
+                if let Ok(address) = listener.local_addr() {
+                    tracing::info!(%address, "metrics have a port of their own");
+                }
+                Some(listener)
+            }
+            None => None,
+        };
+        Ok(Self { metrics: Some((metrics, alone)), ..self })
     }
 
     /// Where it listens.
@@ -90,7 +110,7 @@ impl App {
 
     /// Fills an empty database with the demo's forum and our triggers, and puts its page beside the service. With `crowd`
     /// somebody is always writing.
-    pub async fn with_demo(mut self, crowd: bool, shutdown: &CancellationToken) -> Result<Self, AppError> {
+    pub async fn with_demo(mut self, crowd: bool) -> Result<Self, AppError> {
         demo::install(&self.pool).await?;
         let mut connection = connect(self.config.database.direct()).await?;
         migrations::up(&mut connection, DATABASE_WITHIN, &mut |progress| tracing::debug!("{progress}")).await?;
@@ -110,15 +130,13 @@ impl App {
             Ok(signer.mint(&actor, now)?)
         });
         self.beside = demo::router(DemoState { pool: self.pool.clone(), mint });
-        if crowd {
-            tokio::spawn(demo::simulate(self.pool.clone(), shutdown.clone()));
-        }
+        self.crowd = crowd;
         Ok(self)
     }
 
     /// Serves until `shutdown`, then ends every task it started.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let Self { config, pool, listener, beside } = self;
+        let Self { config, pool, listener, beside, metrics, crowd } = self;
         let readiness = Readiness::default();
         let stream = readiness.component("stream", State::NotReady("the outbox has not been read yet".to_owned()));
         let (batches, batch) = mpsc::channel(BATCHES_AHEAD);
@@ -161,6 +179,15 @@ impl App {
             let Ok((epoch, tick)) = from.await else { return };
             Dispatcher::new(sink, known, max_rooms, merge, epoch, tick).run(batch, request, stop).await;
         });
+        if crowd {
+            tasks.spawn(demo::simulate(pool.clone(), shutdown.clone()));
+        }
+        let metrics = metrics.and_then(|(metrics, alone)| {
+            tasks.spawn(metrics.clone().upkeep(shutdown.clone()));
+            let Some(listener) = alone else { return Some(metrics) };
+            tasks.spawn(serve_metrics(listener, metrics, shutdown.clone()));
+            None
+        });
         tasks.close();
 
         let verifier = Arc::new(config.tokens.verifier());
@@ -173,7 +200,7 @@ impl App {
             pong_within: config.limits.ping_timeout,
             ..SocketLimits::default()
         };
-        let served = socket::layer(pages(readiness, None).merge(beside), doors, limits);
+        let served = socket::layer(pages(readiness, metrics).merge(beside), doors, limits);
         let app = config.http.allowed_origins.guard(served);
         let tcp = TcpOptions { user_timeout: config.limits.stall_timeout, ..TcpOptions::default() };
         serve(listener, app, ServeOptions { tcp, ..ServeOptions::default() }, shutdown.clone()).await?;
@@ -186,5 +213,17 @@ impl App {
             // It followed the outbox until it was told to stop.
             Err(_) => Ok(()),
         }
+    }
+}
+
+async fn bind(host: &str, port: u16) -> Result<TcpListener, AppError> {
+    let listen = TcpListener::bind((host, port)).await;
+    listen.map_err(|source| AppError::Listen { host: host.to_owned(), port, source })
+}
+
+/// Whoever looks at metrics is missed less than the service.
+async fn serve_metrics(listener: TcpListener, metrics: Metrics, shutdown: CancellationToken) {
+    if let Err(error) = serve(listener, metrics_page(metrics), ServeOptions::default(), shutdown).await {
+        tracing::error!(error = chain(&error), "metrics are no longer served");
     }
 }

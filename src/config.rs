@@ -100,6 +100,8 @@ pub struct HttpConfig {
     pub host: String,
     /// 0 is any free port.
     pub port: u16,
+    /// For `/metrics` alone; without one they are on `port`.
+    pub metrics_port: Option<u16>,
     /// Beside the server's own origin.
     pub allowed_origins: AllowedOrigins,
 }
@@ -235,8 +237,9 @@ impl HttpConfig {
     fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
         let host = reader.required(&settings::HOST, read::host);
         let port = reader.required(&settings::PORT, read::port);
+        let metrics_port = reader.optional(&settings::METRICS_PORT, read::port);
         let allowed_origins = reader.required(&settings::ALLOWED_ORIGINS, |text| text.parse().ok());
-        Ok(Self { host: host?, port: port?, allowed_origins: allowed_origins? })
+        Ok(Self { host: host?, port: port?, metrics_port: metrics_port?, allowed_origins: allowed_origins? })
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     admission::NotAdmitted,
     app::AppError,
     config::{ConfigError, SourceError},
+    http::metrics::MetricsError,
     jwt::SignError,
     postgres::{connect::ConnectError, migrations::MigrateError},
     telemetry, typescript,
@@ -72,6 +73,8 @@ pub enum CliError {
     Migrate(#[from] MigrateError),
     #[error(transparent)]
     App(Box<AppError>),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     #[error("no token was made")]
     Sign(#[from] SignError),
     #[error("nothing can be written to standard output")]

@@ -6,7 +6,7 @@ use super::{
     CliError,
     flags::{Flags, Server},
 };
-use crate::{app::App, config::Config, telemetry};
+use crate::{app::App, config::Config, http::Metrics, telemetry};
 
 /// A small forum beside the service.
 pub(super) struct Demo {
@@ -21,7 +21,7 @@ pub(super) async fn run(flags: Flags<Server>, demo: Option<Demo>) -> Result<(), 
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let app = App::build(config).await?;
+    let app = App::build(config).await?.with_metrics(Metrics::install()?).await?;
     if let Ok(address) = app.address() {
         tracing::info!(%address, "listening");
     }
@@ -32,7 +32,7 @@ pub(super) async fn run(flags: Flags<Server>, demo: Option<Demo>) -> Result<(), 
         stop.cancel();
     });
     let app = match demo {
-        Some(Demo { simulate }) => app.with_demo(simulate, &shutdown).await?,
+        Some(Demo { simulate }) => app.with_demo(simulate).await?,
         None => app,
     };
     Ok(app.run(shutdown).await?)

@@ -87,6 +87,9 @@ pub static HOST: Setting =
 pub static PORT: Setting = Setting::new("PORT", "port", "PORT", "a number from 0 to 65535, where 0 is any free port")
     .default("4000")
     .help("The port of Socket.IO and of the health checks");
+pub static METRICS_PORT: Setting =
+    Setting::new("METRICS_PORT", "metrics-port", "PORT", "a number from 0 to 65535, where 0 is any free port")
+        .help("A port for /metrics alone, on the same address [default: /metrics is on PORT]");
 pub static ALLOWED_ORIGINS: Setting = Setting::new(
     "ALLOWED_ORIGINS",
     "allowed-origins",
@@ -169,6 +172,7 @@ pub static OF_SERVER: &[&Setting] = &[
     &JWT_AUDIENCE,
     &HOST,
     &PORT,
+    &METRICS_PORT,
     &ALLOWED_ORIGINS,
     &RUST_LOG,
     &LOG_FORMAT,

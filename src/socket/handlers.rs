@@ -5,6 +5,7 @@
 
 use std::{
     convert::Infallible,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,12 +21,12 @@ use socketioxide::{
     handler::{ConnectHandler, FromMessageParts},
     socket::Socket,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
     actor::Actor,
     command::Command,
-    contract::{ErrorCode, ErrorEvent, Failure},
+    contract::{Empty, ErrorCode, ErrorEvent, Failure},
     gateway::{Gateway, Greeting},
     ids::SocketKey,
     jwt::{TokenError, Verifier},
@@ -204,7 +205,15 @@ async fn serve<F: FactStore>(
     socket: SocketRef,
     mut asked: mpsc::Receiver<Asked>,
 ) {
-    while let Some(next) = asked.recv().await {
+    let left = (actor.expires_at - Utc::now()).to_std().unwrap_or_default();
+    let mut expiry = pin!(sleep(left));
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = &mut expiry => return expire(&doors, key, socket),
+            next = asked.recv() => next,
+        };
+        let Some(next) = next else { break };
         if !socket.connected() {
             break;
         }
@@ -213,6 +222,14 @@ async fn serve<F: FactStore>(
             Err(failure) => Err(failure),
         };
         answer(&socket, next, outcome);
+    }
+}
+
+/// With the server's own farewell, after which the official client waits for its page to connect with another token.
+fn expire<F>(doors: &Doors<F>, key: SocketKey, socket: SocketRef) {
+    let told = socket.emit("session:expired", &Empty {}).is_ok();
+    if !told || socket.disconnect().is_err() {
+        doors.members.close(key);
     }
 }
 

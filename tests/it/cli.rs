@@ -144,6 +144,7 @@ async fn serve_waits_for_a_database_that_is_away_and_says_so_once() {
         ("JWT_SECRET", SECRET),
         ("HOST", "127.0.0.1"),
         ("PORT", "0"),
+        ("METRICS_PORT", "0"),
         ("LOG_FORMAT", "json"),
     ];
     let mut command = tokio::process::Command::from(place.command(&["serve"], &environment));
@@ -156,13 +157,15 @@ async fn serve_waits_for_a_database_that_is_away_and_says_so_once() {
         let line = lines.next_line().await.expect("text").expect("a line");
         log.push(serde_json::from_str(&line).expect("JSON"));
     }
-    let listening = log.iter().find(|line| line.to_string().contains("listening")).expect("a line");
-    let address = listening["fields"]["address"].as_str().expect("an address");
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    let address = |what: &str| {
+        let line = log.iter().find(|line| line["fields"]["message"] == what).expect("a line");
+        line["fields"]["address"].as_str().expect("an address").to_owned()
+    };
+    let (main, metrics) = (address("listening"), address("metrics have a port of their own"));
+    let answer = get(&main, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("database"), "{answer}");
+    assert!(get(&metrics, "/metrics").await.starts_with("HTTP/1.1 200"));
+    assert!(get(&main, "/metrics").await.starts_with("HTTP/1.1 404"), "they have a port of their own");
 
     let pid = program.id().expect("a process").to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
@@ -172,4 +175,14 @@ async fn serve_waits_for_a_database_that_is_away_and_says_so_once() {
     assert_eq!(program.wait().await.expect("an end").code(), Some(0));
     assert_eq!(said(&log, "can't be reached"), 1, "{log:?}");
     assert_eq!(said(&log, "hunter2"), 0, "{log:?}");
+}
+
+/// The whole answer, head and body.
+async fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
 }

@@ -1,5 +1,6 @@
 //! The contract as the real socket.io-client sees it.
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::support::{client::Client, postgres::Forum, service::Service};
@@ -126,6 +127,20 @@ async fn what_a_client_sends_with_its_first_breath_is_answered_after_its_greetin
             let answer = client.next().await;
             assert_eq!((&answer[0], &answer[2]["ok"]), (&json!("ack"), &json!(true)), "{answer}");
         }
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_is_closed_when_its_token_expires() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    for transport in ["websocket", "polling"] {
+        let token = Service::token_for("ada", "c1", &[], false, TimeDelta::seconds(3));
+        let mut ada = Client::connected(&service.url, &token, transport).await;
+        assert_eq!(ada.next().await, json!(["session:expired", {}]));
+        // Which tells the official client not to come back by itself with the same token.
+        assert_eq!(ada.next().await, json!(["disconnect", "io server disconnect"]));
     }
     service.stop().await;
 }

@@ -51,6 +51,11 @@ impl Service {
 
     /// A token as the forum signs it.
     pub fn token(user: &str, community: &str, roles: &[&str], admin: bool) -> String {
+        Self::token_for(user, community, roles, admin, TimeDelta::hours(1))
+    }
+
+    /// A token with another life.
+    pub fn token_for(user: &str, community: &str, roles: &[&str], admin: bool, life: TimeDelta) -> String {
         let now = Utc::now();
         let actor = Actor {
             user: user.into(),
@@ -60,7 +65,7 @@ impl Service {
             name: Some(user.to_owned()),
             picture: None,
             device: None,
-            expires_at: now + TimeDelta::hours(1),
+            expires_at: now + life,
         };
         Signer::new(&Secret::from(SECRET.to_owned()), None, None).mint(&actor, now).expect("a token")
     }
