@@ -8,4 +8,5 @@ pub mod outbox;
 pub mod retention;
 mod rows;
 pub mod schema;
+pub mod tls;
 pub mod wake;

@@ -1,9 +1,12 @@
 //! Where a database is, without its password ever being shown.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio_postgres::config::SslMode;
 use url::{Position, Url};
+
+use super::tls::TlsOptions;
 
 /// A connection URL that both drivers understand.
 #[derive(Clone)]
@@ -44,7 +47,27 @@ impl DatabaseUrl {
         let mut url = self.url.clone();
         let shared: Vec<_> = self.url.query_pairs().filter(|(name, _)| SHARED.contains(&name.as_ref())).collect();
         url.query_pairs_mut().clear().extend_pairs(shared);
-        url.as_str().parse()
+        let mut config: tokio_postgres::Config = url.as_str().parse()?;
+        config.ssl_mode(match self.options.get_ssl_mode() {
+            PgSslMode::Disable | PgSslMode::Allow => SslMode::Disable,
+            PgSslMode::Prefer => SslMode::Prefer,
+            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => SslMode::Require,
+        });
+        Ok(config)
+    }
+
+    /// What it says of TLS, in the spellings that the pool's driver takes.
+    pub fn tls(&self) -> TlsOptions {
+        let file = |names: &[&str]| {
+            let mut pairs = self.url.query_pairs();
+            pairs.find(|(name, _)| names.contains(&name.as_ref())).map(|(_, path)| PathBuf::from(path.into_owned()))
+        };
+        TlsOptions {
+            mode: self.options.get_ssl_mode(),
+            root: file(&["sslrootcert", "ssl-root-cert", "ssl-ca"]),
+            certificate: file(&["sslcert", "ssl-cert"]),
+            key: file(&["sslkey", "ssl-key"]),
+        }
     }
 
     /// The role it logs in as.

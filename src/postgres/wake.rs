@@ -11,13 +11,14 @@
 use std::{future::poll_fn, time::Duration};
 
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::watch,
     task::JoinSet,
     time::{error::Elapsed, timeout},
 };
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Socket, tls::NoTlsStream};
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 
-use super::database_url::DatabaseUrl;
+use super::{database_url::DatabaseUrl, tls::TlsError};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// None of the questions waits for a lock.
@@ -29,6 +30,8 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 pub enum WakeError {
     #[error("LISTEN_DATABASE_URL (or DATABASE_URL) can't be used for listening")]
     Url(#[source] tokio_postgres::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("{place} can't be listened to")]
     Connect {
         place: String,
@@ -61,7 +64,7 @@ impl Listener {
             .connect_timeout(CONNECT_WITHIN)
             .tcp_user_timeout(ANSWER_WITHIN)
             .keepalives_idle(KEEPALIVE_AFTER);
-        let connected = timeout(CONNECT_WITHIN, config.connect(NoTls)).await?;
+        let connected = timeout(CONNECT_WITHIN, config.connect(url.tls().connector()?)).await?;
         let (client, connection) = connected.map_err(|source| WakeError::Connect { place: url.place(), source })?;
         let (bell, bells) = watch::channel(());
         let mut task = JoinSet::new();
@@ -112,7 +115,10 @@ impl Listener {
 }
 
 /// Ends with the connection, which the bell's receiver then hears.
-async fn drive(mut connection: Connection<Socket, NoTlsStream>, bell: watch::Sender<()>) {
+async fn drive<S>(mut connection: Connection<Socket, S>, bell: watch::Sender<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     loop {
         match poll_fn(|context| connection.poll_message(context)).await {
             Some(Ok(AsyncMessage::Notification(_))) => drop(bell.send(())),

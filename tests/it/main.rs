@@ -10,4 +10,5 @@ mod paging;
 mod retention;
 mod socket;
 mod support;
+mod tls;
 mod wake;
