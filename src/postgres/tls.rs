@@ -1,7 +1,11 @@
 //! TLS for the listening connection, by the words of `sslmode` as libpq means them
 //! (PostgreSQL documentation, "Protection Provided in Different Modes") and as the pool's driver reads them.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -90,13 +94,13 @@ impl TlsOptions {
     }
 }
 
-fn certificates(parameter: &'static str, path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(parameter: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     found.map_err(|source| pem(parameter, path, source))
 }
 
-fn pem(parameter: &'static str, path: &PathBuf, source: pem::Error) -> TlsError {
-    TlsError::Pem { parameter, path: path.clone(), source }
+fn pem(parameter: &'static str, path: &Path, source: pem::Error) -> TlsError {
+    TlsError::Pem { parameter, path: path.to_path_buf(), source }
 }
 
 fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> TlsError {
