@@ -3,6 +3,7 @@
 mod capture;
 mod cli;
 mod demo;
+mod edge;
 mod layers;
 mod migrate;
 mod order;

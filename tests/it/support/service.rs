@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const SECRET: &str = "a secret of the tests that is long enough for HS256";
+/// Whose pages may connect, beside the service's own.
+pub const ALLOWED_ORIGIN: &str = "https://forum.example";
 
 pub struct Service {
     pub url: String,
@@ -21,14 +23,19 @@ pub struct Service {
 
 impl Service {
     pub async fn start(database_url: &str) -> Self {
-        let flags = [
+        Self::start_with(database_url, &[]).await
+    }
+
+    /// With these flags beside the usual ones.
+    pub async fn start_with(database_url: &str, more: &[(&'static str, &str)]) -> Self {
+        let usual = [
             ("database-url", database_url),
             ("jwt-secret", SECRET),
             ("host", "127.0.0.1"),
             ("port", "0"),
-            ("allowed-origins", "https://forum.example"),
+            ("allowed-origins", ALLOWED_ORIGIN),
         ];
-        let flags = flags.map(|(flag, value)| (flag, value.to_owned())).into();
+        let flags = usual.iter().chain(more).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
         let config = Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration");
         let app = App::build(config).await.expect("a service");
         let url = format!("http://{}", app.address().expect("an address"));
@@ -46,6 +53,20 @@ impl Service {
 
     /// A token as the forum signs it.
     pub fn token(user: &str, community: &str, roles: &[&str], admin: bool) -> String {
+        Self::signed(SECRET, user, community, roles, admin, TimeDelta::hours(1))
+    }
+
+    /// A token whose hour has passed.
+    pub fn expired_token() -> String {
+        Self::signed(SECRET, "ada", "c1", &[], false, TimeDelta::seconds(-1))
+    }
+
+    /// A token of somebody who does not know the secret.
+    pub fn forged_token() -> String {
+        Self::signed("a secret that was made up by somebody else", "ada", "c1", &[], true, TimeDelta::hours(1))
+    }
+
+    fn signed(secret: &str, user: &str, community: &str, roles: &[&str], admin: bool, valid: TimeDelta) -> String {
         let now = Utc::now();
         let actor = Actor {
             user: user.into(),
@@ -55,8 +76,8 @@ impl Service {
             name: Some(user.to_owned()),
             picture: None,
             device: None,
-            expires_at: now + TimeDelta::hours(1),
+            expires_at: now + valid,
         };
-        Signer::new(&Secret::from(SECRET.to_owned()), None, None).mint(&actor, now).expect("a token")
+        Signer::new(&Secret::from(secret.to_owned()), None, None).mint(&actor, now).expect("a token")
     }
 }
