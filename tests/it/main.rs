@@ -1,5 +1,6 @@
 //! Tests against a real PostgreSQL, each in a database of its own.
 
+mod browser;
 mod capture;
 mod cli;
 mod demo;

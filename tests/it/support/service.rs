@@ -28,18 +28,18 @@ impl Service {
 
     /// With these flags beside the usual ones.
     pub async fn start_with(database_url: &str, more: &[(&'static str, &str)]) -> Self {
-        let usual = [
-            ("database-url", database_url),
-            ("jwt-secret", SECRET),
-            ("host", "127.0.0.1"),
-            ("port", "0"),
-            ("allowed-origins", ALLOWED_ORIGIN),
-        ];
-        let flags = usual.iter().chain(more).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
-        let config = Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration");
-        let app = App::build(config).await.expect("a service");
-        let url = format!("http://{}", app.address().expect("an address"));
+        Self::serving(App::build(configured(database_url, more)).await.expect("a service"), CancellationToken::new())
+    }
+
+    /// With the demo's forum, in an empty database, and its page.
+    pub async fn demo(database_url: &str) -> Self {
         let shutdown = CancellationToken::new();
+        let app = App::build(configured(database_url, &[])).await.expect("a service");
+        Self::serving(app.with_demo(false, &shutdown).await.expect("the demo"), shutdown)
+    }
+
+    fn serving(app: App, shutdown: CancellationToken) -> Self {
+        let url = format!("http://{}", app.address().expect("an address"));
         let stop = shutdown.clone();
         let running = tokio::spawn(async move { app.run(stop).await.expect("a service that runs") });
         Self { url, shutdown, running }
@@ -80,4 +80,16 @@ impl Service {
         };
         Signer::new(&Secret::from(secret.to_owned()), None, None).mint(&actor, now).expect("a token")
     }
+}
+
+fn configured(database_url: &str, more: &[(&'static str, &str)]) -> Config {
+    let usual = [
+        ("database-url", database_url),
+        ("jwt-secret", SECRET),
+        ("host", "127.0.0.1"),
+        ("port", "0"),
+        ("allowed-origins", ALLOWED_ORIGIN),
+    ];
+    let flags = usual.iter().chain(more).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
+    Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration")
 }
