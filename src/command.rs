@@ -22,14 +22,22 @@ impl Command {
     /// Reads an event of a client with its first argument; none is `null`.
     pub fn read(event: &str, argument: &Value) -> Result<Self, Failure> {
         Ok(match event {
-            "board:join" => Self::JoinBoard {
-                board: BoardId(id(argument, "boardId")?),
-                typing: option(argument, "typing", Value::as_bool)?.unwrap_or(false),
-            },
+            "board:join" => {
+                let board = BoardId(id(argument, "boardId")?);
+                since(argument)?;
+                Self::JoinBoard { board, typing: option(argument, "typing", Value::as_bool)?.unwrap_or(false) }
+            }
             "board:leave" => Self::LeaveBoard { board: BoardId(id(argument, "boardId")?) },
-            "post:join" => Self::JoinPost { post: PostId(id(argument, "postId")?) },
+            "post:join" => {
+                let post = PostId(id(argument, "postId")?);
+                since(argument)?;
+                Self::JoinPost { post }
+            }
             "post:leave" => Self::LeavePost { post: PostId(id(argument, "postId")?) },
-            "feed:join" if argument.is_null() || argument.is_object() => Self::JoinFeed,
+            "feed:join" if argument.is_null() || argument.is_object() => {
+                since(argument)?;
+                Self::JoinFeed
+            }
             "feed:leave" => Self::LeaveFeed,
             "feed:join" => return Err(invalid("feed:join takes nothing or an object {since?}")),
             "typing:start" | "typing:stop" | "presence:list" | "session:refresh" => {
@@ -51,6 +59,15 @@ fn id(argument: &Value, key: &str) -> Result<i32, Failure> {
     };
     let id = number.and_then(|number| i32::try_from(number).ok()).filter(|id| *id > 0);
     id.ok_or_else(|| invalid(&format!("expected {key}, a positive whole number or a string of its digits")))
+}
+
+/// The last cursor a client saw. What it says is not looked into yet, but a cursor is a string.
+fn since(argument: &Value) -> Result<Option<&str>, Failure> {
+    match argument.get("since") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(cursor)) => Ok(Some(cursor)),
+        Some(_) => Err(invalid("expected since, the cursor of an event or an answer, as the string it came as")),
+    }
 }
 
 fn option<T>(argument: &Value, key: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, Failure> {

@@ -1,5 +1,6 @@
 // The official client, driven line by line: `client.mjs <url> <token> <transport>` writes one JSON array for each thing that
-// happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback. It ends with its input.
+// happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback, or {"tell": [event, ...arguments]}
+// without one. It ends with its input.
 import readline from "node:readline";
 import { io } from "socket.io-client";
 
@@ -13,6 +14,8 @@ socket.on("disconnect", (reason) => say("disconnect", reason));
 socket.onAny((event, ...rest) => say(event, ...rest));
 
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
-  const [event, ...rest] = JSON.parse(line);
+  const wanted = JSON.parse(line);
+  if (wanted.tell) return socket.emit(...wanted.tell);
+  const [event, ...rest] = wanted;
   socket.emit(event, ...rest, (answer) => say("ack", event, answer));
 }).on("close", () => process.exit(0));

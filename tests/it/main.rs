@@ -1,8 +1,10 @@
 //! Tests against a real PostgreSQL, each in a database of its own.
 
+mod browser;
 mod capture;
 mod cli;
 mod demo;
+mod edge;
 mod layers;
 mod migrate;
 mod order;

@@ -5,3 +5,4 @@ pub mod postgres;
 pub mod program;
 pub mod service;
 pub mod stream;
+pub mod wire;

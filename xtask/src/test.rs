@@ -1,4 +1,4 @@
-//! `cargo xtask test`: brings PostgreSQL and the Node packages, then each step in order, timed; the first that fails ends
+//! `cargo xtask test`: brings PostgreSQL, Redis, Chromium and the Node packages, then each step in order, timed; the first that fails ends
 //! the run. The last line is the sum of all tests.
 
 use std::{error::Error, path::Path, process::Command, time::Instant};
@@ -20,6 +20,8 @@ const STEPS: &[(&str, &[&str])] = &[
 pub fn run() -> Result<(), Box<dyn Error>> {
     let interrupt = Interrupt::listen()?;
     provide::postgres()?;
+    provide::redis()?;
+    provide::chromium()?;
     provide::node_packages(Path::new("tests/browser"))?;
     let mut total = Tally::default();
     let mut times = Vec::new();

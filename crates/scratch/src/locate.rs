@@ -4,7 +4,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::account::{self, Account};
 use crate::provide::embedded;
@@ -27,17 +27,18 @@ pub fn redis_server() -> Option<PathBuf> {
     ["redis-server", "valkey-server"].into_iter().find_map(program)
 }
 
-/// Finds a Chromium or Chrome.
+/// Finds a Chromium or Chrome that runs. Ubuntu puts a script in its place that only tells which snap to install.
 pub fn chromium() -> Option<PathBuf> {
     const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
     const APPLICATIONS: [&str; 2] = [
         "/Applications/Chromium.app/Contents/MacOS/Chromium",
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     ];
-    NAMES
-        .into_iter()
-        .find_map(program)
-        .or_else(|| APPLICATIONS.into_iter().map(PathBuf::from).find(|path| is_executable(path)))
+    let named = NAMES.into_iter().filter_map(program);
+    let applications = APPLICATIONS.into_iter().map(PathBuf::from).filter(|path| is_executable(path));
+    named.chain(applications).find(|path| {
+        Command::new(path).arg("--version").stderr(Stdio::null()).output().is_ok_and(|output| output.status.success())
+    })
 }
 
 /// A folder with the programs of a PostgreSQL server, `initdb` and `postgres`.

@@ -48,6 +48,12 @@ impl Client {
         serde_json::from_str(&line.expect("its output").expect("a client that runs")).expect("JSON")
     }
 
+    /// Emits without a callback.
+    pub async fn tell(&mut self, event: &str, argument: Value) {
+        let line = format!("{}\n", json!({"tell": [event, argument]}));
+        self.input.write_all(line.as_bytes()).await.expect("its input");
+    }
+
     /// Emits with a callback, as soon as it is connected; the answer is read with [`Client::next`].
     pub async fn emit(&mut self, event: &str, argument: Value) {
         let line = format!("{}\n", json!([event, argument]));

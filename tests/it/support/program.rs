@@ -26,6 +26,10 @@ impl Place {
         Self(path)
     }
 
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Writes `.env`.
     pub fn env_file(self, text: &str) -> Self {
         std::fs::write(self.0.join(".env"), text).expect("a file");

@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const SECRET: &str = "a secret of the tests that is long enough for HS256";
+/// Whose pages may connect, beside the service's own.
+pub const ALLOWED_ORIGIN: &str = "https://forum.example";
 
 pub struct Service {
     pub url: String,
@@ -24,20 +26,19 @@ impl Service {
         Self::start_with(database_url, &[]).await
     }
 
-    /// With settings by their flags.
-    pub async fn start_with(database_url: &str, settings: &[(&'static str, &str)]) -> Self {
-        let flags = [
-            ("database-url", database_url),
-            ("jwt-secret", SECRET),
-            ("host", "127.0.0.1"),
-            ("port", "0"),
-            ("allowed-origins", "https://forum.example"),
-        ];
-        let flags = flags.iter().chain(settings).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
-        let config = Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration");
-        let app = App::build(config).await.expect("a service");
+    /// With these flags beside the usual ones.
+    pub async fn start_with(database_url: &str, more: &[(&'static str, &str)]) -> Self {
+        Self::serving(App::build(configured(database_url, more)).await.expect("a service"), CancellationToken::new())
+    }
+
+    /// With the demo's forum, in an empty database, and its page.
+    pub async fn demo(database_url: &str) -> Self {
+        let app = App::build(configured(database_url, &[])).await.expect("a service");
+        Self::serving(app.with_demo(false).await.expect("the demo"), CancellationToken::new())
+    }
+
+    fn serving(app: App, shutdown: CancellationToken) -> Self {
         let url = format!("http://{}", app.address().expect("an address"));
-        let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let running = tokio::spawn(async move { app.run(stop).await.expect("a service that runs") });
         Self { url, shutdown, running }
@@ -51,11 +52,25 @@ impl Service {
 
     /// A token as the forum signs it.
     pub fn token(user: &str, community: &str, roles: &[&str], admin: bool) -> String {
-        Self::token_for(user, community, roles, admin, TimeDelta::hours(1))
+        Self::signed(SECRET, user, community, roles, admin, TimeDelta::hours(1))
     }
 
     /// A token with another life.
     pub fn token_for(user: &str, community: &str, roles: &[&str], admin: bool, life: TimeDelta) -> String {
+        Self::signed(SECRET, user, community, roles, admin, life)
+    }
+
+    /// A token whose hour has passed.
+    pub fn expired_token() -> String {
+        Self::signed(SECRET, "ada", "c1", &[], false, TimeDelta::seconds(-1))
+    }
+
+    /// A token of somebody who does not know the secret.
+    pub fn forged_token() -> String {
+        Self::signed("a secret that was made up by somebody else", "ada", "c1", &[], true, TimeDelta::hours(1))
+    }
+
+    fn signed(secret: &str, user: &str, community: &str, roles: &[&str], admin: bool, valid: TimeDelta) -> String {
         let now = Utc::now();
         let actor = Actor {
             user: user.into(),
@@ -65,8 +80,20 @@ impl Service {
             name: Some(user.to_owned()),
             picture: None,
             device: None,
-            expires_at: now + life,
+            expires_at: now + valid,
         };
-        Signer::new(&Secret::from(SECRET.to_owned()), None, None).mint(&actor, now).expect("a token")
+        Signer::new(&Secret::from(secret.to_owned()), None, None).mint(&actor, now).expect("a token")
     }
+}
+
+fn configured(database_url: &str, more: &[(&'static str, &str)]) -> Config {
+    let usual = [
+        ("database-url", database_url),
+        ("jwt-secret", SECRET),
+        ("host", "127.0.0.1"),
+        ("port", "0"),
+        ("allowed-origins", ALLOWED_ORIGIN),
+    ];
+    let flags = usual.iter().chain(more).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
+    Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration")
 }

@@ -66,7 +66,9 @@ pub fn node_packages(folder: &Path) -> Result<(), ScratchError> {
         return Ok(());
     }
     announce("Node packages", "npm ci", || {
-        packages::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))?;
+        packages::run(
+            Command::new("npm").args(["ci", "--include=dev", "--no-audit", "--no-fund"]).current_dir(folder),
+        )?;
         fs::write(&installed, wanted).map_err(ScratchError::io(format!("write {}", installed.display())))
     })
 }
