@@ -1,6 +1,9 @@
 //! Log lines, to standard error: what a command prints on standard output is its result and nothing else.
 
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io::{self, IsTerminal},
+};
 
 use tracing_subscriber::EnvFilter;
 
@@ -9,7 +12,8 @@ use crate::config::{LogConfig, LogFormat};
 /// Starts logging for the rest of the process. A second call changes nothing.
 pub fn start(config: &LogConfig) {
     let filter = EnvFilter::builder().parse_lossy(&config.filter);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colours = io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     // Whoever already logs, as a test may, goes on doing so.
     let _ = match config.format {
         LogFormat::Text => lines.try_init(),

@@ -61,9 +61,12 @@ pub struct Degraded {
 impl Readiness {
     /// Enters a part that begins in `state`. One that has to come up first begins as [`State::NotReady`].
     pub fn component(&self, what: &'static str, state: State) -> Component {
-        let component = Component { what, readiness: self.clone() };
-        component.set(state);
-        component
+        if state != State::Ready {
+            self.degraded.send_modify(|degraded| {
+                degraded.insert(what, Entry { state, since: Utc::now() });
+            });
+        }
+        Component { what, readiness: self.clone() }
     }
 
     /// The state of the whole at this moment.
@@ -92,7 +95,7 @@ impl Component {
             let since = before.map_or_else(Utc::now, |entry| entry.since);
             match &state {
                 State::Ready => {
-                    tracing::info!(what, "in order again");
+                    tracing::info!(what, "in order");
                     degraded.remove(what);
                     return true;
                 }
