@@ -41,7 +41,7 @@ class Window {
   }
 
   post(title) {
-    return this.by("post-item").filter({ has: this.page.locator("h3", { hasText: title }) });
+    return this.by("post-item").filter({ has: this.page.locator("h2", { hasText: title }) });
   }
 
   board(id) {

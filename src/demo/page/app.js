@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { icon, portrait } from './dom.js';
 import { Session } from './session.js';
 import { Tape } from './tape.js';
-import { toast } from './toasts.js';
+import { clearToasts, toast } from './toasts.js';
 import { address, showWelcome } from './welcome.js';
 
 const $ = (testid) => document.querySelector(`[data-testid=${testid}]`);
@@ -39,11 +39,20 @@ function showMe(me, communities) {
   document.title = `${me.name}, Curia realtime demo`;
 }
 
+/** Says aloud, too, which part of the page a narrow window shows. */
+function markTab() {
+  for (const tab of document.querySelectorAll('[data-show]')) {
+    tab.setAttribute('aria-pressed', String(tab.dataset.show === document.body.dataset.pane));
+  }
+}
+
 async function main() {
   for (const slot of document.querySelectorAll('[data-icon]')) slot.prepend(icon(slot.dataset.icon));
   for (const tab of document.querySelectorAll('[data-show]')) {
     tab.addEventListener('click', () => (document.body.dataset.pane = tab.dataset.show));
   }
+  markTab();
+  new MutationObserver(markTab).observe(document.body, { attributeFilter: ['data-pane'] });
   const everybody = await api.people();
   const tape = new Tape();
   let session = null;
@@ -60,6 +69,7 @@ async function main() {
     }
     session?.end();
     session = null;
+    clearToasts();
     me = wanted;
     document.body.dataset.view = me ? 'forum' : 'welcome';
     if (!me) {

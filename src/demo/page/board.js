@@ -5,6 +5,18 @@ import { el, icon, onSubmit, portrait, twoStep } from './dom.js';
 import { toStored } from './mentions.js';
 import { chosenRoles, roleBoxes, rolesOf } from './sidebar.js';
 
+const CHOOSE_ANOTHER = 'Choose another board, or be somebody else for a while.';
+
+/** What can be done about a refusal, by its code. */
+const NEXT = {
+  forbidden: 'Be somebody whose roles open it, or, as an admin, change its settings.',
+  board_roles: 'Be somebody whose roles open it, or, as an admin, change its settings.',
+  community_roles: CHOOSE_ANOTHER,
+  import: CHOOSE_ANOTHER,
+  deleted: 'Choose another board.',
+  not_found: CHOOSE_ANOTHER,
+};
+
 export class BoardHead {
   #head = document.querySelector('[data-testid=board-head]');
   #compose;
@@ -63,7 +75,7 @@ export class BoardHead {
         {},
         el('p', { class: 'code', text: code, data: { testid: 'refusal-code' } }),
         el('p', { class: 'message', text: message, data: { testid: 'refusal-message' } }),
-        el('p', { class: 'hint' }, 'The server said so with ', el('code', { text: source }), '.'),
+        el('p', { class: 'hint' }, 'The server said so with ', el('code', { text: source }), '. ', NEXT[code] ?? ''),
       ),
     );
   }

@@ -96,7 +96,7 @@ class PostCard {
   #draw() {
     const { me } = this.#context;
     this.text.replaceChildren(
-      el('h3', { text: this.#post.title, data: { testid: 'post-title' } }),
+      el('h2', { text: this.#post.title, data: { testid: 'post-title' } }),
       el(
         'p',
         { class: 'byline' },

@@ -7,6 +7,11 @@ const LASTS = 9_000;
 
 const root = document.querySelector('[data-testid=toasts]');
 
+/** Takes away what was meant for somebody else. */
+export function clearToasts() {
+  root.replaceChildren();
+}
+
 /** Shows a notice: `{event, title, text, person, href}`. */
 export function toast({ event, title, text, person, href }) {
   const words = [el('strong', { text: title }), text && el('span', { text })];
