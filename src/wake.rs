@@ -147,7 +147,8 @@ impl Wake {
             match timeout(safety_poll, listener.rung()).await {
                 Ok(rung) => {
                     rung?;
-                    self.stir().await;
+                    // Still parked: the news is read first, and whoever reads it stirs.
+                    self.stirred = Instant::now();
                 }
                 Err(_) => listener.ping().await?,
             }

@@ -146,7 +146,7 @@ pub static POLL_INTERVAL: Setting = Setting::new("REALTIME_POLL_INTERVAL", "poll
     .default("4ms")
     .help("How often the outbox is read while there is work");
 pub static PARK_AFTER: Setting = Setting::new("REALTIME_PARK_AFTER", "park-after", "DURATION", DURATION)
-    .default("200ms")
+    .default("10ms")
     .help("Without work for so long, wait to be notified instead");
 pub static SAFETY_POLL: Setting = Setting::new("REALTIME_SAFETY_POLL", "safety-poll", "DURATION", DURATION)
     .default("1s")
