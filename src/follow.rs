@@ -23,6 +23,10 @@ use crate::{
 
 /// A node that leaves changes without a tick for so long may hold the lease and be stuck: another makes the tick.
 const TAKE_OVER: Duration = Duration::from_secs(1);
+/// From tick to tick it takes at least so many times as long as the reading of one took: what is left is the forum's.
+const SPREAD: u32 = 5;
+/// And at most so long, whatever the reading took.
+const LONGEST_SPREAD: Duration = Duration::from_millis(25);
 
 /// See the module.
 pub struct Follower {
@@ -48,7 +52,7 @@ impl Follower {
         let mut retries = retries();
         let mut unticked: Option<Instant> = None;
         loop {
-            let next_look = Instant::now() + self.wake.pace().poll;
+            let looked = Instant::now();
             let may_tick = self.wake.may_tick().await;
             let stuck = unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
             let found = reader.next(may_tick || stuck).await;
@@ -67,7 +71,8 @@ impl Follower {
                     self.wake.stir().await;
                     if last {
                         // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
-                        sleep_until(next_look).await;
+                        let spread = (looked.elapsed() * SPREAD).min(LONGEST_SPREAD);
+                        sleep_until(looked + spread.max(self.wake.pace().poll)).await;
                     }
                 }
                 Ok(Found::Unticked) => {

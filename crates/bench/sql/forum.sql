@@ -8,12 +8,14 @@ DROP TRIGGER request_embedding ON comments;
 
 INSERT INTO communities (id, name, settings) VALUES ('bench', 'Bench', '{}');
 
-INSERT INTO boards (id, community_id, name) VALUES (1, 'bench', 'Everything');
+INSERT INTO boards (id, community_id, name)
+SELECT n, 'bench', 'Board ' || n
+FROM generate_series(1, 10) AS n;
 
 INSERT INTO users (user_id, name)
 SELECT n::text, 'Person ' || n
 FROM generate_series(1, 100000) AS n;
 
 INSERT INTO posts (author_user_id, title, content, tags, board_id)
-SELECT n::text, 'Post ' || n, repeat('What is said in post ' || n || '. ', 20), ARRAY['tide', 'kelp'], 1
+SELECT n::text, 'Post ' || n, repeat('What is said in post ' || n || '. ', 20), ARRAY['tide', 'kelp'], 1 + n % 10
 FROM generate_series(1, 1000) AS n;

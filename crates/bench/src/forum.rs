@@ -13,7 +13,7 @@ use crate::error::BenchError;
 
 /// The one community of `sql/forum.sql`.
 pub const COMMUNITY: &str = "bench";
-/// Its one board, which holds every post.
+/// The board that is watched, one of ten: post n stands in board 1 + n % 10.
 pub const BOARD: i32 = 1;
 
 const TABLES: &str = include_str!("../../../tests/fixtures/forum.sql");

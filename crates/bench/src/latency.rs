@@ -43,8 +43,8 @@ pub struct Arguments {
 const TARGETS: [(&str, f64, f64); 2] = [("p50", 0.50, 3.0), ("p99", 0.99, 8.0)];
 /// Changes before the measurement: every connection has carried something, every plan is made.
 const WARM_UP: u32 = 20;
-/// Posts that are changed in turn.
-const POSTS: u32 = 1_000;
+/// Posts that are changed in turn: those of the watched board, every tenth of the forum's.
+const POSTS: u32 = 100;
 /// Browsers that one person has open; the service bounds connections and joins for each person.
 const BROWSERS_OF_ONE: u32 = 40;
 /// How long the last deliveries may take.
@@ -208,8 +208,8 @@ impl Writer {
     /// The next post to change and who changes it: never the same pair twice.
     fn next(&mut self) -> (i32, String) {
         self.number += 1;
-        // Below 100,000 people and 1,000 posts both fit.
-        ((1 + self.number % POSTS) as i32, (1 + self.number / POSTS).to_string())
+        // Post n stands in board 1 + n % 10. Up to post 1,000 and below 100,000 people both fit.
+        ((10 * (1 + self.number % POSTS)) as i32, (1 + self.number / POSTS).to_string())
     }
 
     async fn vote(&mut self) -> Result<Written, BenchError> {

@@ -1,4 +1,4 @@
-//! One browser that watches the board while the load runs, and says in the end whether it was told everything.
+//! One browser that watches a board while the load runs, and says in the end whether it was told everything of it.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -51,7 +51,7 @@ impl Observer {
         Ok(Self { before, goal, watch: tokio::spawn(watch(client, set)) })
     }
 
-    /// Waits until the browser has heard the newest count of every post that changed and a post written now, and until every row
+    /// Waits until the browser has heard the newest count of every post of the board that changed and a post written now, and until every row
     /// of the outbox has been read. Fails when that does not happen in time.
     pub async fn finish(self, session: &Session) -> Result<Account, BenchError> {
         let (mut votes, mut comments) = (HashMap::new(), HashMap::new());
@@ -118,7 +118,7 @@ async fn watch(mut client: Client, mut set: oneshot::Receiver<Goal>) -> Result<u
 }
 
 async fn counts(session: &Session) -> Result<Counts, BenchError> {
-    let rows = session.client.query(include_str!("../sql/counts.sql"), &[]).await;
+    let rows = session.client.query(include_str!("../sql/counts.sql"), &[&BOARD]).await;
     let rows = rows.map_err(BenchError::database("tell the counts of its posts"))?;
     Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
 }

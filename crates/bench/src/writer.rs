@@ -244,7 +244,7 @@ fn print_proof(contenders: &[Contender]) {
         match &contender.account {
             Some(Account { events, rows, ticks }) => println!(
                 "  {name}: {} commits; the service lived, read all {rows} rows in {ticks} ticks and told a browser {events} events, \
-                 of every post the newest counts",
+                 of every post in its board the newest counts",
                 contender.commits
             ),
             None if contender.variant == Variant::Notify => {
