@@ -42,7 +42,7 @@ fn the_least_is_enough_and_the_rest_are_the_contracts_defaults() {
     assert_eq!(config.stream.merge_window, Duration::from_millis(50));
     assert_eq!(config.stream.retention, Duration::from_secs(3600));
     assert_eq!(config.stream.outbox_max_size, 2_000_000_000);
-    assert_eq!(config.stream.pace.park_after, Duration::from_millis(200));
+    assert_eq!(config.stream.pace.park_after, Duration::from_millis(10));
     assert_eq!(config.drain, Duration::from_secs(25));
     assert_eq!(config.database.direct().place(), "database \"forum\" on db:5432");
 }

@@ -1,4 +1,4 @@
-//! One command of a longer run: its output goes through, its tests are counted, and it ends when we are asked to.
+//! One command of a longer run: what it prints goes through, its tests are counted, and it ends when we are asked to.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// How long a command may take to end after SIGTERM.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
-/// Tests counted from the closing lines of their runners.
+/// Tests counted from the closing line of their runner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub passed: u32,
@@ -23,13 +23,16 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds what a line tells: `test result: ok. 3 passed; 0 failed; ...`, from each test binary.
+    /// Adds what nextest's closing line tells: `Summary [  86.561s] 203 tests run: 202 passed, 1 failed, 0 skipped`.
     fn read(&mut self, line: &str) {
-        let Some(result) = line.trim().strip_prefix("test result: ") else { return };
-        for part in result.split([';', '.']) {
-            match part.trim().split_once(' ') {
-                Some((count, "passed")) => self.passed += count.parse().unwrap_or(0),
-                Some((count, "failed")) => self.failed += count.parse().unwrap_or(0),
+        let Some((_, result)) = line.trim().strip_prefix("Summary").and_then(|line| line.split_once(" run: ")) else {
+            return;
+        };
+        for part in result.split(',') {
+            let mut words = part.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some(count), Some("passed")) => self.passed += count.parse().unwrap_or(0),
+                (Some(count), Some("failed")) => self.failed += count.parse().unwrap_or(0),
                 _ => {}
             }
         }
@@ -47,12 +50,16 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Runs `command` to its end, or until we are asked to end. Its standard output goes through ours.
+/// Runs `command` to its end, or until we are asked to end. What it prints goes through our standard output and error.
 pub fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<(ExitStatus, Tally)> {
     // A group of its own, so that a command and all it started can be ended together.
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn()?;
-    let output = child.stdout.take();
-    let reader = thread::spawn(move || output.map_or(Ok(Tally::default()), pass_through));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
+    let readers = [
+        thread::spawn(move || output.map_or(Ok(Tally::default()), |output| pass_through(output, io::stdout()))),
+        thread::spawn(move || errors.map_or(Ok(Tally::default()), |errors| pass_through(errors, io::stderr()))),
+    ];
     let mut asked_at = None;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -67,17 +74,20 @@ pub fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<(ExitStat
             _ => thread::sleep(GLANCE),
         }
     };
-    let tally = reader.join().map_err(|_| io::Error::other("the reader of a command's output panicked"))??;
+    let mut tally = Tally::default();
+    for reader in readers {
+        tally = tally.and(reader.join().map_err(|_| io::Error::other("the reader of a command's output panicked"))??);
+    }
     Ok((status, tally))
 }
 
-fn pass_through(output: impl Read) -> io::Result<Tally> {
+fn pass_through(output: impl Read, mut to: impl Write) -> io::Result<Tally> {
     let mut tally = Tally::default();
     let mut line = Vec::new();
     let mut output = BufReader::new(output);
     while output.read_until(b'\n', &mut line)? > 0 {
         tally.read(&String::from_utf8_lossy(&line));
-        io::stdout().write_all(&line)?;
+        to.write_all(&line)?;
         line.clear();
     }
     Ok(tally)
@@ -94,17 +104,16 @@ mod tests {
     use super::Tally;
 
     #[test]
-    fn every_binary_of_a_run_is_counted() {
+    fn the_runners_closing_line_is_counted() {
         let mut tally = Tally::default();
         for line in [
-            "running 12 tests\n",
-            "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n",
-            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.20s\n",
-            "17 passed\n",
+            "        PASS [   0.005s] (202/203) xtask::bin/xtask demo::tests::run: 7 passed\n",
+            "     Summary [  86.561s] 203 tests run: 200 passed (2 slow), 3 failed, 0 skipped\n",
+            "     Summary [   0.100s] 2 tests run: 2 passed, 0 skipped\n",
         ] {
             tally.read(line);
         }
-        assert_eq!(tally, Tally { passed: 15, failed: 2 });
-        assert_eq!(tally.to_string(), "15 passed, 2 failed");
+        assert_eq!(tally, Tally { passed: 202, failed: 3 });
+        assert_eq!(tally.to_string(), "202 passed, 3 failed");
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: brings PostgreSQL, Redis, Chromium and the Node packages, then each step in order, timed; the first that fails ends
+//! `cargo xtask test`: brings PostgreSQL, Redis, Chromium, the Node packages and the test runner, then each step in order, timed; the first that fails ends
 //! the run. The last line is the sum of all tests.
 
 use std::{error::Error, path::Path, process::Command, time::Instant};
@@ -13,8 +13,10 @@ use crate::{
 const STEPS: &[(&str, &[&str])] = &[
     ("formatting", &["fmt", "--all", "--check"]),
     ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    ("tests", &["test", "--workspace"]),
+    ("tests", &["nextest", "run", "--workspace"]),
 ];
+/// Where a test runner goes that the machine lacks.
+const TOOLS: &str = "target/tools";
 
 /// Runs every step.
 pub fn run() -> Result<(), Box<dyn Error>> {
@@ -23,13 +25,14 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     provide::redis()?;
     provide::chromium()?;
     provide::node_packages(Path::new("tests/browser"))?;
+    let nextest = provide::nextest(Path::new(TOOLS))?;
     let mut total = Tally::default();
     let mut times = Vec::new();
     let mut outcome = Ok(());
     for (name, arguments) in STEPS {
         println!("== {name}: cargo {}", arguments.join(" "));
         let began = Instant::now();
-        let (status, tally) = step::run(Command::new(env!("CARGO")).args(*arguments), &interrupt)?;
+        let (status, tally) = step::run(&mut cargo(arguments, &nextest), &interrupt)?;
         total = total.and(tally);
         times.push((name, began.elapsed()));
         if interrupt.asked() {
@@ -45,4 +48,12 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     }
     println!("{total}");
     outcome
+}
+
+/// `cargo` with these arguments; a subcommand that is a program of its own is called as cargo would call it.
+fn cargo(arguments: &[&str], nextest: &Path) -> Command {
+    let program = if arguments.first() == Some(&"nextest") { nextest } else { Path::new(env!("CARGO")) };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
 }

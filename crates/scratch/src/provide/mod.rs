@@ -16,6 +16,7 @@ use packages::{Package, PackageManager};
 
 const NODE_REMEDY: &str = "install Node.js 20 or newer with npm: https://nodejs.org/en/download";
 const OLDEST_NODE: u32 = 20;
+const NEXTEST: &str = "0.9.143";
 
 /// The programs of a PostgreSQL server, brought if need be.
 pub fn postgres() -> Result<PostgresPrograms, ScratchError> {
@@ -53,6 +54,23 @@ pub fn chromium() -> Result<PathBuf, ScratchError> {
         what: "Chromium",
         remedy: "install it: apt-get install chromium, dnf install chromium, brew install --cask chromium".to_owned(),
     })
+}
+
+/// The test runner `cargo nextest`, brought by cargo into `folder` if need be.
+pub fn nextest(folder: &Path) -> Result<PathBuf, ScratchError> {
+    let brought = folder.join("bin/cargo-nextest");
+    if let Some(found) = locate::program("cargo-nextest").or_else(|| brought.is_file().then(|| brought.clone())) {
+        return Ok(found);
+    }
+    announce("cargo-nextest", "cargo install (some minutes)", || {
+        packages::run(
+            Command::new("cargo")
+                .args(["install", "--locked", "--quiet", "--version", NEXTEST, "--root"])
+                .arg(folder)
+                .arg("cargo-nextest"),
+        )
+    })?;
+    Ok(brought)
 }
 
 /// Installs exactly what `folder`'s package-lock.json names, unless that is there already.
