@@ -63,12 +63,13 @@ pub async fn admitted(
         };
         match answer {
             Err(error) if error.may_pass() => {
+                // Before it is logged: whoever reads the line finds it on /readyz.
+                stream.set(State::NotReady("waiting for the database".to_owned()));
                 let text = error.to_string();
                 if text != told {
                     tracing::warn!("{text}; trying again until it answers");
                     told = text;
                 }
-                stream.set(State::NotReady("waiting for the database".to_owned()));
             }
             answer => return answer,
         }
