@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use sqlx::postgres::PgPoolOptions;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -16,13 +16,13 @@ use crate::{
     admission::{NotAdmitted, admitted},
     config::Config,
     demo::{self, DemoState},
-    dispatch::Dispatcher,
+    dispatch::{self, Dispatcher},
     follow::Follower,
     gateway::Gateway,
     http::{
         Metrics, Readiness, ServeError, ServeOptions, metrics_page, pages, readiness::State, serve, stream::TcpOptions,
     },
-    ids::RoleId,
+    ids::{Epoch, Place, RoleId, Tick},
     postgres::{
         connect::{ConnectError, connect},
         facts::PostgresFacts,
@@ -172,12 +172,18 @@ impl App {
             follower.run(position, stop).await;
         });
         let (sink, known) = (SocketSink(members.clone()), Arc::clone(&versions));
-        let (max_rooms, merge) = (config.limits.rooms_per_socket as usize, config.stream.merge_window);
+        let options = dispatch::Options {
+            max_rooms: config.limits.rooms_per_socket as usize,
+            merge_window: config.stream.merge_window,
+            history: config.replay,
+        };
+        let (reached, watched) = watch::channel((Epoch(0), Place::end_of(Tick(0))));
         let stop = shutdown.clone();
         tasks.spawn(async move {
             // Without a position the service is stopping.
             let Ok((epoch, tick)) = from.await else { return };
-            Dispatcher::new(sink, known, max_rooms, merge, epoch, tick).run(batch, request, stop).await;
+            let dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
+            dispatcher.run(batch, request, stop).await;
         });
         if crowd {
             tasks.spawn(demo::simulate(pool.clone(), shutdown.clone()));
@@ -191,7 +197,7 @@ impl App {
         tasks.close();
 
         let verifier = Arc::new(config.tokens.verifier());
-        let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests));
+        let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests, watched));
         let doors = Doors::new(gateway, verifier, members);
         let limits = SocketLimits {
             message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),

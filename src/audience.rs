@@ -22,29 +22,54 @@ pub enum Audience {
     User(UserId, BoardId),
 }
 
-/// The flag of contract section 6 that an event hangs on, beside `enabled`.
-pub fn wanted(event: &ServerEvent, features: &Features) -> bool {
-    use ServerEvent as E;
-    let flag = match event {
-        E::BoardNewPost(_) | E::BoardPostUpdated(_) | E::BoardPostDeleted(_) => features.posts,
-        E::PostVoteAdded(_) | E::PostVoteRemoved(_) | E::PostVoteChanged(_) => features.votes,
-        E::PostNewComment(_) | E::PostCommentUpdated(_) | E::PostCommentDeleted(_) | E::PostCommentCountChanged(_) => {
-            features.comments
+/// What an event hangs on of the flags of contract section 6, beside `enabled`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Told whatever is switched off: the news that it was reaches those for whom it was.
+    Always,
+    /// Told unless everything is switched off.
+    Boards,
+    Posts,
+    Votes,
+    Comments,
+    Notifications,
+}
+
+impl Topic {
+    /// The topic of an event.
+    pub fn of(event: &ServerEvent) -> Self {
+        use ServerEvent as E;
+        match event {
+            E::BoardNewPost(_) | E::BoardPostUpdated(_) | E::BoardPostDeleted(_) => Self::Posts,
+            E::PostVoteAdded(_) | E::PostVoteRemoved(_) | E::PostVoteChanged(_) => Self::Votes,
+            E::PostNewComment(_)
+            | E::PostCommentUpdated(_)
+            | E::PostCommentDeleted(_)
+            | E::PostCommentCountChanged(_) => Self::Comments,
+            E::NotificationNew(_) => Self::Notifications,
+            E::CommunitySettingsChanged(_)
+            | E::SessionReady(_)
+            | E::SessionExpired(_)
+            | E::ServerDraining(_)
+            | E::Error(_) => Self::Always,
+            E::BoardCreated(_)
+            | E::BoardSettingsChanged(_)
+            | E::BoardDeleted(_)
+            | E::BoardAccessRevoked(_)
+            | E::BoardAccessGranted(_) => Self::Boards,
         }
-        E::NotificationNew(_) => features.notifications,
-        // The news that the flags changed reaches those for whom they were switched off.
-        E::CommunitySettingsChanged(_)
-        | E::SessionReady(_)
-        | E::SessionExpired(_)
-        | E::ServerDraining(_)
-        | E::Error(_) => {
-            return true;
-        }
-        E::BoardCreated(_)
-        | E::BoardSettingsChanged(_)
-        | E::BoardDeleted(_)
-        | E::BoardAccessRevoked(_)
-        | E::BoardAccessGranted(_) => true,
-    };
-    features.enabled && flag
+    }
+
+    /// Whether a community with these flags wants it.
+    pub fn is_wanted(self, features: &Features) -> bool {
+        let flag = match self {
+            Self::Always => return true,
+            Self::Boards => true,
+            Self::Posts => features.posts,
+            Self::Votes => features.votes,
+            Self::Comments => features.comments,
+            Self::Notifications => features.notifications,
+        };
+        features.enabled && flag
+    }
 }

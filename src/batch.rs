@@ -8,7 +8,7 @@ use crate::{
     change::{Change, ChangeError, OutboxRow},
     event::Rows,
     fence::Fence,
-    ids::{Cursor, Epoch, Tick},
+    ids::{Cursor, Epoch, Place, Tick},
 };
 
 /// A change at its place in the stream.
@@ -65,7 +65,7 @@ impl Batch {
 
     /// The position of an entry.
     pub fn cursor(&self, entry: &Entry) -> Cursor {
-        Cursor { epoch: self.epoch, tick: self.tick, ordinal: entry.ordinal, held_from: None }
+        Cursor { epoch: self.epoch, place: Place { tick: self.tick, ordinal: entry.ordinal, part: 0 }, held_from: None }
     }
 }
 

@@ -4,18 +4,29 @@ use serde_json::Value;
 
 use crate::{
     contract::{ErrorCode, Failure},
-    ids::{BoardId, PostId},
+    ids::{BoardId, Cursor, PostId},
 };
 
-/// What a client asks for. `since` is accepted and not yet served: the answer says `recovered: false`.
+/// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    JoinBoard { board: BoardId, typing: bool },
+    JoinBoard { board: BoardId, typing: bool, since: Since },
     LeaveBoard { board: BoardId },
-    JoinPost { post: PostId },
+    JoinPost { post: PostId, since: Since },
     LeavePost { post: PostId },
-    JoinFeed,
+    JoinFeed { since: Since },
     LeaveFeed,
+}
+
+/// From where on a client wants what it missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// It loads the state itself.
+    Now,
+    /// Everything behind this cursor.
+    Cursor(Cursor),
+    /// Behind something that is no cursor of ours: it is told to load the state, and not refused.
+    Unknown,
 }
 
 impl Command {
@@ -24,20 +35,13 @@ impl Command {
         Ok(match event {
             "board:join" => {
                 let board = BoardId(id(argument, "boardId")?);
-                since(argument)?;
-                Self::JoinBoard { board, typing: option(argument, "typing", Value::as_bool)?.unwrap_or(false) }
+                let typing = option(argument, "typing", Value::as_bool)?.unwrap_or(false);
+                Self::JoinBoard { board, typing, since: since(argument) }
             }
             "board:leave" => Self::LeaveBoard { board: BoardId(id(argument, "boardId")?) },
-            "post:join" => {
-                let post = PostId(id(argument, "postId")?);
-                since(argument)?;
-                Self::JoinPost { post }
-            }
+            "post:join" => Self::JoinPost { post: PostId(id(argument, "postId")?), since: since(argument) },
             "post:leave" => Self::LeavePost { post: PostId(id(argument, "postId")?) },
-            "feed:join" if argument.is_null() || argument.is_object() => {
-                since(argument)?;
-                Self::JoinFeed
-            }
+            "feed:join" if argument.is_null() || argument.is_object() => Self::JoinFeed { since: since(argument) },
             "feed:leave" => Self::LeaveFeed,
             "feed:join" => return Err(invalid("feed:join takes nothing or an object {since?}")),
             "typing:start" | "typing:stop" | "presence:list" | "session:refresh" => {
@@ -61,12 +65,11 @@ fn id(argument: &Value, key: &str) -> Result<i32, Failure> {
     id.ok_or_else(|| invalid(&format!("expected {key}, a positive whole number or a string of its digits")))
 }
 
-/// The last cursor a client saw. What it says is not looked into yet, but a cursor is a string.
-fn since(argument: &Value) -> Result<Option<&str>, Failure> {
+/// The last cursor a client saw.
+fn since(argument: &Value) -> Since {
     match argument.get("since") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(cursor)) => Ok(Some(cursor)),
-        Some(_) => Err(invalid("expected since, the cursor of an event or an answer, as the string it came as")),
+        None | Some(Value::Null) => Since::Now,
+        Some(since) => since.as_str().and_then(|text| text.parse().ok()).map_or(Since::Unknown, Since::Cursor),
     }
 }
 
@@ -91,7 +94,7 @@ mod tests {
     #[test]
     fn ids_are_taken_as_numbers_and_as_their_digits() {
         for argument in [json!(42), json!("42"), json!({"boardId": 42}), json!({"boardId": "42", "typing": false})] {
-            let command = Command::JoinBoard { board: BoardId(42), typing: false };
+            let command = Command::JoinBoard { board: BoardId(42), typing: false, since: Since::Now };
             assert_eq!(Command::read("board:join", &argument), Ok(command), "{argument}");
         }
     }
@@ -115,6 +118,23 @@ mod tests {
         for argument in odd {
             let failure = Command::read("board:join", &argument).expect_err("refused");
             assert_eq!(failure.code, ErrorCode::InvalidPayload, "{argument}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_cursor_does_not_break_a_join() {
+        let cursor = "1f.2.3.0".parse().expect("a cursor");
+        for (since, read) in [
+            (json!("1f.2.3.0"), Since::Cursor(cursor)),
+            (json!(null), Since::Now),
+            (json!(""), Since::Unknown),
+            (json!("-1.2.3.0"), Since::Unknown),
+            (json!("f".repeat(100_000)), Since::Unknown),
+            (json!(-1), Since::Unknown),
+            (json!({"epoch": 1}), Since::Unknown),
+        ] {
+            let command = Command::read("post:join", &json!({"postId": 1, "since": since}));
+            assert_eq!(command, Ok(Command::JoinPost { post: PostId(1), since: read }));
         }
     }
 

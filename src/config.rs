@@ -21,6 +21,7 @@ use self::{
     setting as settings, value as read,
 };
 use crate::{
+    history::Bounds,
     http::AllowedOrigins,
     jwt::{KeySource, Secret, Signer, Verifier},
     postgres::database_url::DatabaseUrl,
@@ -49,6 +50,8 @@ pub struct Config {
     pub limits: ClientLimits,
     /// How the outbox is read and told.
     pub stream: StreamConfig,
+    /// What is kept for clients that come back.
+    pub replay: Bounds,
     /// How long a stopping server takes to send its clients away.
     pub drain: Duration,
     effective: Vec<Effective>,
@@ -164,6 +167,7 @@ impl Config {
         let log = LogConfig::from_reader(reader);
         let limits = ClientLimits::from_reader(reader);
         let stream = StreamConfig::from_reader(reader);
+        let replay = replay(reader);
         let drain = reader.required(&settings::DRAIN, read::duration);
         if let Ok(Some(_)) = redis_url {
             reader.warn(
@@ -179,6 +183,7 @@ impl Config {
             log: log?,
             limits: limits?,
             stream: stream?,
+            replay: replay?,
             drain: drain?,
             effective: Vec::new(),
             warnings: Vec::new(),
@@ -268,6 +273,14 @@ impl ClientLimits {
             stall_timeout: stall_timeout?,
         })
     }
+}
+
+fn replay(reader: &mut Reader<'_>) -> Result<Bounds, Refused> {
+    let records = reader.required(&settings::REPLAY_EVENTS, read::count(0..=10_000_000));
+    let size = reader.required(&settings::REPLAY_MEMORY, read::size);
+    let missed = reader.required(&settings::REPLAY_LIMIT, read::count(0..=1_000_000));
+    let size = usize::try_from(size?).unwrap_or(usize::MAX);
+    Ok(Bounds { records: records? as usize, size, missed: missed? as usize })
 }
 
 impl StreamConfig {

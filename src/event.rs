@@ -144,15 +144,20 @@ impl Rows {
 /// What a change gives to tell.
 #[derive(Clone, Debug)]
 pub enum Told {
-    /// An event as it is.
-    Event { audience: Audience, event: Box<ServerEvent>, to_admins: Option<Box<ServerEvent>> },
+    /// An event as it is. `part` tells the events of one change apart, whatever of them there is to tell.
+    Event { audience: Audience, event: Box<ServerEvent>, to_admins: Option<Box<ServerEvent>>, part: u8 },
     /// A count that may be merged with later ones.
     Count(CountChange),
 }
 
 impl Told {
     fn new(audience: Audience, event: ServerEvent) -> Self {
-        Self::Event { audience, event: Box::new(event), to_admins: None }
+        Self::Event { audience, event: Box::new(event), to_admins: None, part: 0 }
+    }
+
+    /// What is told second of a change. Of several only one concerns a socket.
+    fn second(audience: Audience, event: ServerEvent) -> Self {
+        Self::Event { audience, event: Box::new(event), to_admins: None, part: 1 }
     }
 }
 
@@ -230,7 +235,7 @@ fn new_post(post: PostId, board: Option<BoardId>, moved: bool, rows: &Rows) -> O
     let row = rows.posts.get(&post)?;
     let board = board.filter(|board| row.post.board_id == Some(*board))?;
     let event = NewPost { post: row.post.clone(), author: row.author.clone(), moved };
-    Some(Told::new(Audience::Board(board), ServerEvent::BoardNewPost(event)))
+    Some(Told::second(Audience::Board(board), ServerEvent::BoardNewPost(event)))
 }
 
 fn count(change: &Change, rows: &Rows) -> Option<Told> {
@@ -293,7 +298,7 @@ fn notifications(event: &CommentEvent, rows: &Rows) -> Vec<Told> {
                 actor: actor.clone(),
                 excerpt: excerpt::excerpt(event.comment.content.as_deref().unwrap_or_default()),
             };
-            Told::new(Audience::User(user.clone(), event.board_id), ServerEvent::NotificationNew(notification))
+            Told::second(Audience::User(user.clone(), event.board_id), ServerEvent::NotificationNew(notification))
         })
         .collect()
 }
@@ -302,5 +307,6 @@ fn notifications(event: &CommentEvent, rows: &Rows) -> Vec<Told> {
 fn board_event(board: BoardId, audience: Audience, rows: &Rows, event: impl Fn(Board) -> ServerEvent) -> Vec<Told> {
     let Some(row) = rows.boards.get(&board) else { return Vec::new() };
     let public = Board { settings: None, ..row.board.clone() };
-    vec![Told::Event { audience, event: Box::new(event(public)), to_admins: Some(Box::new(event(row.board.clone()))) }]
+    let to_admins = Some(Box::new(event(row.board.clone())));
+    vec![Told::Event { audience, event: Box::new(event(public)), to_admins, part: 0 }]
 }

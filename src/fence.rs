@@ -15,7 +15,7 @@ use crate::{
     change::Change,
     contract::RevokeReason,
     event::Rows,
-    ids::{BoardId, CommunityId, PostId, Room, SocketKey},
+    ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
     rooms::Rooms,
 };
 
@@ -36,6 +36,8 @@ pub struct Verdicts {
     pub gained: BTreeMap<u32, Vec<(Permit, SocketKey)>>,
     /// Put out of a post's room because it moved out of their reach.
     pub moved_out: BTreeMap<u32, Vec<(PostId, SocketKey)>>,
+    /// The boards that others may open than before, with the last change that concerns them.
+    pub changed: BTreeMap<BoardId, u32>,
 }
 
 impl Verdicts {
@@ -49,6 +51,7 @@ impl Verdicts {
         append(&mut self.lost, other.lost);
         append(&mut self.gained, other.gained);
         append(&mut self.moved_out, other.moved_out);
+        self.changed.extend(other.changed);
     }
 }
 
@@ -59,13 +62,16 @@ struct Before {
 }
 
 impl Fence {
-    /// Brings `rooms` to the rights of this tick.
-    pub fn shut(&self, rooms: &mut Rooms) -> Verdicts {
+    /// Brings `rooms`, which were told everything up to `told`, to the rights of this tick.
+    pub fn shut(&self, rooms: &mut Rooms, told: Place) -> Verdicts {
         let before = self.before(rooms);
         self.renew_communities(rooms);
         let mut verdicts = Verdicts::default();
         for (board, ordinal) in self.boards(&before) {
-            self.judge(board, ordinal, &before, rooms, &mut verdicts);
+            if self.differs(board, &before) {
+                verdicts.changed.insert(board, ordinal);
+            }
+            self.judge(board, ordinal, &before, rooms, &mut verdicts, told);
         }
         for (ordinal, change) in &self.changes {
             match change {
@@ -151,7 +157,31 @@ impl Fence {
         boards
     }
 
-    fn judge(&self, board: BoardId, ordinal: u32, before: &Before, rooms: &mut Rooms, verdicts: &mut Verdicts) {
+    /// Whether the rule's answer may differ for a board that was there before.
+    fn differs(&self, board: BoardId, before: &Before) -> bool {
+        let now = self.rows.board_facts(board);
+        let of_its_own = match before.boards.get(&board) {
+            Some(None) => return false,
+            Some(then) => then.as_ref() != now,
+            None => false,
+        };
+        let shown_in = now.into_iter().flat_map(|facts| std::iter::once(&facts.community).chain(&facts.importers));
+        let rule_differs = |community: &CommunityId| {
+            let was = before.communities.get(community).map(|facts| &facts.rule);
+            was.is_some() && was != self.rows.communities.get(community).map(|facts| &facts.rule)
+        };
+        of_its_own || shown_in.into_iter().any(rule_differs)
+    }
+
+    fn judge(
+        &self,
+        board: BoardId,
+        ordinal: u32,
+        before: &Before,
+        rooms: &mut Rooms,
+        verdicts: &mut Verdicts,
+        told: Place,
+    ) {
         // A board that is gone has no rows to leak; its rooms are dissolved once they have been told.
         let Some(now) = self.rows.board_facts(board) else { return };
         let then = match before.boards.get(&board) {
@@ -182,7 +212,7 @@ impl Fence {
                 }
                 Ok(permit) => {
                     if created {
-                        rooms.extend_feed(key, &permit);
+                        rooms.extend_feed(key, &permit, told);
                     }
                 }
             }

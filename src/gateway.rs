@@ -6,28 +6,35 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    future::Future,
     sync::Arc,
+    time::Duration,
 };
 
 use moka::future::Cache;
 use serde::Serialize;
 use serde_json::{Value, to_value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide, facts_needed},
     actor::Actor,
-    command::Command,
-    contract::{BoardJoined, BoardLeft, Empty, ErrorCode, Failure, FeedJoined, PostJoined, PostLeft},
-    dispatch::{NotJoined, Place, Request, Seat, Stale},
-    ids::{BoardId, CommunityId, Cursor, PostId, SocketKey},
-    ports::{FactStore, FactsError},
-    rooms::NotSeated,
+    command::{Command, Since},
+    contract::{BoardLeft, Empty, ErrorCode, Failure, PostLeft},
+    dispatch::{Arrival, Join, NotJoined, Request, Seat, Stale},
+    ids::{BoardId, CommunityId, Epoch, Place, PostId, SocketKey},
+    ports::{Acknowledge, FactStore, FactsError},
+    rooms::{NotSeated, Spot},
     versions::{Basis, Subject, Versions},
 };
 
 /// So often a join is decided anew when something changes under it.
 const TRIES: u32 = 8;
+/// So long a cursor may be ahead of this node, which another node gave: what it stands for is on its way.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Facts of so many things are kept; what falls out is asked for again.
 const CACHED: u64 = 100_000;
 
@@ -38,6 +45,8 @@ pub struct Gateway<F> {
     facts: F,
     versions: Arc<Versions>,
     requests: mpsc::Sender<Request>,
+    /// How far the dispatcher has come.
+    reached: watch::Receiver<(Epoch, Place)>,
     boards: Cache<(BoardId, u64), Option<Shared<BoardFacts>>>,
     communities: Cache<(CommunityId, u64), Option<Shared<CommunityFacts>>>,
     /// What a community owns or imports.
@@ -53,12 +62,18 @@ pub struct Greeting {
 }
 
 impl<F: FactStore> Gateway<F> {
-    /// `requests` lead to the dispatcher that moves `versions`.
-    pub fn new(facts: F, versions: Arc<Versions>, requests: mpsc::Sender<Request>) -> Self {
+    /// `requests` lead to the dispatcher that moves `versions` and says in `reached` how far it has come.
+    pub fn new(
+        facts: F,
+        versions: Arc<Versions>,
+        requests: mpsc::Sender<Request>,
+        reached: watch::Receiver<(Epoch, Place)>,
+    ) -> Self {
         Self {
             facts,
             versions,
             requests,
+            reached,
             boards: Cache::new(CACHED),
             communities: Cache::new(CACHED),
             shown: Cache::new(CACHED / 100),
@@ -78,7 +93,8 @@ impl<F: FactStore> Gateway<F> {
         for _ in 0..TRIES {
             let (reply, answer) = oneshot::channel();
             let Greeting { community, basis } = greeting;
-            self.send(Request::Connect { key, actor: actor.clone(), community, basis, reply }).await?;
+            let arrival = Box::new(Arrival { key, actor: actor.clone(), community, basis });
+            self.send(Request::Connect { arrival, reply }).await?;
             match answer.await.map_err(|_| stopping())? {
                 Ok(()) => return Ok(()),
                 Err(Stale) => greeting = self.greet(actor).await?,
@@ -96,71 +112,102 @@ impl<F: FactStore> Gateway<F> {
         self.requests.send(request).await.map_err(|_| stopping())
     }
 
-    /// Serves one command to its acknowledgement.
-    pub async fn serve(&self, key: SocketKey, actor: &Actor, command: Command) -> Result<Value, Failure> {
-        match command {
-            Command::JoinBoard { board, typing } => self.join_board(key, actor, board, typing).await,
-            Command::JoinPost { post } => self.join_post(key, actor, post).await,
-            Command::JoinFeed => self.join_feed(key, actor).await,
-            Command::LeaveBoard { board } => {
-                self.send(Request::Leave { key, place: Place::Board(board) }).await?;
-                json(&BoardLeft { board_id: board })
+    /// Serves one command, to its acknowledgement. A join is acknowledged by the dispatcher, behind what the socket missed.
+    pub async fn serve(&self, key: SocketKey, actor: &Actor, command: Command, acknowledge: Acknowledge) {
+        let left = match command {
+            Command::JoinBoard { board, typing, since } => {
+                let join = Joining { key, since, acknowledge };
+                return self.join(join, || self.may_join_board(actor, board, typing)).await;
             }
-            Command::LeavePost { post } => {
-                self.send(Request::Leave { key, place: Place::Post(post) }).await?;
-                json(&PostLeft { post_id: post })
+            Command::JoinPost { post, since } => {
+                let join = Joining { key, since, acknowledge };
+                return self.join(join, || self.may_join_post(actor, post)).await;
             }
-            Command::LeaveFeed => {
-                self.send(Request::Leave { key, place: Place::Feed }).await?;
-                json(&Empty {})
+            Command::JoinFeed { since } => {
+                let join = Joining { key, since, acknowledge };
+                return self.join(join, || self.may_join_feed(actor)).await;
             }
-        }
+            Command::LeaveBoard { board } => self.leave(key, Spot::Board(board), &BoardLeft { board_id: board }).await,
+            Command::LeavePost { post } => self.leave(key, Spot::Post(post), &PostLeft { post_id: post }).await,
+            Command::LeaveFeed => self.leave(key, Spot::Feed, &Empty {}).await,
+        };
+        acknowledge(left);
     }
 
-    async fn join_board(&self, key: SocketKey, actor: &Actor, board: BoardId, typing: bool) -> Answer {
+    async fn leave(&self, key: SocketKey, spot: Spot, answer: &impl Serialize) -> Result<Value, Failure> {
+        self.send(Request::Leave { key, spot }).await?;
+        to_value(answer).map_err(|error| {
+            tracing::error!(%error, "an answer could not be encoded");
+            stopping()
+        })
+    }
+
+    /// Decides, and decides anew when something changed meanwhile.
+    async fn join<D: Future<Output = Result<Decided, Failure>>>(&self, joining: Joining, decide: impl Fn() -> D) {
+        let Joining { key, since, mut acknowledge } = joining;
+        let mut awaited = false;
         for _ in 0..TRIES {
-            let basis = self.versions.basis(&[Subject::Board(board), Subject::Community(&actor.community)]);
-            let permit = self.permit(actor, board).await?.map_err(|denied| refusal(denied, "board"))?;
-            if let Some(cursor) = self.seat(key, Seat::Board { permit, typing }, basis).await? {
-                let (cursor, users) = (cursor.to_string(), Vec::new());
-                return json(&BoardJoined { board_id: board, cursor, recovered: false, users, user_count: 0 });
+            let Decided { seat, basis } = match decide().await {
+                Ok(decided) => decided,
+                Err(failure) => return acknowledge(Err(failure)),
+            };
+            let since = if awaited { settled(since, *self.reached.borrow()) } else { since };
+            let join = Box::new(Join { key, seat, since, basis, acknowledge });
+            let (reply, answer) = oneshot::channel();
+            if let Err(mpsc::error::SendError(request)) = self.requests.send(Request::Join { join, reply }).await {
+                if let Request::Join { join, .. } = request {
+                    (join.acknowledge)(Err(stopping()));
+                }
+                return;
+            }
+            let (refused, join) = match answer.await {
+                Ok(Ok(())) => return,
+                Ok(Err(refused)) => refused,
+                // The dispatcher is gone, and with it the way to answer.
+                Err(_) => return,
+            };
+            acknowledge = join.acknowledge;
+            match refused {
+                NotJoined::Stale(Stale) => {}
+                NotJoined::Ahead(place) => {
+                    let mut reached = self.reached.clone();
+                    let told = reached.wait_for(|(_, told)| *told >= place);
+                    // Too late, or never: then it is not one of ours.
+                    let _ = timeout(CATCH_UP_WITHIN, told).await;
+                    awaited = true;
+                }
+                NotJoined::NotSeated(refused) => return acknowledge(Err(not_seated(refused))),
             }
         }
-        Err(restless())
+        acknowledge(Err(restless()));
     }
 
-    async fn join_post(&self, key: SocketKey, actor: &Actor, post: PostId) -> Answer {
+    async fn may_join_board(&self, actor: &Actor, board: BoardId, typing: bool) -> Result<Decided, Failure> {
+        let basis = self.versions.basis(&[Subject::Board(board), Subject::Community(&actor.community)]);
+        let permit = self.permit(actor, board).await?.map_err(|denied| refusal(denied, "board"))?;
+        Ok(Decided { seat: Seat::Board { permit, typing, users: Vec::new(), user_count: 0 }, basis })
+    }
+
+    async fn may_join_post(&self, actor: &Actor, post: PostId) -> Result<Decided, Failure> {
         for _ in 0..TRIES {
             let stands = self.versions.basis(&[Subject::Post(post)]);
             let Some(board) = self.board_of(post).await? else { return Err(refusal(Denied::NotOfCommunity, "post")) };
             let subjects = [Subject::Post(post), Subject::Board(board), Subject::Community(&actor.community)];
             let basis = self.versions.basis(&subjects);
-            if !self.versions.still(&stands) {
-                continue;
-            }
-            let permit = self.permit(actor, board).await?.map_err(|denied| refusal(denied, "post"))?;
-            if let Some(cursor) = self.seat(key, Seat::Post { permit, post }, basis).await? {
-                let cursor = cursor.to_string();
-                return json(&PostJoined { post_id: post, board_id: board, cursor, recovered: false });
+            if self.versions.still(&stands) {
+                let permit = self.permit(actor, board).await?.map_err(|denied| refusal(denied, "post"))?;
+                return Ok(Decided { seat: Seat::Post { permit, post }, basis });
             }
         }
         Err(restless())
     }
 
-    async fn join_feed(&self, key: SocketKey, actor: &Actor) -> Answer {
-        for _ in 0..TRIES {
-            let basis = self.versions.basis(&[Subject::Community(&actor.community)]);
-            let community = self.enabled_community(actor).await?;
-            let shown = self.shown_in(&actor.community).await?;
-            let decided = shown.values().filter_map(|board| decide(actor, Some(board), community.as_deref()).ok());
-            let permits: Vec<Permit> = decided.collect();
-            let mut board_ids: Vec<BoardId> = permits.iter().map(Permit::board).collect();
-            board_ids.sort_unstable();
-            if let Some(cursor) = self.seat(key, Seat::Feed { permits }, basis).await? {
-                return json(&FeedJoined { board_ids, cursor: cursor.to_string(), recovered: false });
-            }
-        }
-        Err(restless())
+    async fn may_join_feed(&self, actor: &Actor) -> Result<Decided, Failure> {
+        let basis = self.versions.basis(&[Subject::Community(&actor.community)]);
+        let community = self.enabled_community(actor).await?;
+        let shown = self.shown_in(&actor.community).await?;
+        let decided = shown.values().filter_map(|board| decide(actor, Some(board), community.as_deref()).ok());
+        Ok(Decided { seat: Seat::Feed { permits: decided.collect() }, basis })
     }
 
     async fn permit(&self, actor: &Actor, board: BoardId) -> Result<Result<Permit, Denied>, Failure> {
@@ -199,30 +246,37 @@ impl<F: FactStore> Gateway<F> {
         let version = self.versions.of(Subject::Post(post));
         self.posts.try_get_with((post, version), self.facts.board_of_post(post)).await.map_err(unavailable)
     }
+}
 
-    /// `None` when the decision was stale.
-    async fn seat(&self, key: SocketKey, seat: Seat, basis: Basis) -> Result<Option<Cursor>, Failure> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Request::Join { key, seat, basis, reply }).await?;
-        match answer.await.map_err(|_| stopping())? {
-            Ok(cursor) => Ok(Some(cursor)),
-            Err(NotJoined::Stale(Stale)) => Ok(None),
-            Err(NotJoined::NotSeated(NotSeated::TooManyRooms)) => Err(Failure::new(
-                ErrorCode::TooManyRooms,
-                "this socket is in as many rooms as it may be; leave one, or use feed:join, which counts as one",
-            )),
-            Err(NotJoined::NotSeated(NotSeated::Gone)) => Err(stopping()),
-        }
+/// A join under way.
+struct Joining {
+    key: SocketKey,
+    since: Since,
+    acknowledge: Acknowledge,
+}
+
+/// That a socket may sit, and on what that rests.
+struct Decided {
+    seat: Seat,
+    basis: Basis,
+}
+
+/// A cursor that this node has not reached in time is none it can serve from.
+fn settled(since: Since, (epoch, told): (Epoch, Place)) -> Since {
+    match since {
+        Since::Cursor(cursor) if cursor.epoch == epoch && cursor.place > told => Since::Unknown,
+        since => since,
     }
 }
 
-type Answer = Result<Value, Failure>;
-
-fn json(answer: &impl Serialize) -> Answer {
-    to_value(answer).map_err(|error| {
-        tracing::error!(%error, "an answer could not be encoded");
-        stopping()
-    })
+fn not_seated(refused: NotSeated) -> Failure {
+    match refused {
+        NotSeated::TooManyRooms => Failure::new(
+            ErrorCode::TooManyRooms,
+            "this socket is in as many rooms as it may be; leave one, or use feed:join, which counts as one",
+        ),
+        NotSeated::Gone => stopping(),
+    }
 }
 
 /// A board of another community does not exist.

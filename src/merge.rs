@@ -39,21 +39,21 @@ impl CountChange {
         };
     }
 
-    /// The events that tell it, all for the board's room.
-    pub fn events(&self) -> Vec<ServerEvent> {
+    /// The events that tell it, all for the board's room, each with its part of the place.
+    pub fn events(&self) -> Vec<(u8, ServerEvent)> {
         let count = |new_count| PostCount { post_id: self.post, board_id: self.board, new_count };
         let mut events = Vec::with_capacity(2);
         if self.vote_added {
-            events.push(ServerEvent::PostVoteAdded(count(self.upvotes)));
+            events.push((0, ServerEvent::PostVoteAdded(count(self.upvotes))));
         }
         if self.vote_removed {
-            events.push(ServerEvent::PostVoteRemoved(count(self.upvotes)));
+            events.push((1, ServerEvent::PostVoteRemoved(count(self.upvotes))));
         }
         if self.vote_added || self.vote_removed || self.votes_changed {
-            events.push(ServerEvent::PostVoteChanged(count(self.upvotes)));
+            events.push((2, ServerEvent::PostVoteChanged(count(self.upvotes))));
         }
         if self.comments_changed {
-            events.push(ServerEvent::PostCommentCountChanged(count(self.comments)));
+            events.push((3, ServerEvent::PostCommentCountChanged(count(self.comments))));
         }
         events
     }
@@ -65,6 +65,16 @@ struct Held<P> {
     change: CountChange,
     place: P,
     since: Tick,
+}
+
+/// A count whose window has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Due<P> {
+    pub change: CountChange,
+    /// Of the newest change in it.
+    pub place: P,
+    /// The tick of the oldest.
+    pub since: Tick,
 }
 
 /// The windows that are open. Bounded by the posts whose counts changed within one window's length. `P` is whatever the
@@ -108,14 +118,14 @@ impl<P> Merger<P> {
     }
 
     /// What waited until `now`. A window that held something starts anew, one that did not closes.
-    pub fn due(&mut self, now: Duration) -> Vec<(CountChange, P)> {
+    pub fn due(&mut self, now: Duration) -> Vec<Due<P>> {
         let mut due = Vec::new();
         while let Some((_, post)) = self.ends.pop_front_if(|(ends, _)| *ends <= now) {
             match self.open.remove(&post).flatten() {
                 None => {}
                 Some(held) => {
                     self.release(held.since);
-                    due.push((held.change, held.place));
+                    due.push(Due { change: held.change, place: held.place, since: held.since });
                     self.open.insert(post, None);
                     self.ends.push_back((now + self.length, post));
                 }
@@ -139,6 +149,16 @@ impl<P> Merger<P> {
         if let Some(held) = self.open.get_mut(&post).and_then(Option::take) {
             self.release(held.since);
         }
+    }
+
+    /// Whether a count of the post waits.
+    pub fn holds(&self, post: PostId) -> bool {
+        self.open.get(&post).is_some_and(Option::is_some)
+    }
+
+    /// Forgets everything that waits.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.length);
     }
 
     fn release(&mut self, since: Tick) {
@@ -183,9 +203,10 @@ mod tests {
         assert_eq!(merger.held_from(), Some(Tick(2)));
         assert_eq!(merger.due(50 * MS), []);
         let merged = CountChange { vote_removed: true, ..vote(1, 1) };
-        assert_eq!(merger.due(51 * MS), [(merged, 4)]);
+        assert!(merger.holds(PostId(1)) && !merger.holds(PostId(2)));
+        assert_eq!(merger.due(51 * MS), [Due { change: merged, place: 4, since: Tick(2) }]);
         assert_eq!(
-            merged.events().iter().map(ServerEvent::name).collect::<Vec<_>>(),
+            merged.events().iter().map(|(_, event)| event.name()).collect::<Vec<_>>(),
             ["post:voteAdded", "post:voteRemoved", "post:voteChanged"]
         );
         assert_eq!(merger.held_from(), None);
@@ -205,12 +226,13 @@ mod tests {
                 now += gap * MS;
                 let value = i32::try_from(value).unwrap();
                 last.insert(PostId(post), value);
-                let sent = merger.due(now).into_iter().chain(merger.offer(vote(post, value), (), Tick(1), now));
-                for (change, ()) in sent {
+                let due = merger.due(now).into_iter().map(|due| due.change);
+                let at_once = merger.offer(vote(post, value), (), Tick(1), now).map(|(change, ())| change);
+                for change in due.chain(at_once) {
                     told.entry(change.post).or_default().push(change.upvotes);
                 }
             }
-            for (change, ()) in merger.due(now + 50 * MS) {
+            for Due { change, .. } in merger.due(now + 50 * MS) {
                 told.entry(change.post).or_default().push(change.upvotes);
             }
             for (post, value) in last {

@@ -5,21 +5,17 @@ use std::{
     future::Future,
 };
 
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use crate::{
     access::{BoardFacts, CommunityFacts},
+    contract::Failure,
+    frame::Frame,
     ids::{BoardId, CommunityId, PostId, SocketKey},
 };
 
-/// An event encoded once for all who receive it.
-#[derive(Debug)]
-pub struct Frame {
-    pub event: &'static str,
-    pub payload: Box<RawValue>,
-    /// The second argument of a durable event.
-    pub meta: Option<Box<RawValue>>,
-}
+/// Answers a client's command, once.
+pub type Acknowledge = Box<dyn FnOnce(Result<Value, Failure>) + Send>;
 
 /// Where effects on sockets take place.
 pub trait EffectSink: Send + 'static {

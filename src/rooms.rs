@@ -4,30 +4,31 @@
 //! Invariants:
 //! - a socket sits in a board's or post's room only with a [`Permit`] that was decided on facts as new as the ticks applied;
 //! - a key that has left finds no seat again: a join that comes late for it does nothing;
-//! - every seat's rooms are bounded, a feed counting as one.
+//! - every seat's rooms are bounded, a feed counting as one;
+//! - a seat knows for each room from where on everything told there was sent to its socket.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     access::{BoardFacts, CommunityFacts, Permit, decide},
     actor::Actor,
-    audience::{Audience, wanted},
-    contract::ServerEvent,
+    audience::{Audience, Topic},
     event::Rows,
-    ids::{BoardId, CommunityId, PostId, Room, SocketKey},
+    ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
 };
 
 /// One socket's place.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) actor: Actor,
-    /// Joined by name.
-    boards: BTreeSet<BoardId>,
+    since: Place,
+    /// Joined by name, with the place from which on everything was sent.
+    boards: BTreeMap<BoardId, Place>,
     typing: BTreeSet<BoardId>,
     /// With the board each post stands in.
-    posts: BTreeMap<PostId, BoardId>,
+    posts: BTreeMap<PostId, (BoardId, Place)>,
     /// The boards of the feed, if it has one.
-    feed: Option<BTreeSet<BoardId>>,
+    feed: Option<BTreeMap<BoardId, Place>>,
 }
 
 impl Seat {
@@ -36,8 +37,26 @@ impl Seat {
     }
 
     fn sits_in(&self, board: BoardId) -> bool {
-        self.boards.contains(&board) || self.feed.as_ref().is_some_and(|feed| feed.contains(&board))
+        self.served_in(board).is_some()
     }
+
+    /// From where on everything told in the board was sent, if it sits there.
+    fn served_in(&self, board: BoardId) -> Option<Place> {
+        let feed = self.feed.as_ref().and_then(|feed| feed.get(&board));
+        self.boards.get(&board).into_iter().chain(feed).min().copied()
+    }
+
+    fn stands_in(&self, board: BoardId) -> impl Iterator<Item = PostId> {
+        self.posts.iter().filter(move |(_, (stands_in, _))| *stands_in == board).map(|(post, _)| *post)
+    }
+}
+
+/// What a socket joins and leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    Board(BoardId),
+    Post(PostId),
+    Feed,
 }
 
 /// Why a socket with a permit was not seated.
@@ -65,13 +84,14 @@ impl Rooms {
         Self { seats: HashMap::new(), sitting: HashMap::new(), communities: HashMap::new(), max_rooms }
     }
 
-    /// Seats a new socket in its community's and its user's rooms.
-    pub fn connect(&mut self, key: SocketKey, actor: Actor, community: Option<CommunityFacts>) {
+    /// Seats a new socket in its community's and its user's rooms, where everything told behind `since` is sent to it.
+    pub fn connect(&mut self, key: SocketKey, actor: Actor, community: Option<CommunityFacts>, since: Place) {
         let own = own_rooms(&actor);
         if let Some(facts) = community {
             self.communities.insert(actor.community.clone(), facts);
         }
-        let seat = Seat { actor, boards: BTreeSet::new(), typing: BTreeSet::new(), posts: BTreeMap::new(), feed: None };
+        let boards = BTreeMap::new();
+        let seat = Seat { actor, since, boards, typing: BTreeSet::new(), posts: BTreeMap::new(), feed: None };
         self.seats.insert(key, seat);
         for room in own {
             self.enter(room, key);
@@ -84,7 +104,7 @@ impl Rooms {
         for room in own_rooms(&seat.actor) {
             self.quit(room, key);
         }
-        for board in seat.boards.iter().chain(seat.feed.iter().flatten()) {
+        for board in seat.boards.keys().chain(seat.feed.iter().flat_map(BTreeMap::keys)) {
             self.quit(Room::Board(*board), key);
         }
         for board in seat.typing {
@@ -113,11 +133,22 @@ impl Rooms {
         self.seats.keys().copied().collect()
     }
 
-    /// `board:join`
-    pub fn join_board(&mut self, key: SocketKey, permit: &Permit, typing: bool) -> Result<(), NotSeated> {
+    /// Whether the socket is here and may sit in one more place of this kind.
+    pub fn has_room(&self, key: SocketKey, place: Spot) -> Result<(), NotSeated> {
+        let seat = self.seats.get(&key).ok_or(NotSeated::Gone)?;
+        let sits = match place {
+            Spot::Board(board) => seat.boards.contains_key(&board),
+            Spot::Post(post) => seat.posts.contains_key(&post),
+            Spot::Feed => seat.feed.is_some(),
+        };
+        if sits || seat.rooms() < self.max_rooms { Ok(()) } else { Err(NotSeated::TooManyRooms) }
+    }
+
+    /// `board:join`: everything told behind `since` was sent or will be.
+    pub fn join_board(&mut self, key: SocketKey, permit: &Permit, typing: bool, since: Place) -> Result<(), NotSeated> {
         let board = permit.board();
-        let seat = self.seat_with_room(key, |seat| seat.boards.contains(&board))?;
-        seat.boards.insert(board);
+        let seat = self.seat_with_room(key, Spot::Board(board))?;
+        earlier(&mut seat.boards, board, since);
         if typing {
             seat.typing.insert(board);
             self.enter(Room::Typing(board), key);
@@ -127,22 +158,27 @@ impl Rooms {
     }
 
     /// `post:join`; the permit is for the board in which the post stands.
-    pub fn join_post(&mut self, key: SocketKey, permit: &Permit, post: PostId) -> Result<(), NotSeated> {
-        let seat = self.seat_with_room(key, |seat| seat.posts.contains_key(&post))?;
-        seat.posts.insert(post, permit.board());
+    pub fn join_post(&mut self, key: SocketKey, permit: &Permit, post: PostId, since: Place) -> Result<(), NotSeated> {
+        let seat = self.seat_with_room(key, Spot::Post(post))?;
+        let since = seat.posts.get(&post).map_or(since, |(_, earlier)| since.min(*earlier));
+        seat.posts.insert(post, (permit.board(), since));
         self.enter(Room::Post(post), key);
         Ok(())
     }
 
     /// `feed:join`
-    pub fn join_feed(&mut self, key: SocketKey, permits: &[Permit]) -> Result<(), NotSeated> {
-        let boards: BTreeSet<BoardId> = permits.iter().map(Permit::board).collect();
-        let seat = self.seat_with_room(key, |seat| seat.feed.is_some())?;
-        let before = seat.feed.replace(boards.clone()).unwrap_or_default();
-        for board in before.difference(&boards) {
+    pub fn join_feed(&mut self, key: SocketKey, permits: &[Permit], since: Place) -> Result<(), NotSeated> {
+        let seat = self.seat_with_room(key, Spot::Feed)?;
+        let before = seat.feed.take().unwrap_or_default();
+        let mut feed = BTreeMap::new();
+        for board in permits.iter().map(Permit::board) {
+            feed.insert(board, before.get(&board).map_or(since, |earlier| since.min(*earlier)));
+        }
+        seat.feed = Some(feed.clone());
+        for board in before.keys().filter(|board| !feed.contains_key(board)) {
             self.leave_unless_sitting(key, *board);
         }
-        for board in boards {
+        for board in feed.into_keys() {
             self.enter(Room::Board(board), key);
         }
         Ok(())
@@ -169,7 +205,7 @@ impl Rooms {
     /// `feed:leave`
     pub fn leave_feed(&mut self, key: SocketKey) {
         let feed = self.seats.get_mut(&key).and_then(|seat| seat.feed.take());
-        for board in feed.into_iter().flatten() {
+        for board in feed.into_iter().flat_map(BTreeMap::into_keys) {
             self.leave_unless_sitting(key, board);
         }
     }
@@ -180,8 +216,7 @@ impl Rooms {
         if let Some(feed) = &mut seat.feed {
             feed.remove(&board);
         }
-        let posts: Vec<PostId> =
-            seat.posts.iter().filter(|(_, stands_in)| **stands_in == board).map(|(post, _)| *post).collect();
+        let posts: Vec<PostId> = seat.stands_in(board).collect();
         for post in posts {
             self.leave_post(key, post);
         }
@@ -192,25 +227,25 @@ impl Rooms {
     pub fn leave_everything(&mut self, key: SocketKey) {
         let Some(seat) = self.seats.get_mut(&key) else { return };
         let feed = seat.feed.take().unwrap_or_default();
-        let boards: BTreeSet<BoardId> =
-            seat.boards.iter().copied().chain(feed).chain(seat.posts.values().copied()).collect();
+        let posts = seat.posts.values().map(|(board, _)| *board);
+        let boards: BTreeSet<BoardId> = seat.boards.keys().copied().chain(feed.into_keys()).chain(posts).collect();
         for board in boards {
             self.evict(key, board);
             self.leave_unless_sitting(key, board);
         }
     }
 
-    /// Shows a board that newly opened to a socket in its feed, if it has one.
-    pub fn extend_feed(&mut self, key: SocketKey, permit: &Permit) {
+    /// Shows a board that newly opened to a socket in its feed, if it has one, from `since` on.
+    pub fn extend_feed(&mut self, key: SocketKey, permit: &Permit, since: Place) {
         if let Some(feed) = self.seats.get_mut(&key).and_then(|seat| seat.feed.as_mut()) {
-            feed.insert(permit.board());
+            earlier(feed, permit.board(), since);
             self.enter(Room::Board(permit.board()), key);
         }
     }
 
     /// The post stands in another board now; its room stays as it is.
     pub fn post_moved(&mut self, key: SocketKey, post: PostId, board: BoardId) {
-        if let Some(stands_in) = self.seats.get_mut(&key).and_then(|seat| seat.posts.get_mut(&post)) {
+        if let Some((stands_in, _)) = self.seats.get_mut(&key).and_then(|seat| seat.posts.get_mut(&post)) {
             *stands_in = board;
         }
     }
@@ -227,7 +262,7 @@ impl Rooms {
         let keys: Vec<SocketKey> = self
             .seats
             .iter()
-            .filter(|(_, seat)| seat.sits_in(board) || seat.posts.values().any(|stands_in| *stands_in == board))
+            .filter(|(_, seat)| seat.sits_in(board) || seat.stands_in(board).next().is_some())
             .map(|(key, _)| *key)
             .collect();
         for key in keys {
@@ -245,9 +280,23 @@ impl Rooms {
         self.sitting.contains_key(room)
     }
 
-    /// The sockets of `audience` whose community wants the event, each once. `rows` holds what the rule asks of the board
+    /// Whether the socket was sent what was told at `place` to `audience`, or is about to be.
+    pub fn was_sent(&self, key: SocketKey, audience: &Audience, place: Place) -> bool {
+        let Some(seat) = self.seats.get(&key) else { return false };
+        let in_board = |board: &BoardId| seat.served_in(*board);
+        let in_post = |post: &PostId| seat.posts.get(post).map(|(_, since)| *since);
+        let served = match audience {
+            Audience::Board(board) => in_board(board),
+            Audience::Post(post) => in_post(post),
+            Audience::BoardAndPost(board, post) => in_board(board).into_iter().chain(in_post(post)).min(),
+            Audience::WhoMayOpen(_) | Audience::Community(_) | Audience::User(..) => Some(seat.since),
+        };
+        served.is_some_and(|since| since < place)
+    }
+
+    /// The sockets of `audience` whose community wants the topic, each once. `rows` holds what the rule asks of the board
     /// where the audience is not simply a room.
-    pub fn sockets(&self, audience: &Audience, event: &ServerEvent, rows: &Rows) -> Vec<SocketKey> {
+    pub fn sockets(&self, audience: &Audience, topic: Topic, rows: &Rows) -> Vec<SocketKey> {
         let in_rooms = match audience {
             Audience::Board(board) => self.members(&Room::Board(*board)),
             Audience::Post(post) => self.members(&Room::Post(*post)),
@@ -265,18 +314,23 @@ impl Rooms {
                 keys
             }
         };
-        in_rooms.into_iter().filter(|key| self.wants(*key, event)).collect()
+        in_rooms.into_iter().filter(|key| self.wants(*key, topic)).collect()
     }
 
     /// Splits sockets into admins, who are shown more, and others.
     pub fn split_admins(&self, keys: Vec<SocketKey>) -> (Vec<SocketKey>, Vec<SocketKey>) {
-        keys.into_iter().partition(|key| self.seats.get(key).is_some_and(|seat| seat.actor.admin))
+        keys.into_iter().partition(|key| self.is_admin(*key))
     }
 
-    /// Whether the socket's community has not switched the event off.
-    pub fn wants(&self, key: SocketKey, event: &ServerEvent) -> bool {
+    /// Whether the socket is shown more than others.
+    pub fn is_admin(&self, key: SocketKey) -> bool {
+        self.seats.get(&key).is_some_and(|seat| seat.actor.admin)
+    }
+
+    /// Whether the socket's community has not switched the topic off.
+    pub fn wants(&self, key: SocketKey, topic: Topic) -> bool {
         let community = self.seats.get(&key).and_then(|seat| self.communities.get(&seat.actor.community));
-        community.is_none_or(|facts| wanted(event, &facts.features))
+        community.is_none_or(|facts| topic.is_wanted(&facts.features))
     }
 
     /// The permit that the rule gives a socket for a board now.
@@ -292,12 +346,9 @@ impl Rooms {
         rooms.flatten().copied().filter(|key| self.permit(*key, Some(facts)).is_some()).collect()
     }
 
-    fn seat_with_room(&mut self, key: SocketKey, has: impl Fn(&Seat) -> bool) -> Result<&mut Seat, NotSeated> {
-        let seat = self.seats.get_mut(&key).ok_or(NotSeated::Gone)?;
-        if !has(seat) && seat.rooms() >= self.max_rooms {
-            return Err(NotSeated::TooManyRooms);
-        }
-        Ok(seat)
+    fn seat_with_room(&mut self, key: SocketKey, spot: Spot) -> Result<&mut Seat, NotSeated> {
+        self.has_room(key, spot)?;
+        self.seats.get_mut(&key).ok_or(NotSeated::Gone)
     }
 
     fn leave_unless_sitting(&mut self, key: SocketKey, board: BoardId) {
@@ -318,6 +369,12 @@ impl Rooms {
             }
         }
     }
+}
+
+/// A board that is joined again goes on being served from where it was.
+fn earlier(boards: &mut BTreeMap<BoardId, Place>, board: BoardId, since: Place) {
+    let served = boards.entry(board).or_insert(since);
+    *served = since.min(*served);
 }
 
 fn own_rooms(actor: &Actor) -> Vec<Room> {

@@ -142,6 +142,16 @@ pub static RETENTION: Setting = Setting::new("REALTIME_RETENTION", "retention", 
 pub static OUTBOX_MAX_SIZE: Setting = Setting::new("REALTIME_OUTBOX_MAX_SIZE", "outbox-max-size", "SIZE", SIZE)
     .default("2GB")
     .help("What the outbox may take on the database's disk");
+pub static REPLAY_EVENTS: Setting =
+    Setting::new("REALTIME_REPLAY_EVENTS", "replay-events", "COUNT", "a number from 0 to 10000000")
+        .default("100000")
+        .help("Events kept in memory for clients that come back; older ones are read from the outbox");
+pub static REPLAY_MEMORY: Setting =
+    Setting::new("REALTIME_REPLAY_MEMORY", "replay-memory", "SIZE", SIZE).default("128MiB").help("What these may take");
+pub static REPLAY_LIMIT: Setting =
+    Setting::new("REALTIME_REPLAY_LIMIT", "replay-limit", "COUNT", "a number from 0 to 1000000")
+        .default("2000")
+        .help("Who has missed more events of a room is told to load its state instead");
 pub static POLL_INTERVAL: Setting = Setting::new("REALTIME_POLL_INTERVAL", "poll-interval", "DURATION", DURATION)
     .default("4ms")
     .help("How often the outbox is read while there is work");
@@ -189,6 +199,9 @@ pub static OF_SERVER: &[&Setting] = &[
     &POLL_INTERVAL,
     &PARK_AFTER,
     &SAFETY_POLL,
+    &REPLAY_EVENTS,
+    &REPLAY_MEMORY,
+    &REPLAY_LIMIT,
     &DRAIN,
 ];
 

@@ -7,8 +7,12 @@ use crate::{
     change::BoardWas,
     contract::{Board, Features},
     event::BoardRow,
-    ids::RoleId,
+    ids::{RoleId, Tick},
 };
+
+fn start() -> Place {
+    Place::before(Tick(0))
+}
 
 /// A little forum of two communities and two boards, changed by hand as the database would be.
 #[derive(Clone, Debug)]
@@ -155,7 +159,7 @@ proptest! {
         let keys: Vec<(SocketKey, Actor)> =
             actors().into_iter().enumerate().map(|(key, actor)| (SocketKey(key as u64), actor)).collect();
         for (key, actor) in &keys {
-            rooms.connect(*key, actor.clone(), Some(forum.community_facts(&actor.community)));
+            rooms.connect(*key, actor.clone(), Some(forum.community_facts(&actor.community)), start());
         }
         for acts in ticks {
             let before = forum.clone();
@@ -163,13 +167,13 @@ proptest! {
                 for board in [BoardId(1), BoardId(2)] {
                     let facts = before.board_facts(board);
                     if let Ok(permit) = decide(actor, Some(&facts), Some(&before.community_facts(&actor.community))) {
-                        rooms.join_board(*key, &permit, false).unwrap();
-                        rooms.join_post(*key, &permit, PostId(board.0)).unwrap();
+                        rooms.join_board(*key, &permit, false, start()).unwrap();
+                        rooms.join_post(*key, &permit, PostId(board.0), start()).unwrap();
                     }
                 }
             }
             let changes = acts.iter().enumerate().map(|(at, act)| (at as u32 + 1, forum.act(act))).collect();
-            let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(&mut rooms);
+            let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(&mut rooms, start());
 
             let lost: BTreeSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
             let gained: BTreeSet<_> =

@@ -30,7 +30,7 @@ use crate::{
     gateway::{Gateway, Greeting},
     ids::SocketKey,
     jwt::{TokenError, Verifier},
-    ports::FactStore,
+    ports::{Acknowledge, FactStore},
     socket::{
         links::{EngineSession, Links},
         sink::{Member, Members},
@@ -217,11 +217,13 @@ async fn serve<F: FactStore>(
         if !socket.connected() {
             break;
         }
-        let outcome = match Command::read(&next.event, &next.argument) {
-            Ok(command) => doors.gateway.serve(key, &actor, command).await,
-            Err(failure) => Err(failure),
-        };
-        answer(&socket, next, outcome);
+        let command = Command::read(&next.event, &next.argument);
+        let asker = socket.clone();
+        let acknowledge: Acknowledge = Box::new(move |outcome| answer(&asker, next, outcome));
+        match command {
+            Ok(command) => doors.gateway.serve(key, &actor, command, acknowledge).await,
+            Err(failure) => acknowledge(Err(failure)),
+        }
     }
 }
 

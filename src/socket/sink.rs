@@ -14,11 +14,7 @@ use std::{
 use serde::{Serialize, Serializer, ser::SerializeTuple};
 use socketioxide::{SendError, SocketError, extract::SocketRef};
 
-use crate::{
-    ids::SocketKey,
-    ports::{EffectSink, Frame},
-    socket::links::EngineSession,
-};
+use crate::{frame::Frame, ids::SocketKey, ports::EffectSink, socket::links::EngineSession};
 
 /// After so many sockets others get a turn.
 const SLICE: usize = 256;
@@ -117,7 +113,7 @@ impl Serialize for Arguments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let meta = self.0.meta.as_deref();
         let mut arguments = serializer.serialize_tuple(1 + usize::from(meta.is_some()))?;
-        arguments.serialize_element(&self.0.payload)?;
+        arguments.serialize_element(&*self.0.payload)?;
         if let Some(meta) = meta {
             arguments.serialize_element(meta)?;
         }

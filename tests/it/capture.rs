@@ -22,7 +22,7 @@ async fn told(forum: &Forum, reader: &mut OutboxReader, statements: &'static str
         for told in tell(&entry.change, &batch.rows) {
             match told {
                 Told::Event { event, .. } => names.push(event.name()),
-                Told::Count(count) => names.extend(count.events().iter().map(|event| event.name())),
+                Told::Count(count) => names.extend(count.events().iter().map(|(_, event)| event.name())),
             }
         }
     }

@@ -16,6 +16,8 @@ const CORE: &[&str] = &[
     "event",
     "excerpt",
     "fence",
+    "frame",
+    "history",
     "ids",
     "merge",
     "rooms",

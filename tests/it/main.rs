@@ -9,6 +9,7 @@ mod layers;
 mod migrate;
 mod order;
 mod paging;
+mod replay;
 mod retention;
 mod socket;
 mod support;

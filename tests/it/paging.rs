@@ -53,7 +53,7 @@ fn boards_of_rights(changes: &[(u32, Change)]) -> Vec<(u32, BoardId)> {
 
 /// Ordinals 1 to `count` of one tick.
 fn assert_whole(batches: &[Batch], count: u32) {
-    let ordinals: Vec<u32> = cursors(batches).iter().map(|cursor| cursor.ordinal).collect();
+    let ordinals: Vec<u32> = cursors(batches).iter().map(|cursor| cursor.place.ordinal).collect();
     assert_eq!(ordinals, (1..=count).collect::<Vec<_>>());
     let ticks: Vec<_> = batches.iter().map(|batch| batch.tick).collect();
     assert!(ticks.windows(2).all(|two| two[0] == two[1]), "{ticks:?}");

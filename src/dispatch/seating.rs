@@ -1,0 +1,176 @@
+//! A join: what was missed, the seat, the answer, in one step.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::{Value, to_value};
+
+use super::{Dispatcher, Stale, telling};
+use crate::{
+    access::Permit,
+    command::Since,
+    contract::{BoardJoined, ErrorCode, Failure, FeedJoined, Meta, PostJoined, Viewer},
+    frame::Frame,
+    history::{Gap, Missed, Resumed},
+    ids::{BoardId, Cursor, Place, PostId, SocketKey},
+    ports::{Acknowledge, EffectSink},
+    rooms::{NotSeated, Spot},
+    versions::Basis,
+};
+
+/// A join that was permitted on `basis`.
+pub struct Join {
+    pub key: SocketKey,
+    pub seat: Seat,
+    pub since: Since,
+    pub basis: Basis,
+    /// Called once the socket sits, behind what it missed and before whatever comes later.
+    pub acknowledge: Acknowledge,
+}
+
+impl std::fmt::Debug for Join {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Join").field("key", &self.key).field("seat", &self.seat).finish_non_exhaustive()
+    }
+}
+
+/// Where a socket wants to sit, with the right to.
+#[derive(Debug)]
+pub enum Seat {
+    Board { permit: Permit, typing: bool, users: Vec<Viewer>, user_count: u32 },
+    Post { permit: Permit, post: PostId },
+    Feed { permits: Vec<Permit> },
+}
+
+/// Why a permitted join did not take place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotJoined {
+    /// Rights changed: decide anew.
+    Stale(Stale),
+    NotSeated(NotSeated),
+    /// The cursor's place has not been told here yet: another node was quicker.
+    Ahead(Place),
+}
+
+impl Seat {
+    fn spot(&self) -> Spot {
+        match self {
+            Self::Board { permit, .. } => Spot::Board(permit.board()),
+            Self::Post { post, .. } => Spot::Post(*post),
+            Self::Feed { .. } => Spot::Feed,
+        }
+    }
+
+    fn boards(&self) -> BTreeSet<BoardId> {
+        match self {
+            Self::Board { permit, .. } | Self::Post { permit, .. } => BTreeSet::from([permit.board()]),
+            Self::Feed { permits } => permits.iter().map(Permit::board).collect(),
+        }
+    }
+
+    /// What the client is answered.
+    fn joined(self, cursor: String, recovered: bool) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Board { permit, users, user_count, .. } => {
+                to_value(BoardJoined { board_id: permit.board(), cursor, recovered, users, user_count })
+            }
+            Self::Post { permit, post } => {
+                to_value(PostJoined { post_id: post, board_id: permit.board(), cursor, recovered })
+            }
+            Self::Feed { permits } => {
+                let board_ids = permits.iter().map(Permit::board).collect::<BTreeSet<_>>().into_iter().collect();
+                to_value(FeedJoined { board_ids, cursor, recovered })
+            }
+        }
+    }
+}
+
+impl<S: EffectSink> Dispatcher<S> {
+    pub(super) async fn join(&mut self, join: Box<Join>) -> Result<(), (NotJoined, Box<Join>)> {
+        if !self.versions.still(&join.basis) {
+            return Err((NotJoined::Stale(Stale), join));
+        }
+        if let Err(refused) = self.rooms.has_room(join.key, join.seat.spot()) {
+            return Err((NotJoined::NotSeated(refused), join));
+        }
+        let missed = match join.since {
+            Since::Cursor(cursor) if cursor.epoch == self.epoch && cursor.place > self.told => {
+                return Err((NotJoined::Ahead(cursor.place), join));
+            }
+            since => self.missed(join.key, &join.seat, since),
+        };
+        if let Err(refused) = self.sit(join.key, &join.seat, join.since, missed.is_some()) {
+            return Err((NotJoined::NotSeated(refused), join));
+        }
+        let Join { key, seat, acknowledge, .. } = *join;
+        let recovered = missed.is_some();
+        for frame in missed.into_iter().flatten() {
+            self.sink.emit(&[key], &frame).await;
+        }
+        acknowledge(seat.joined(self.cursor().to_string(), recovered).map_err(|error| {
+            tracing::error!(%error, "an answer could not be encoded");
+            Failure::new(ErrorCode::Unavailable, "the answer could not be made; try again")
+        }));
+        Ok(())
+    }
+
+    /// What the socket is sent again, in order; `None` when it can't all be had.
+    fn missed(&self, key: SocketKey, seat: &Seat, since: Since) -> Option<Vec<Arc<Frame>>> {
+        let outcome =
+            |outcome: &'static str| metrics::counter!("curia_replays_total", "outcome" => outcome).increment(1);
+        let cursor = match since {
+            Since::Now => return None,
+            Since::Cursor(cursor) if cursor.epoch == self.epoch => cursor,
+            Since::Cursor(_) | Since::Unknown => {
+                outcome("unknown_cursor");
+                return None;
+            }
+        };
+        let boards = seat.boards();
+        let what = match seat {
+            Seat::Board { permit, .. } => Resumed::Board(permit.board()),
+            Seat::Post { permit, post } => Resumed::Post { post: *post, board: permit.board() },
+            Seat::Feed { .. } => Resumed::Feed(&boards),
+        };
+        match self.history.missed(&cursor, what, |post| self.merger.holds(post)) {
+            Ok(missed) => {
+                outcome("recovered");
+                Some(missed.iter().filter_map(|missed| self.owed(key, missed, &cursor)).collect())
+            }
+            Err(gap) => {
+                outcome(match gap {
+                    Gap::Older => "too_old",
+                    Gap::Rights => "rights_changed",
+                    Gap::TooMany => "too_many",
+                });
+                None
+            }
+        }
+    }
+
+    /// The frame for this socket, unless it was sent it through another room or does not want it.
+    fn owed(&self, key: SocketKey, missed: &Missed<'_, Arc<Frame>>, cursor: &Cursor) -> Option<Arc<Frame>> {
+        let Missed { record, again } = missed;
+        if !self.rooms.wants(key, record.topic) || self.rooms.was_sent(key, &record.audience, record.place) {
+            return None;
+        }
+        let full = record.to_admins.as_ref().filter(|_| self.rooms.is_admin(key));
+        let frame = full.unwrap_or(&record.frame);
+        if !again {
+            return Some(Arc::clone(frame));
+        }
+        let meta = telling::raw(&Meta { cursor: cursor.to_string(), at: record.at })?;
+        Some(Arc::new(Frame { meta: Some(meta), ..frame.as_ref().clone() }))
+    }
+
+    fn sit(&mut self, key: SocketKey, seat: &Seat, since: Since, recovered: bool) -> Result<(), NotSeated> {
+        let served = match since {
+            Since::Cursor(cursor) if recovered => cursor.place,
+            _ => self.told,
+        };
+        match seat {
+            Seat::Board { permit, typing, .. } => self.rooms.join_board(key, permit, *typing, served),
+            Seat::Post { permit, post } => self.rooms.join_post(key, permit, *post, served),
+            Seat::Feed { permits } => self.rooms.join_feed(key, permits, served),
+        }
+    }
+}
