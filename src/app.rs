@@ -16,7 +16,7 @@ use crate::{
     admission::{NotAdmitted, admitted},
     config::Config,
     demo::{self, DemoState},
-    dispatch::{self, Dispatcher},
+    dispatch::{self, Dispatcher, Reached},
     follow::Follower,
     gateway::Gateway,
     http::{
@@ -24,11 +24,13 @@ use crate::{
     },
     ids::{Epoch, Place, RoleId, Tick},
     postgres::{
+        archive::OutboxArchive,
         connect::{ConnectError, connect},
         facts::PostgresFacts,
         migrations::{self, MigrateError},
         retention::Retention,
     },
+    recall::Recall,
     socket::{self, Doors, Members, SocketLimits, SocketSink},
     sweep::sweep,
     telemetry::chain,
@@ -147,9 +149,10 @@ impl App {
 
         let tasks = TaskTracker::new();
         let (refused, refusal) = oneshot::channel();
+        let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
         let follower = Follower {
             pool: pool.clone(),
-            content_limit: usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX),
+            content_limit,
             wake: Wake::new(
                 config.database.direct().clone(),
                 config.stream.pace,
@@ -177,7 +180,8 @@ impl App {
             merge_window: config.stream.merge_window,
             history: config.replay,
         };
-        let (reached, watched) = watch::channel((Epoch(0), Place::end_of(Tick(0))));
+        let begun = Place::end_of(Tick(0));
+        let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });
         let stop = shutdown.clone();
         tasks.spawn(async move {
             // Without a position the service is stopping.
@@ -185,6 +189,10 @@ impl App {
             let dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
             dispatcher.run(batch, request, stop).await;
         });
+        let (recall, recalled) = mpsc::channel(REQUESTS_WAITING);
+        let archive = OutboxArchive { pool: pool.clone(), content_limit };
+        let asker = Recall { archive, requests: requests.clone(), reached: watched.clone(), options };
+        tasks.spawn(asker.run(recalled, shutdown.clone()));
         if crowd {
             tasks.spawn(demo::simulate(pool.clone(), shutdown.clone()));
         }
@@ -197,7 +205,7 @@ impl App {
         tasks.close();
 
         let verifier = Arc::new(config.tokens.verifier());
-        let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests, watched));
+        let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests, watched, recall));
         let doors = Doors::new(gateway, verifier, members);
         let limits = SocketLimits {
             message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),

@@ -14,7 +14,6 @@ mod telling;
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -26,16 +25,19 @@ use crate::{
     access::CommunityFacts,
     actor::Actor,
     batch::Batch,
+    chronicle::Chronicle,
     contract::{Features, ServerEvent, SessionReady},
     fence::Verdicts,
     frame::Frame,
     history::{Bounds, History},
-    ids::{Cursor, Epoch, Place, SocketKey, Tick},
-    merge::Merger,
+    ids::{Epoch, Place, SocketKey, Tick},
     ports::EffectSink,
     rooms::{Rooms, Spot},
     versions::{Basis, Versions},
 };
+
+/// What was read again from the outbox is kept for so long after the last reading.
+const EXTENDED_FOR: Duration = Duration::from_secs(60);
 
 /// What the gateway asks for.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub enum Request {
     Disconnect { key: SocketKey },
     /// A join that was permitted; answered from within the step that seats, or handed back.
     Join { join: Box<Join>, reply: oneshot::Sender<Result<(), (NotJoined, Box<Join>)>> },
+    /// What was told before what is in memory; answers whether it fitted.
+    Extend { older: Box<History<Arc<Frame>>>, upto: Place, reply: oneshot::Sender<bool> },
     /// Never refused.
     Leave { key: SocketKey, spot: Spot },
 }
@@ -75,28 +79,28 @@ pub struct Options {
     pub history: Bounds,
 }
 
-/// The position of what is being told.
-#[derive(Clone, Copy, Debug)]
-struct Position {
-    place: Place,
-    at: DateTime<Utc>,
+/// How far a dispatcher has come, for whoever waits for it; moved behind each batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    pub epoch: Epoch,
+    /// Everything up to here has been told.
+    pub told: Place,
+    /// Everything behind it can be told again from memory.
+    pub floor: Place,
 }
 
 /// See the module.
 pub struct Dispatcher<S> {
     rooms: Rooms,
     versions: Arc<Versions>,
-    merger: Merger<Position>,
-    history: History<Arc<Frame>>,
+    chronicle: Chronicle,
     /// Of the tick that is being told, page by page.
     verdicts: Verdicts,
     sink: S,
-    epoch: Epoch,
-    /// Everything up to here has been told.
-    told: Place,
-    /// The same, for whoever waits for it; moved behind each batch.
-    reached: watch::Sender<(Epoch, Place)>,
+    reached: watch::Sender<Reached>,
     began: Instant,
+    /// Until when what was read again from the outbox is kept.
+    extended_until: Option<Instant>,
 }
 
 impl<S: EffectSink> Dispatcher<S> {
@@ -106,21 +110,25 @@ impl<S: EffectSink> Dispatcher<S> {
         Self {
             rooms: Rooms::new(options.max_rooms),
             versions,
-            merger: Merger::new(options.merge_window),
-            history: History::new(options.history, told),
+            chronicle: Chronicle::new(options.history, options.merge_window, epoch, told),
             verdicts: Verdicts::default(),
             sink,
-            epoch,
-            told,
-            reached: watch::Sender::new((epoch, told)),
+            reached: watch::Sender::new(Reached { epoch, told, floor: told }),
             began: Instant::now(),
+            extended_until: None,
         }
     }
 
     /// Says how far it has come through `reached`, too.
-    pub fn reporting(self, reached: watch::Sender<(Epoch, Place)>) -> Self {
-        reached.send_replace((self.epoch, self.told));
-        Self { reached, ..self }
+    pub fn reporting(self, reached: watch::Sender<Reached>) -> Self {
+        let reporting = Self { reached, ..self };
+        reporting.report();
+        reporting
+    }
+
+    fn report(&self) {
+        let (epoch, told, floor) = (self.chronicle.epoch(), self.chronicle.told(), self.chronicle.history.floor());
+        self.reached.send_replace(Reached { epoch, told, floor });
     }
 
     /// Works until told to stop.
@@ -131,7 +139,7 @@ impl<S: EffectSink> Dispatcher<S> {
         shutdown: CancellationToken,
     ) {
         loop {
-            let due = self.merger.next_due().map(|due| self.began + due);
+            let due = self.chronicle.next_due().map(|due| self.began + due);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -163,6 +171,15 @@ impl<S: EffectSink> Dispatcher<S> {
                 // As above.
                 let _ = reply.send(self.join(join).await);
             }
+            Request::Extend { older, upto, reply } => {
+                let fits = self.chronicle.history.prepend(*older, upto);
+                if fits {
+                    self.extended_until = Some(Instant::now() + EXTENDED_FOR);
+                    self.report();
+                }
+                // As above.
+                let _ = reply.send(fits);
+            }
             Request::Leave { key, spot } => match spot {
                 Spot::Board(board) => self.rooms.leave_board(key, board),
                 Spot::Post(post) => self.rooms.leave_post(key, post),
@@ -175,19 +192,14 @@ impl<S: EffectSink> Dispatcher<S> {
         let ready = ServerEvent::SessionReady(SessionReady {
             user_id: actor.user.clone(),
             community_id: actor.community.clone(),
-            cursor: self.cursor().to_string(),
+            cursor: self.chronicle.cursor().to_string(),
             expires_at: actor.expires_at,
             features: community.as_ref().map_or(Features::ALL_ON, |facts| facts.features),
         });
-        self.rooms.connect(key, actor, community, self.told);
-        if let Some(frame) = telling::frame(&ready, None) {
+        self.rooms.connect(key, actor, community, self.chronicle.told());
+        if let Some(frame) = Frame::ephemeral(&ready) {
             self.sink.emit(&[key], &frame).await;
         }
-    }
-
-    /// Up to where everything has been told now.
-    fn cursor(&self) -> Cursor {
-        Cursor { epoch: self.epoch, place: self.told, held_from: self.merger.held_from() }
     }
 }
 

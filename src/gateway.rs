@@ -24,9 +24,10 @@ use crate::{
     actor::Actor,
     command::{Command, Since},
     contract::{BoardLeft, Empty, ErrorCode, Failure, PostLeft},
-    dispatch::{Arrival, Join, NotJoined, Request, Seat, Stale},
-    ids::{BoardId, CommunityId, Epoch, Place, PostId, SocketKey},
+    dispatch::{Arrival, Join, NotJoined, Reached, Request, Seat, Stale},
+    ids::{BoardId, CommunityId, PostId, SocketKey},
     ports::{Acknowledge, FactStore, FactsError},
+    recall::Recalled,
     rooms::{NotSeated, Spot},
     versions::{Basis, Subject, Versions},
 };
@@ -46,7 +47,9 @@ pub struct Gateway<F> {
     versions: Arc<Versions>,
     requests: mpsc::Sender<Request>,
     /// How far the dispatcher has come.
-    reached: watch::Receiver<(Epoch, Place)>,
+    reached: watch::Receiver<Reached>,
+    /// To whoever looks up what is older than memory.
+    recall: mpsc::Sender<Recalled>,
     boards: Cache<(BoardId, u64), Option<Shared<BoardFacts>>>,
     communities: Cache<(CommunityId, u64), Option<Shared<CommunityFacts>>>,
     /// What a community owns or imports.
@@ -67,13 +70,15 @@ impl<F: FactStore> Gateway<F> {
         facts: F,
         versions: Arc<Versions>,
         requests: mpsc::Sender<Request>,
-        reached: watch::Receiver<(Epoch, Place)>,
+        reached: watch::Receiver<Reached>,
+        recall: mpsc::Sender<Recalled>,
     ) -> Self {
         Self {
             facts,
             versions,
             requests,
             reached,
+            recall,
             boards: Cache::new(CACHED),
             communities: Cache::new(CACHED),
             shown: Cache::new(CACHED / 100),
@@ -145,14 +150,14 @@ impl<F: FactStore> Gateway<F> {
     /// Decides, and decides anew when something changed meanwhile.
     async fn join<D: Future<Output = Result<Decided, Failure>>>(&self, joining: Joining, decide: impl Fn() -> D) {
         let Joining { key, since, mut acknowledge } = joining;
-        let mut awaited = false;
+        let (mut awaited, mut deeper) = (false, true);
         for _ in 0..TRIES {
             let Decided { seat, basis } = match decide().await {
                 Ok(decided) => decided,
                 Err(failure) => return acknowledge(Err(failure)),
             };
             let since = if awaited { settled(since, *self.reached.borrow()) } else { since };
-            let join = Box::new(Join { key, seat, since, basis, acknowledge });
+            let join = Box::new(Join { key, seat, since, basis, deeper, acknowledge });
             let (reply, answer) = oneshot::channel();
             if let Err(mpsc::error::SendError(request)) = self.requests.send(Request::Join { join, reply }).await {
                 if let Request::Join { join, .. } = request {
@@ -171,10 +176,20 @@ impl<F: FactStore> Gateway<F> {
                 NotJoined::Stale(Stale) => {}
                 NotJoined::Ahead(place) => {
                     let mut reached = self.reached.clone();
-                    let told = reached.wait_for(|(_, told)| *told >= place);
+                    let told = reached.wait_for(|reached| reached.told >= place);
                     // Too late, or never: then it is not one of ours.
                     let _ = timeout(CATCH_UP_WITHIN, told).await;
                     awaited = true;
+                }
+                NotJoined::Older => {
+                    // Asked once: where it does not help, the client is told to load the state.
+                    deeper = false;
+                    if let Since::Cursor(cursor) = since {
+                        let (done, is_done) = oneshot::channel();
+                        // Without anybody to look it up it is not to be had.
+                        let _ = self.recall.send(Recalled { cursor, done }).await;
+                        let _ = is_done.await;
+                    }
                 }
                 NotJoined::NotSeated(refused) => return acknowledge(Err(not_seated(refused))),
             }
@@ -262,7 +277,7 @@ struct Decided {
 }
 
 /// A cursor that this node has not reached in time is none it can serve from.
-fn settled(since: Since, (epoch, told): (Epoch, Place)) -> Since {
+fn settled(since: Since, Reached { epoch, told, .. }: Reached) -> Since {
     match since {
         Since::Cursor(cursor) if cursor.epoch == epoch && cursor.place > told => Since::Unknown,
         since => since,

@@ -77,6 +77,33 @@ impl About {
     }
 }
 
+/// What ends with an event.
+enum End {
+    Comment(CommentId),
+    /// The post's stay in the board.
+    Post(PostId, BoardId),
+}
+
+impl<F> Record<F> {
+    /// The board and the post in whose rooms it was told. Of the others nobody comes back to.
+    fn rooms(&self) -> (Option<BoardId>, Option<PostId>) {
+        match self.audience {
+            Audience::Board(board) | Audience::WhoMayOpen(board) => (Some(board), None),
+            Audience::BoardAndPost(board, post) => (Some(board), Some(post)),
+            Audience::Post(post) => (None, Some(post)),
+            Audience::Community(_) | Audience::User(..) => (None, None),
+        }
+    }
+
+    fn end(&self) -> Option<End> {
+        match (self.about, self.rooms()) {
+            (About { ends: true, comment: Some(comment), .. }, _) => Some(End::Comment(comment)),
+            (About { ends: true, post: Some(post), .. }, (Some(board), _)) => Some(End::Post(post, board)),
+            _ => None,
+        }
+    }
+}
+
 /// What somebody comes back to.
 #[derive(Clone, Copy, Debug)]
 pub enum Resumed<'a> {
@@ -104,6 +131,18 @@ pub struct Missed<'a, F> {
     pub again: bool,
 }
 
+/// Records and bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slack {
+    records: usize,
+    size: usize,
+}
+
+/// Far enough from zero that older records can be given numbers.
+const FIRST: u64 = 1 << 62;
+/// Of what is too much, so many fall out with each record that is entered.
+const DROPPED_AT_ONCE: usize = 32;
+
 /// See the module.
 #[derive(Debug)]
 pub struct History<F> {
@@ -114,6 +153,8 @@ pub struct History<F> {
     /// The number of the first record; each that is entered has the next.
     first: u64,
     size: usize,
+    /// What older records may take beside the bounds, for a while.
+    slack: Slack,
     boards: HashMap<BoardId, VecDeque<u64>>,
     posts: HashMap<PostId, VecDeque<u64>>,
     /// The record with which a post left a board.
@@ -135,8 +176,9 @@ impl<F> History<F> {
             bounds,
             floor,
             records: VecDeque::new(),
-            first: 0,
+            first: FIRST,
             size: 0,
+            slack: Slack::default(),
             boards: HashMap::new(),
             posts: HashMap::new(),
             left: HashMap::new(),
@@ -160,27 +202,73 @@ impl<F> History<F> {
     /// Enters what was told now, of this size in bytes; what is too much falls out at the old end.
     pub fn push(&mut self, record: Record<F>, size: usize) {
         let number = self.first + self.records.len() as u64;
-        let board = match record.audience {
-            Audience::Board(board) | Audience::WhoMayOpen(board) | Audience::BoardAndPost(board, _) => Some(board),
-            Audience::Post(_) => None,
-            Audience::Community(_) | Audience::User(..) => return,
-        };
+        let (board, post) = record.rooms();
+        if board.is_none() && post.is_none() {
+            return;
+        }
         if let Some(board) = board {
             self.boards.entry(board).or_default().push_back(number);
         }
-        if let Audience::Post(post) | Audience::BoardAndPost(_, post) = record.audience {
+        if let Some(post) = post {
             self.posts.entry(post).or_default().push_back(number);
         }
-        match (record.about, board) {
-            (About { comment: Some(comment), ends: true, .. }, _) => drop(self.gone.insert(comment, number)),
-            (About { post: Some(post), ends: true, .. }, Some(board)) => drop(self.left.insert((post, board), number)),
-            _ => {}
+        match record.end() {
+            Some(End::Comment(comment)) => drop(self.gone.insert(comment, number)),
+            Some(End::Post(post, board)) => drop(self.left.insert((post, board), number)),
+            None => {}
         }
         self.size += size;
         self.records.push_back((record, size));
-        while self.records.len() > self.bounds.records || self.size > self.bounds.size {
+        for _ in 0..DROPPED_AT_ONCE {
+            let Slack { records, size } = self.slack;
+            if self.records.len() <= self.bounds.records + records && self.size <= self.bounds.size + size {
+                break;
+            }
             self.drop_first();
         }
+    }
+
+    /// Takes in what was told before, complete up to `upto`; they may stay beside the bounds until [`History::relax`]. Does
+    /// nothing and says so where something is missing between the two.
+    pub fn prepend(&mut self, older: Self, upto: Place) -> bool {
+        if upto < self.floor || older.floor > self.floor {
+            return false;
+        }
+        for (board, place) in older.rights {
+            self.rights.entry(board).or_insert(place);
+        }
+        for (post, place) in older.moved {
+            self.moved.entry(post).or_insert(place);
+        }
+        self.board_ended = self.board_ended.or(older.board_ended);
+        let before = Slack { records: self.records.len(), size: self.size };
+        for (record, size) in older.records.into_iter().rev().skip_while(|(record, _)| record.place > self.floor) {
+            self.first -= 1;
+            let number = self.first;
+            let (board, post) = record.rooms();
+            if let Some(board) = board {
+                self.boards.entry(board).or_default().push_front(number);
+            }
+            if let Some(post) = post {
+                self.posts.entry(post).or_default().push_front(number);
+            }
+            match record.end() {
+                Some(End::Comment(comment)) => drop(self.gone.entry(comment).or_insert(number)),
+                Some(End::Post(post, board)) => drop(self.left.entry((post, board)).or_insert(number)),
+                None => {}
+            }
+            self.size += size;
+            self.records.push_front((record, size));
+        }
+        self.floor = older.floor;
+        self.slack.records += self.records.len() - before.records;
+        self.slack.size += self.size - before.size;
+        true
+    }
+
+    /// From now on what is beyond the bounds falls out.
+    pub fn relax(&mut self) {
+        self.slack = Slack::default();
     }
 
     /// From `place` on other people may open the board than before.
@@ -290,10 +378,7 @@ impl<F> History<F> {
     fn stands(&self, number: u64, record: &Record<F>) -> bool {
         let ended = |at: Option<&u64>| at.is_some_and(|end| *end > number);
         let About { post, comment, ends } = record.about;
-        let board = match record.audience {
-            Audience::Board(board) | Audience::BoardAndPost(board, _) => Some(board),
-            _ => None,
-        };
+        let (board, _) = record.rooms();
         let comment_ended = comment.is_some_and(|comment| ended(self.gone.get(&comment)));
         let post_left = post.zip(board).is_some_and(|key| ended(self.left.get(&key)));
         ends || !(comment_ended || post_left)
@@ -310,24 +395,18 @@ impl<F> History<F> {
         self.first += 1;
         self.size -= size;
         self.floor = record.place;
-        match record.audience {
-            Audience::Board(board) | Audience::WhoMayOpen(board) => drop_from(&mut self.boards, board),
-            Audience::Post(post) => drop_from(&mut self.posts, post),
-            Audience::BoardAndPost(board, post) => {
-                drop_from(&mut self.boards, board);
-                drop_from(&mut self.posts, post);
-            }
-            Audience::Community(_) | Audience::User(..) => {}
+        let (board, post) = record.rooms();
+        if let Some(board) = board {
+            drop_from(&mut self.boards, board);
         }
-        if record.about.ends {
+        if let Some(post) = post {
+            drop_from(&mut self.posts, post);
+        }
+        match record.end() {
             // Whatever it ended fell out before it.
-            match (record.about, record.audience) {
-                (About { comment: Some(comment), .. }, _) => remove_if(&mut self.gone, &comment, number),
-                (About { post: Some(post), .. }, Audience::Board(board) | Audience::BoardAndPost(board, _)) => {
-                    remove_if(&mut self.left, &(post, board), number);
-                }
-                _ => {}
-            }
+            Some(End::Comment(comment)) => remove_if(&mut self.gone, &comment, number),
+            Some(End::Post(post, board)) => remove_if(&mut self.left, &(post, board), number),
+            None => {}
         }
         // Now and then is often enough: each has a record of its own or is one for each board.
         if self.first.is_multiple_of(1_024) {

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::{
     access::{BoardFacts, CommunityFacts},
+    chronicle::Stretch,
     contract::Failure,
     frame::Frame,
-    ids::{BoardId, CommunityId, PostId, SocketKey},
+    ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick},
 };
 
 /// Answers a client's command, once.
@@ -46,4 +47,17 @@ pub trait FactStore: Send + Sync + 'static {
 
     /// The board in which a post stands.
     fn board_of_post(&self, post: PostId) -> impl Future<Output = Result<Option<BoardId>, FactsError>> + Send;
+}
+
+/// The stream as the database still holds it. Cancelling a question is safe.
+pub trait Archive: Send + Sync + 'static {
+    /// What was committed in `epoch` behind tick `from` and up to tick `upto`; `None` where it is not all kept, is more than
+    /// `limit` changes, or rights are changing at this very moment.
+    fn stretch(
+        &self,
+        epoch: Epoch,
+        from: Tick,
+        upto: Tick,
+        limit: usize,
+    ) -> impl Future<Output = Result<Option<Stretch>, FactsError>> + Send;
 }

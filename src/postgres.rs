@@ -1,5 +1,6 @@
 //! The PostgreSQL edge: the outbox in ticks, the rows of a tick, the facts that the access rule asks for.
 
+pub mod archive;
 pub mod connect;
 pub mod database_url;
 pub mod facts;

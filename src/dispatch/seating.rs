@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, to_value};
 
-use super::{Dispatcher, Stale, telling};
+use super::{Dispatcher, Stale};
 use crate::{
     access::Permit,
     command::Since,
-    contract::{BoardJoined, ErrorCode, Failure, FeedJoined, Meta, PostJoined, Viewer},
+    contract::{BoardJoined, ErrorCode, Failure, FeedJoined, PostJoined, Viewer},
     frame::Frame,
     history::{Gap, Missed, Resumed},
     ids::{BoardId, Cursor, Place, PostId, SocketKey},
@@ -23,6 +23,8 @@ pub struct Join {
     pub seat: Seat,
     pub since: Since,
     pub basis: Basis,
+    /// Whether what is older than memory is to be asked for.
+    pub deeper: bool,
     /// Called once the socket sits, behind what it missed and before whatever comes later.
     pub acknowledge: Acknowledge,
 }
@@ -49,6 +51,8 @@ pub enum NotJoined {
     NotSeated(NotSeated),
     /// The cursor's place has not been told here yet: another node was quicker.
     Ahead(Place),
+    /// The cursor is older than what is in memory.
+    Older,
 }
 
 impl Seat {
@@ -92,11 +96,9 @@ impl<S: EffectSink> Dispatcher<S> {
         if let Err(refused) = self.rooms.has_room(join.key, join.seat.spot()) {
             return Err((NotJoined::NotSeated(refused), join));
         }
-        let missed = match join.since {
-            Since::Cursor(cursor) if cursor.epoch == self.epoch && cursor.place > self.told => {
-                return Err((NotJoined::Ahead(cursor.place), join));
-            }
-            since => self.missed(join.key, &join.seat, since),
+        let missed = match self.missed(&join) {
+            Ok(missed) => missed,
+            Err(refused) => return Err((refused, join)),
         };
         if let Err(refused) = self.sit(join.key, &join.seat, join.since, missed.is_some()) {
             return Err((NotJoined::NotSeated(refused), join));
@@ -106,7 +108,7 @@ impl<S: EffectSink> Dispatcher<S> {
         for frame in missed.into_iter().flatten() {
             self.sink.emit(&[key], &frame).await;
         }
-        acknowledge(seat.joined(self.cursor().to_string(), recovered).map_err(|error| {
+        acknowledge(seat.joined(self.chronicle.cursor().to_string(), recovered).map_err(|error| {
             tracing::error!(%error, "an answer could not be encoded");
             Failure::new(ErrorCode::Unavailable, "the answer could not be made; try again")
         }));
@@ -114,41 +116,43 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// What the socket is sent again, in order; `None` when it can't all be had.
-    fn missed(&self, key: SocketKey, seat: &Seat, since: Since) -> Option<Vec<Arc<Frame>>> {
-        let outcome =
-            |outcome: &'static str| metrics::counter!("curia_replays_total", "outcome" => outcome).increment(1);
-        let cursor = match since {
-            Since::Now => return None,
-            Since::Cursor(cursor) if cursor.epoch == self.epoch => cursor,
+    fn missed(&self, join: &Join) -> Result<Option<Vec<Arc<Frame>>>, NotJoined> {
+        let cursor = match join.since {
+            Since::Now => return Ok(None),
+            Since::Cursor(cursor) if cursor.epoch == self.chronicle.epoch() => cursor,
             Since::Cursor(_) | Since::Unknown => {
-                outcome("unknown_cursor");
-                return None;
+                count("unknown_cursor");
+                return Ok(None);
             }
         };
-        let boards = seat.boards();
-        let what = match seat {
+        if cursor.place > self.chronicle.told() {
+            return Err(NotJoined::Ahead(cursor.place));
+        }
+        let boards = join.seat.boards();
+        let what = match &join.seat {
             Seat::Board { permit, .. } => Resumed::Board(permit.board()),
             Seat::Post { permit, post } => Resumed::Post { post: *post, board: permit.board() },
             Seat::Feed { .. } => Resumed::Feed(&boards),
         };
-        match self.history.missed(&cursor, what, |post| self.merger.holds(post)) {
+        match self.chronicle.history.missed(&cursor, what, |post| self.chronicle.holds(post)) {
             Ok(missed) => {
-                outcome("recovered");
-                Some(missed.iter().filter_map(|missed| self.owed(key, missed, &cursor)).collect())
+                count("recovered");
+                Ok(Some(missed.iter().filter_map(|missed| self.owed(join.key, missed, cursor)).collect()))
             }
+            Err(Gap::Older) if join.deeper => Err(NotJoined::Older),
             Err(gap) => {
-                outcome(match gap {
+                count(match gap {
                     Gap::Older => "too_old",
                     Gap::Rights => "rights_changed",
                     Gap::TooMany => "too_many",
                 });
-                None
+                Ok(None)
             }
         }
     }
 
     /// The frame for this socket, unless it was sent it through another room or does not want it.
-    fn owed(&self, key: SocketKey, missed: &Missed<'_, Arc<Frame>>, cursor: &Cursor) -> Option<Arc<Frame>> {
+    fn owed(&self, key: SocketKey, missed: &Missed<'_, Arc<Frame>>, cursor: Cursor) -> Option<Arc<Frame>> {
         let Missed { record, again } = missed;
         if !self.rooms.wants(key, record.topic) || self.rooms.was_sent(key, &record.audience, record.place) {
             return None;
@@ -158,14 +162,13 @@ impl<S: EffectSink> Dispatcher<S> {
         if !again {
             return Some(Arc::clone(frame));
         }
-        let meta = telling::raw(&Meta { cursor: cursor.to_string(), at: record.at })?;
-        Some(Arc::new(Frame { meta: Some(meta), ..frame.as_ref().clone() }))
+        frame.as_ref().clone().at(cursor, record.at).map(Arc::new)
     }
 
     fn sit(&mut self, key: SocketKey, seat: &Seat, since: Since, recovered: bool) -> Result<(), NotSeated> {
         let served = match since {
             Since::Cursor(cursor) if recovered => cursor.place,
-            _ => self.told,
+            _ => self.chronicle.told(),
         };
         match seat {
             Seat::Board { permit, typing, .. } => self.rooms.join_board(key, permit, *typing, served),
@@ -173,4 +176,9 @@ impl<S: EffectSink> Dispatcher<S> {
             Seat::Feed { permits } => self.rooms.join_feed(key, permits, served),
         }
     }
+}
+
+/// How joins with a cursor end.
+fn count(outcome: &'static str) {
+    metrics::counter!("curia_replays_total", "outcome" => outcome).increment(1);
 }

@@ -1,47 +1,32 @@
 //! A tick: its fence, then its events, to those who sit where they are told.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::Instant;
 
-use super::{Dispatcher, Position};
+use super::Dispatcher;
 use crate::{
-    audience::{Audience, Topic},
+    audience::Topic,
     batch::{Ahead, Batch, Entry},
     change::Change,
-    contract::{AccessGranted, AccessRevoked, Meta, PostDeleted, ServerEvent},
-    event::{Rows, Told, tell},
+    chronicle::{Position, Sent},
+    contract::{AccessGranted, AccessRevoked, PostDeleted, ServerEvent},
+    event::{Rows, tell},
     fence::{Fence, Verdicts},
     frame::Frame,
-    history::{About, Record},
-    ids::{BoardId, Cursor, Epoch, Place, PostId, SocketKey, Tick},
-    merge::{CountChange, Due},
+    ids::{BoardId, Cursor, Place, PostId, SocketKey, Tick},
     ports::EffectSink,
-    rooms::Rooms,
     versions::Subject,
 };
 
 /// What follows a row's own events.
 const VERDICTS: u8 = 8;
 
-/// One event about to be told.
-struct Telling<'a> {
-    audience: Audience,
-    event: &'a ServerEvent,
-    to_admins: Option<&'a ServerEvent>,
-    position: Position,
-    /// See [`Record::counted`].
-    counted: Option<Place>,
-    /// See [`Cursor::held_from`].
-    held_from: Option<Tick>,
-}
-
 impl<S: EffectSink> Dispatcher<S> {
     /// Applies one tick, or a page of it.
     pub(super) async fn apply(&mut self, batch: Batch) {
-        if batch.epoch != self.epoch {
-            self.begin_epoch(batch.epoch, batch.tick);
+        if batch.epoch != self.chronicle.epoch() {
+            self.chronicle.restart(batch.epoch, Place::end_of(batch.tick));
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
         self.shut_ahead(batch.ahead.as_ref()).await;
@@ -51,39 +36,37 @@ impl<S: EffectSink> Dispatcher<S> {
             let place = Place { tick: batch.tick, ordinal: entry.ordinal, part: 0 };
             let position = Position { place, at: entry.at };
             for told in tell(&entry.change, &batch.rows) {
-                self.tell_of(told, position, &batch.rows).await;
+                let sent = self.chronicle.tell(told, position, self.began.elapsed());
+                self.send(sent, &batch.rows).await;
             }
             self.after(entry, Position { place: Place { part: VERDICTS, ..place }, ..position }).await;
-            self.told = place.end_of_row();
+            self.chronicle.reached(place.end_of_row());
         }
         if batch.last {
             self.verdicts = Verdicts::default();
-            self.told = Place::end_of(batch.tick);
+            self.chronicle.reached(Place::end_of(batch.tick));
         }
-        self.reached.send_replace((self.epoch, self.told));
+        if self.extended_until.take_if(|until| *until <= Instant::now()).is_some() {
+            self.chronicle.history.relax();
+        }
+        self.report();
     }
 
-    /// What was told before belongs to another stretch of history.
-    fn begin_epoch(&mut self, epoch: Epoch, tick: Tick) {
-        self.epoch = epoch;
-        self.told = Place::end_of(tick);
-        self.merger.clear();
-        self.history.restart(self.told);
+    /// Counts whose window has ended.
+    pub(super) async fn tell_due(&mut self) {
+        let sent = self.chronicle.due(self.began.elapsed());
+        self.send(sent, &Rows::default()).await;
     }
 
-    async fn tell_of(&mut self, told: Told, position: Position, rows: &Rows) {
-        match told {
-            Told::Event { audience, event, to_admins, part } => {
-                let position = Position { place: Place { part, ..position.place }, ..position };
-                let to_admins = to_admins.as_deref();
-                let held_from = self.merger.held_from();
-                let telling = Telling { audience, event: &event, to_admins, position, counted: None, held_from };
-                self.tell(telling, rows).await;
-            }
-            Told::Count(change) => {
-                let offered = self.merger.offer(change, position, position.place.tick, self.began.elapsed());
-                if let Some((change, position)) = offered {
-                    self.tell_count(change, position).await;
+    async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
+        for Sent { audience, topic, frame, to_admins } in sent {
+            let keys = self.rooms.sockets(&audience, topic, rows);
+            match to_admins {
+                None => self.sink.emit(&keys, &frame).await,
+                Some(full) => {
+                    let (admins, others) = self.rooms.split_admins(keys);
+                    self.sink.emit(&admins, &full).await;
+                    self.sink.emit(&others, &frame).await;
                 }
             }
         }
@@ -95,12 +78,11 @@ impl<S: EffectSink> Dispatcher<S> {
         self.outdate(changes(), &fence.rows);
         if changes().any(|change| matches!(change, Change::Reset { .. })) {
             self.send_everybody_away();
-            self.merger.clear();
-            self.history.restart(Place::end_of(tick));
+            self.chronicle.restart(self.chronicle.epoch(), Place::end_of(tick));
         }
-        let verdicts = fence.shut(&mut self.rooms, self.told);
+        let verdicts = fence.shut(&mut self.rooms, self.chronicle.told());
         for (board, ordinal) in &verdicts.changed {
-            self.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
+            self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
         }
         verdicts
     }
@@ -108,9 +90,10 @@ impl<S: EffectSink> Dispatcher<S> {
     /// The ticks themselves tell who lost a board. Who loses sight of a post is told here: the tick finds them gone.
     async fn shut_ahead(&mut self, ahead: Option<&Ahead>) {
         let Some(ahead) = ahead else { return };
-        let position = Position { place: self.told, at: ahead.at };
+        let told = self.chronicle.told();
+        let position = Position { place: told, at: ahead.at };
         let moves: HashMap<u32, Change> = ahead.fence.changes.iter().cloned().collect();
-        for (ordinal, gone) in self.shut(&ahead.fence, self.told.tick).moved_out {
+        for (ordinal, gone) in self.shut(&ahead.fence, told.tick).moved_out {
             if let Some(Change::PostMoved { post, from: Some(from), .. }) = moves.get(&ordinal) {
                 self.tell_moved_out(*post, *from, gone, position).await;
             }
@@ -169,42 +152,12 @@ impl<S: EffectSink> Dispatcher<S> {
             Change::PostMoved { post, from: Some(board_id), .. } => {
                 let gone = self.verdicts.moved_out.remove(&entry.ordinal).unwrap_or_default();
                 self.tell_moved_out(*post, *board_id, gone, position).await;
-                self.merger.forget(*post);
-                self.history.post_moved(*post, position.place);
             }
-            Change::PostDeleted { post, .. } => {
-                self.rooms.dissolve_post(*post);
-                self.merger.forget(*post);
-            }
-            Change::BoardDeleted { board, .. } => {
-                self.rooms.dissolve_board(*board);
-                self.history.board_ended(position.place);
-            }
+            Change::PostDeleted { post, .. } => self.rooms.dissolve_post(*post),
+            Change::BoardDeleted { board, .. } => self.rooms.dissolve_board(*board),
             _ => {}
         }
-    }
-
-    async fn tell(&mut self, telling: Telling<'_>, rows: &Rows) {
-        let Telling { audience, event, to_admins, position, counted, held_from } = telling;
-        let cursor = Cursor { epoch: self.epoch, place: position.place, held_from };
-        let meta = raw(&Meta { cursor: cursor.to_string(), at: position.at });
-        let Some(frame) = frame(event, meta.clone()) else { return };
-        let full = to_admins.and_then(|event| self::frame(event, meta));
-        let topic = Topic::of(event);
-        emit(&self.sink, &self.rooms, self.rooms.sockets(&audience, topic, rows), &frame, full.as_ref()).await;
-        let size = frame.size() + full.as_ref().map_or(0, |full| full.size());
-        let (place, at, about) = (position.place, position.at, About::of(event));
-        let record = Record {
-            place,
-            at,
-            audience,
-            topic,
-            about,
-            counted,
-            frame: Arc::new(frame),
-            to_admins: full.map(Arc::new),
-        };
-        self.history.push(record, size);
+        self.chronicle.after(&entry.change, position.place);
     }
 
     async fn tell_moved_out(
@@ -224,68 +177,9 @@ impl<S: EffectSink> Dispatcher<S> {
         if !self.rooms.wants(key, Topic::of(event)) {
             return;
         }
-        let cursor = Cursor { epoch: self.epoch, place: position.place, held_from: self.merger.held_from() };
-        if let Some(frame) = frame(event, raw(&Meta { cursor: cursor.to_string(), at: position.at })) {
+        let cursor = Cursor { place: position.place, ..self.chronicle.cursor() };
+        if let Some(frame) = Frame::durable(event, cursor, position.at) {
             self.sink.emit(&[key], &frame).await;
         }
     }
-
-    async fn tell_count(&mut self, change: CountChange, position: Position) {
-        for (part, event) in change.events() {
-            let position = Position { place: Place { part, ..position.place }, ..position };
-            let (counted, held_from) = (Some(position.place), self.merger.held_from());
-            let audience = Audience::Board(change.board);
-            let telling = Telling { audience, event: &event, to_admins: None, position, counted, held_from };
-            self.tell(telling, &Rows::default()).await;
-        }
-    }
-
-    /// Counts whose window has ended. They are told at the newest position: everything before it has been told. Until the last
-    /// event of the last of them is out, cursors say that something is held back.
-    pub(super) async fn tell_due(&mut self) {
-        let due = self.merger.due(self.began.elapsed());
-        for (at, Due { change, place: counted, .. }) in due.iter().enumerate() {
-            let position = Position { place: self.told, at: counted.at };
-            let events = change.events();
-            let count = events.len();
-            for (n, (part, event)) in events.into_iter().enumerate() {
-                let waiting = &due[if n + 1 == count { at + 1 } else { at }..];
-                let held_from = waiting.iter().map(|due| due.since).chain(self.merger.held_from()).min();
-                let counted = Some(Place { part, ..counted.place });
-                let audience = Audience::Board(change.board);
-                let telling = Telling { audience, event: &event, to_admins: None, position, counted, held_from };
-                self.tell(telling, &Rows::default()).await;
-            }
-        }
-    }
-}
-
-/// To admins what they alone are shown, to the others the rest.
-async fn emit<S: EffectSink>(sink: &S, rooms: &Rooms, to: Vec<SocketKey>, frame: &Frame, full: Option<&Frame>) {
-    match full {
-        None => sink.emit(&to, frame).await,
-        Some(full) => {
-            let (admins, others) = rooms.split_admins(to);
-            sink.emit(&admins, full).await;
-            sink.emit(&others, frame).await;
-        }
-    }
-}
-
-/// The event as it is sent.
-pub(super) fn frame(event: &ServerEvent, meta: Option<Arc<RawValue>>) -> Option<Frame> {
-    match event.encode() {
-        Ok(payload) => Some(Frame { event: event.name(), payload: payload.into(), meta }),
-        // The types of the contract have no map with keys that are not text, which is all that JSON could refuse.
-        Err(error) => {
-            tracing::error!(%error, event = event.name(), "an event could not be encoded");
-            None
-        }
-    }
-}
-
-/// JSON text, for what can always be written as such.
-pub(super) fn raw(value: &impl Serialize) -> Option<Arc<RawValue>> {
-    let text = to_raw_value(value);
-    text.inspect_err(|error| tracing::error!(%error, "a place in the stream could not be encoded")).ok().map(Arc::from)
 }

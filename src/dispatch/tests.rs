@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use chrono::DateTime;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use crate::{
     contract::{Comment, Post, PostColumn},
     event::{CommentRow, PostHead, PostRow, Rows},
     fence::Fence,
-    ids::{BoardId, CommentId, PostId},
+    ids::{BoardId, CommentId, Cursor, PostId},
 };
 
 const EPOCH: Epoch = Epoch(7);
@@ -253,7 +254,7 @@ impl Stage {
             recorder.push(key, Got { event: "ack".to_owned(), payload, cursor });
         });
         let basis = self.dispatcher.versions.basis(&[]);
-        self.dispatcher.join(Box::new(Join { key, seat, since, basis, acknowledge })).await.unwrap();
+        self.dispatcher.join(Box::new(Join { key, seat, since, basis, deeper: false, acknowledge })).await.unwrap();
     }
 
     async fn connect(&mut self, browser: &mut Browser) {
@@ -457,7 +458,7 @@ proptest! {
 }
 
 fn told_at(stage: &Stage) -> Since {
-    Since::Cursor(stage.dispatcher.cursor())
+    Since::Cursor(stage.dispatcher.chronicle.cursor())
 }
 
 async fn recovered(stage: &mut Stage, since: Since) -> bool {

@@ -11,6 +11,7 @@ const CORE: &[&str] = &[
     "audience",
     "batch",
     "change",
+    "chronicle",
     "command",
     "contract",
     "event",
@@ -23,7 +24,7 @@ const CORE: &[&str] = &[
     "rooms",
     "typescript",
 ];
-const FLOWS: &[&str] = &["dispatch", "gateway", "ports", "versions"];
+const FLOWS: &[&str] = &["dispatch", "gateway", "ports", "recall", "versions"];
 const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "socket"];
 const WIRING: &[&str] = &["admission", "app", "cli", "config", "follow", "main", "lib", "sweep", "telemetry", "wake"];
 /// An edge that stands on another, and why: a link is the connection itself, shared by who serves it and who cuts it; the

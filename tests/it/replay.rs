@@ -144,6 +144,75 @@ async fn a_cursor_that_is_none_of_ours_is_answered_and_breaks_nothing() {
     service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_started_anew_sends_what_the_outbox_still_holds() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    ada.ask("post:join", json!(1)).await;
+    post(&forum.pool, "Seen").await;
+    let since = cursor(&ada.next().await);
+    let mut missed = Vec::new();
+    for title in ["One", "Two"] {
+        post(&forum.pool, title).await;
+        missed.push(ada.next().await);
+    }
+    forum.run("INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', 'At noon.')").await;
+    let comment = ada.next().await;
+    service.stop().await;
+    drop(ada);
+    // Nobody reads at this time.
+    post(&forum.pool, "Three").await;
+
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    ada.emit("board:join", json!({"boardId": 1, "since": since})).await;
+    for expected in &missed {
+        assert_eq!(&ada.next().await, expected);
+    }
+    let mut last = ada.next().await;
+    if last[0] == "board:newPost" {
+        assert_eq!(last[1]["post"]["title"], "Three");
+        last = ada.next().await;
+    }
+    assert_eq!((&last[0], &last[2]["recovered"]), (&json!("ack"), &json!(true)), "{last}");
+    ada.emit("post:join", json!({"postId": 1, "since": since})).await;
+    assert_eq!(ada.next().await, comment);
+    assert_eq!(ada.next().await[2]["recovered"], json!(true));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fell_out_of_memory_is_read_from_the_outbox() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &[("replay-events", "3")]).await;
+    let mut witness = Client::connected(&service.url, &token("bo"), "websocket").await;
+    let since = witness.ask("board:join", json!(1)).await["cursor"].clone();
+    let mut told = Vec::new();
+    for n in 0..3 {
+        post(&forum.pool, &n.to_string()).await;
+        told.push(witness.next().await);
+    }
+    forum.run("UPDATE boards SET description = 'Talk', settings = '{}' WHERE id = 2").await;
+    for n in 3..6 {
+        post(&forum.pool, &n.to_string()).await;
+        told.push(witness.next().await);
+    }
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    // More than may be read at a time: not half of it.
+    let answer = ada.ask("board:join", json!({"boardId": 1, "since": since})).await;
+    assert_eq!(answer["recovered"], json!(false));
+    let middle = cursor(&told[2]);
+    ada.ask("board:leave", json!(1)).await;
+    ada.emit("board:join", json!({"boardId": 1, "since": middle})).await;
+    for expected in &told[3..] {
+        assert_eq!(&ada.next().await, expected);
+    }
+    assert_eq!(ada.next().await[2]["recovered"], json!(true));
+    service.stop().await;
+}
+
 /// Writes posts on board 1 as fast as it takes, numbered in their titles, until it is told to stop; gives how many.
 fn write_on(pool: PgPool, stop: CancellationToken) -> JoinHandle<u32> {
     tokio::spawn(async move {
