@@ -143,7 +143,7 @@ impl App {
         let (requests, request) = mpsc::channel(REQUESTS_WAITING);
         let (position, from) = oneshot::channel();
         let versions = Arc::new(Versions::default());
-        let members = Members::default();
+        let members = Members::new(config.limits.max_pending);
 
         let tasks = TaskTracker::new();
         let (refused, refusal) = oneshot::channel();

@@ -12,12 +12,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody, to_bytes},
     extract::{Request, State},
     http::{Extensions, Method, StatusCode, Uri, header::CONTENT_TYPE},
     middleware::{Next, from_fn_with_state},
@@ -46,6 +49,8 @@ const PURGE_FROM: usize = 64;
 pub struct EngineSession {
     links: Mutex<Vec<Arc<Link>>>,
     killed: CancellationToken,
+    /// Bytes of answered polls and of connections that are gone.
+    past: AtomicU64,
 }
 
 impl EngineSession {
@@ -61,6 +66,12 @@ impl EngineSession {
         self.links().iter().for_each(|link| link.kill());
     }
 
+    /// Bytes that were taken for the client until now, whatever they were; those of a poll count once it is answered.
+    pub fn taken(&self) -> u64 {
+        let links = self.links();
+        self.past.load(Ordering::Relaxed) + links.iter().map(|link| link.bytes_written()).sum::<u64>()
+    }
+
     /// Whether [`EngineSession::kill`] was called.
     pub fn is_killed(&self) -> bool {
         self.killed.is_cancelled()
@@ -69,7 +80,13 @@ impl EngineSession {
     /// Adds a connection; false when there are [`MOST_LINKS`] already.
     fn attach(&self, link: Arc<Link>) -> bool {
         let mut links = self.links();
-        links.retain(|link| !link.is_closed());
+        links.retain(|link| {
+            let open = !link.is_closed();
+            if !open {
+                self.past.fetch_add(link.bytes_written(), Ordering::Relaxed);
+            }
+            open
+        });
         if links.len() >= MOST_LINKS {
             return false;
         }
@@ -230,7 +247,11 @@ async fn upgrade(session: &EngineSession, request: Request, next: Next) -> Respo
 async fn poll(session: &EngineSession, sid: Sid, request: Request, next: Next) -> Response {
     let closing = next.clone();
     match session.killed.run_until_cancelled(next.run(request)).await {
-        Some(response) => response,
+        Some(response) => {
+            let bytes = response.body().size_hint().lower();
+            session.past.fetch_add(bytes, Ordering::Relaxed);
+            response
+        }
         None => {
             close(sid, closing).await;
             session_unknown()

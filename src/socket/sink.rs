@@ -1,13 +1,15 @@
-//! The only emit. A socket whose buffer is full is closed at once and is sent nothing more: it comes back with its cursor.
+//! The only emit. A socket for which too much waits is closed at once and is sent nothing more: it comes back with its cursor.
 //!
-//! Invariants: a member is here from before the dispatcher hears of it until it has left; a doomed one gets no frame after
-//! the one it missed.
+//! Invariants:
+//! - a member is here from before the dispatcher hears of it until it has left;
+//! - a doomed one gets no frame after the one it missed;
+//! - what waits for a member is bounded in frames, by the library's buffer, and in bytes.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -23,22 +25,63 @@ use crate::{
 /// After so many sockets others get a turn.
 const SLICE: usize = 256;
 
-/// The sockets of this node by key.
-#[derive(Clone, Default)]
-pub struct Members(Arc<RwLock<HashMap<SocketKey, Arc<Member>>>>);
+/// The sockets of this node by key. Clones share them.
+#[derive(Clone)]
+pub struct Members(Arc<Present>);
+
+struct Present {
+    sockets: RwLock<HashMap<SocketKey, Arc<Member>>>,
+    /// Bytes that may wait for one.
+    max_pending: u64,
+}
 
 pub(super) struct Member {
     socket: SocketRef,
     session: Option<Arc<EngineSession>>,
     doomed: AtomicBool,
+    /// Where [`EngineSession::taken`] is at least when all that was emitted has been taken.
+    due: AtomicU64,
 }
 
 impl Member {
     pub(super) fn new(socket: SocketRef, session: Option<Arc<EngineSession>>) -> Self {
-        Self { socket, session, doomed: AtomicBool::new(false) }
+        Self { socket, session, doomed: AtomicBool::new(false), due: AtomicU64::new(0) }
     }
 
-    /// Ends the connection without its cooperation, once.
+    /// Queues a frame; a member that can't take it is doomed.
+    fn send(&self, frame: &Frame, max_pending: u64) {
+        if self.doomed.load(Ordering::Acquire) {
+            return;
+        }
+        let too_much = if self.overflows(frame, max_pending) {
+            Some("bytes")
+        } else {
+            let sent = self.socket.emit(frame.event, &Arguments(frame));
+            matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull))).then_some("frames")
+        };
+        if let Some(what) = too_much {
+            metrics::counter!("curia_sockets_closed_slow_total", "waiting" => what).increment(1);
+            tracing::debug!(what, "closed a socket for which too much waits");
+            self.doom();
+        }
+    }
+
+    /// Counts a frame as waiting, unless more would wait then than may. One frame alone may be of any size.
+    ///
+    /// Reckoned low, so that nobody is closed by mistake: without the protocols' own bytes, and what was taken beside the
+    /// frames (answers, pings) counts as taken of them. It is right again whenever nothing waits.
+    fn overflows(&self, frame: &Frame, max_pending: u64) -> bool {
+        let Some(session) = &self.session else { return false };
+        let taken = session.taken();
+        let due = self.due.fetch_max(taken, Ordering::Relaxed).max(taken);
+        let overflows = due > taken && due - taken + bytes(frame) > max_pending;
+        if !overflows {
+            self.due.fetch_add(bytes(frame), Ordering::Relaxed);
+        }
+        overflows
+    }
+
+    /// Ends the connection without its cooperation, once, so that the client comes back by itself.
     fn doom(&self) {
         if self.doomed.swap(true, Ordering::AcqRel) {
             return;
@@ -52,12 +95,34 @@ impl Member {
 }
 
 impl Members {
+    /// Nobody yet. A socket for which more than `max_pending` bytes wait is closed.
+    pub fn new(max_pending: u64) -> Self {
+        Self(Arc::new(Present { sockets: RwLock::default(), max_pending }))
+    }
+
+    /// Queues a frame for one, as [`EffectSink::emit`] does.
+    fn tell(&self, key: SocketKey, frame: &Frame) {
+        if let Some(member) = self.find(key) {
+            member.send(frame, self.0.max_pending);
+        }
+    }
+
     pub(super) fn add(&self, key: SocketKey, member: Member) {
-        self.write().insert(key, Arc::new(member));
+        let count = {
+            let mut sockets = self.write();
+            sockets.insert(key, Arc::new(member));
+            sockets.len()
+        };
+        metrics::gauge!("curia_sockets").set(count as f64);
     }
 
     pub(super) fn remove(&self, key: SocketKey) {
-        self.write().remove(&key);
+        let count = {
+            let mut sockets = self.write();
+            sockets.remove(&key);
+            sockets.len()
+        };
+        metrics::gauge!("curia_sockets").set(count as f64);
     }
 
     /// Ends a connection without its cooperation.
@@ -73,11 +138,11 @@ impl Members {
 
     // Each change is a single call: a panic elsewhere can't have left the map half changed.
     fn read(&self) -> RwLockReadGuard<'_, HashMap<SocketKey, Arc<Member>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.sockets.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<SocketKey, Arc<Member>>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.sockets.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,16 +153,7 @@ impl EffectSink for SocketSink {
     async fn emit(&self, to: &[SocketKey], frame: &Frame) {
         for slice in to.chunks(SLICE) {
             for key in slice {
-                let Some(member) = self.0.find(*key) else { continue };
-                if member.doomed.load(Ordering::Acquire) {
-                    continue;
-                }
-                if let Err(SendError::Socket(SocketError::InternalChannelFull)) =
-                    member.socket.emit(frame.event, &Arguments(frame))
-                {
-                    metrics::counter!("curia_sockets_closed_slow_total").increment(1);
-                    member.doom();
-                }
+                self.0.tell(*key, frame);
             }
             if to.len() > SLICE {
                 tokio::task::yield_now().await;
@@ -108,6 +164,12 @@ impl EffectSink for SocketSink {
     fn close(&self, key: SocketKey) {
         self.0.close(key);
     }
+}
+
+/// What a frame says, without the protocols around it.
+fn bytes(frame: &Frame) -> u64 {
+    let meta = frame.meta.as_ref().map_or(0, |meta| meta.get().len());
+    (frame.event.len() + frame.payload.get().len() + meta) as u64
 }
 
 /// The arguments of an event as the parser spreads them.

@@ -10,6 +10,7 @@ mod migrate;
 mod order;
 mod paging;
 mod retention;
+mod slow;
 mod socket;
 mod support;
 mod tls;

@@ -11,7 +11,8 @@ use curia_realtime::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const SECRET: &str = "a secret of the tests that is long enough for HS256";
+/// What tokens are signed with.
+pub const SECRET: &str = "a secret of the tests that is long enough for HS256";
 /// Whose pages may connect, beside the service's own.
 pub const ALLOWED_ORIGIN: &str = "https://forum.example";
 
