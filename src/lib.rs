@@ -21,6 +21,7 @@ pub mod gateway;
 pub mod http;
 pub mod ids;
 pub mod jwt;
+pub mod lifecycle;
 pub mod link;
 pub mod merge;
 pub mod ports;

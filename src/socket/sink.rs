@@ -3,7 +3,8 @@
 //! Invariants:
 //! - a member is here from before the dispatcher hears of it until it has left;
 //! - a doomed one gets no frame after the one it missed;
-//! - what waits for a member is bounded in frames, by the library's buffer, and in bytes.
+//! - what waits for a member is bounded in frames, by the library's buffer, and in bytes;
+//! - once the members are shut whoever is added is sent away at once.
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,8 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeTuple};
 use socketioxide::{SendError, SocketError, extract::SocketRef};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     ids::SocketKey,
@@ -33,6 +36,8 @@ struct Present {
     sockets: RwLock<HashMap<SocketKey, Arc<Member>>>,
     /// Bytes that may wait for one.
     max_pending: u64,
+    shut: CancellationToken,
+    left: Notify,
 }
 
 pub(super) struct Member {
@@ -62,7 +67,7 @@ impl Member {
         if let Some(what) = too_much {
             metrics::counter!("curia_sockets_closed_slow_total", "waiting" => what).increment(1);
             tracing::debug!(what, "closed a socket for which too much waits");
-            self.doom();
+            self.doom(EngineSession::kill);
         }
     }
 
@@ -82,12 +87,12 @@ impl Member {
     }
 
     /// Ends the connection without its cooperation, once, so that the client comes back by itself.
-    fn doom(&self) {
+    fn doom(&self, end: impl FnOnce(&EngineSession)) {
         if self.doomed.swap(true, Ordering::AcqRel) {
             return;
         }
         match &self.session {
-            Some(session) => session.kill(),
+            Some(session) => end(session),
             // Not served over our own stream: only the library's farewell is left.
             None => drop(self.socket.clone().disconnect()),
         }
@@ -97,23 +102,61 @@ impl Member {
 impl Members {
     /// Nobody yet. A socket for which more than `max_pending` bytes wait is closed.
     pub fn new(max_pending: u64) -> Self {
-        Self(Arc::new(Present { sockets: RwLock::default(), max_pending }))
+        let (sockets, shut, left) = (RwLock::default(), CancellationToken::new(), Notify::new());
+        Self(Arc::new(Present { sockets, max_pending, shut, left }))
+    }
+
+    /// From now on no session is opened, and whoever was on his way in is sent away. Those who are here stay; their keys,
+    /// who came first foremost.
+    pub fn shut(&self) -> Vec<SocketKey> {
+        // Before the look: whoever is added after it finds the door shut.
+        self.0.shut.cancel();
+        let mut keys: Vec<SocketKey> = self.read().keys().copied().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Queues a frame for one, as [`EffectSink::emit`] does.
-    fn tell(&self, key: SocketKey, frame: &Frame) {
+    pub fn tell(&self, key: SocketKey, frame: &Frame) {
         if let Some(member) = self.find(key) {
             member.send(frame, self.0.max_pending);
         }
     }
 
+    /// Ends a connection behind what was written to it, without its cooperation. The client comes back by itself.
+    pub fn hang_up(&self, key: SocketKey) {
+        if let Some(member) = self.find(key) {
+            member.doom(EngineSession::hang_up);
+        }
+    }
+
+    /// Resolves once there is nobody.
+    pub async fn empty(&self) {
+        loop {
+            let left = self.0.left.notified();
+            if self.read().is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Cancelled once the members are shut.
+    pub(super) fn is_shut(&self) -> &CancellationToken {
+        &self.0.shut
+    }
+
     pub(super) fn add(&self, key: SocketKey, member: Member) {
+        let member = Arc::new(member);
         let count = {
             let mut sockets = self.write();
-            sockets.insert(key, Arc::new(member));
+            sockets.insert(key, Arc::clone(&member));
             sockets.len()
         };
         metrics::gauge!("curia_sockets").set(count as f64);
+        if self.0.shut.is_cancelled() {
+            member.doom(EngineSession::hang_up);
+        }
     }
 
     pub(super) fn remove(&self, key: SocketKey) {
@@ -123,12 +166,13 @@ impl Members {
             sockets.len()
         };
         metrics::gauge!("curia_sockets").set(count as f64);
+        self.0.left.notify_waiters();
     }
 
     /// Ends a connection without its cooperation.
     pub(super) fn close(&self, key: SocketKey) {
         if let Some(member) = self.find(key) {
-            member.doom();
+            member.doom(EngineSession::kill);
         }
     }
 

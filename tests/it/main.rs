@@ -4,6 +4,7 @@ mod browser;
 mod capture;
 mod cli;
 mod demo;
+mod drain;
 mod edge;
 mod layers;
 mod migrate;

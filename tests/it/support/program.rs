@@ -77,10 +77,10 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     Place::new().run(arguments, environment).await
 }
 
-/// The program as it serves, which a test can ask for its metrics.
+/// The program as it serves, which a test can send signals and ask for its metrics.
 pub struct Serving {
     pub url: String,
-    _process: Child,
+    process: Child,
     _place: Place,
 }
 
@@ -103,7 +103,18 @@ impl Serving {
         };
         // A log that nobody reads would stop the program.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Self { url, _process: process, _place: place }
+        Self { url, process, _place: place }
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.process.id().expect("a process that runs").to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    }
+
+    /// Waits for its end and gives the exit code.
+    pub async fn ended(mut self) -> Option<i32> {
+        timeout(PATIENCE, self.process.wait()).await.expect("an end").expect("a status").code()
     }
 
     /// The value of a metric, none where nothing was recorded yet.

@@ -1,4 +1,4 @@
-//! A proxy in front of a service that falls silent without closing anything.
+//! A proxy in front of services: it sends new connections elsewhere, or falls silent without closing anything.
 
 use std::net::SocketAddr;
 
@@ -31,6 +31,11 @@ impl Proxy {
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, way.subscribe()));
         Self { url, way, _accepting: accepting }
+    }
+
+    /// New connections go to another service; those there are stay where they are.
+    pub fn lead_to(&self, url: &str) {
+        self.way.send_modify(|way| way.to = address(url));
     }
 
     /// Forwards nothing from now on. Both ends find their connections open.
