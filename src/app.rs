@@ -8,6 +8,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -23,6 +24,7 @@ use crate::{
         Metrics, Readiness, ServeError, ServeOptions, metrics_page, pages, readiness::State, serve, stream::TcpOptions,
     },
     ids::{Epoch, Place, RoleId, Tick},
+    lifecycle::{Drain, Ending},
     postgres::{
         archive::OutboxArchive,
         connect::{ConnectError, connect},
@@ -43,6 +45,10 @@ const BATCHES_AHEAD: usize = 4;
 /// Requests of the gateway that may wait for the dispatcher.
 const REQUESTS_WAITING: usize = 1_024;
 const DATABASE_WITHIN: Duration = Duration::from_secs(5);
+/// How long tasks and connections to the database may take to end.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+/// Whoever stops a demo stands before it.
+const DEMO_DRAIN: Duration = Duration::from_millis(200);
 
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +117,7 @@ impl App {
     }
 
     /// Fills an empty database with the demo's forum and our triggers, and puts its page beside the service. With `crowd`
-    /// somebody is always writing.
+    /// somebody is always writing. It takes its leave quickly.
     pub async fn with_demo(mut self, crowd: bool) -> Result<Self, AppError> {
         demo::install(&self.pool).await?;
         let mut connection = connect(self.config.database.direct()).await?;
@@ -133,21 +139,26 @@ impl App {
         });
         self.beside = demo::router(DemoState { pool: self.pool.clone(), mint });
         self.crowd = crowd;
+        self.config.drain = self.config.drain.min(DEMO_DRAIN);
         Ok(self)
     }
 
-    /// Serves until `shutdown`, then ends every task it started.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
+    /// Serves until it is told to end, then ends every task it started.
+    pub async fn run(self, ending: Ending) -> Result<(), AppError> {
         let Self { config, pool, listener, beside, metrics, crowd } = self;
+        let shutdown = ending.stopped().clone();
         let readiness = Readiness::default();
         let stream = readiness.component("stream", State::NotReady("the outbox has not been read yet".to_owned()));
         let (batches, batch) = mpsc::channel(BATCHES_AHEAD);
         let (requests, request) = mpsc::channel(REQUESTS_WAITING);
         let (position, from) = oneshot::channel();
         let versions = Arc::new(Versions::default());
-        let members = Members::default();
+        let members = Members::new(config.limits.max_pending);
 
         let tasks = TaskTracker::new();
+        let draining = readiness.component("draining", State::Ready);
+        let drain = Drain { members: members.clone(), draining, window: config.drain };
+        tasks.spawn(drain.run(ending));
         let (refused, refusal) = oneshot::channel();
         let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
         let follower = Follower {
@@ -220,8 +231,13 @@ impl App {
         serve(listener, app, ServeOptions { tcp, ..ServeOptions::default() }, shutdown.clone()).await?;
 
         shutdown.cancel();
-        tasks.wait().await;
-        pool.close().await;
+        let ended = async {
+            tasks.wait().await;
+            pool.close().await;
+        };
+        if timeout(ENDED_WITHIN, ended).await.is_err() {
+            tracing::warn!("the database gives no answer; its connections are left to end with the process");
+        }
         match refusal.await {
             Ok(error) => Err(error.into()),
             // It followed the outbox until it was told to stop.

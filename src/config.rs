@@ -133,6 +133,8 @@ pub struct ClientLimits {
     pub ping_timeout: Duration,
     /// For a client that reads nothing.
     pub stall_timeout: Duration,
+    /// Bytes that may wait for one client.
+    pub max_pending: u64,
 }
 
 /// How changes get from the outbox to events.
@@ -264,6 +266,7 @@ impl ClientLimits {
         let ping_interval = reader.required(&settings::PING_INTERVAL, read::duration);
         let ping_timeout = reader.required(&settings::PING_TIMEOUT, read::duration);
         let stall_timeout = reader.required(&settings::STALL_TIMEOUT, read::duration);
+        let max_pending = reader.required(&settings::MAX_PENDING, read::size);
         Ok(Self {
             rooms_per_socket: rooms_per_socket?,
             max_message_size: max_message_size?,
@@ -271,6 +274,7 @@ impl ClientLimits {
             ping_interval: ping_interval?,
             ping_timeout: ping_timeout?,
             stall_timeout: stall_timeout?,
+            max_pending: max_pending?,
         })
     }
 }

@@ -24,6 +24,7 @@ pub mod history;
 pub mod http;
 pub mod ids;
 pub mod jwt;
+pub mod lifecycle;
 pub mod link;
 pub mod merge;
 pub mod ports;

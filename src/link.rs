@@ -20,6 +20,8 @@ pub struct Link {
     read: AtomicU64,
     written: AtomicU64,
     killed: AtomicBool,
+    /// With what the kernel still holds for the peer.
+    discarded: AtomicBool,
     closed: AtomicBool,
     // A WebSocket is read and written by two tasks, each of which must be woken.
     reader: AtomicWaker,
@@ -35,6 +37,7 @@ impl Link {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             killed: AtomicBool::new(false),
+            discarded: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
@@ -57,8 +60,15 @@ impl Link {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Ends the connection: from now on each read and write fails, also one that is waiting already.
+    /// Ends the connection: from now on each read and write fails, also one that is waiting already. What the kernel holds
+    /// for the peer is thrown away.
     pub fn kill(&self) {
+        self.discarded.store(true, Ordering::SeqCst);
+        self.hang_up();
+    }
+
+    /// As [`Link::kill`], but what the kernel holds still goes to the peer, whom an orderly end follows.
+    pub fn hang_up(&self) {
         // Before the wake-ups, so that whoever they wake sees it.
         self.killed.store(true, Ordering::SeqCst);
         self.reader.wake();
@@ -66,9 +76,14 @@ impl Link {
         self.changed.notify_waiters();
     }
 
-    /// Whether [`Link::kill`] was called.
+    /// Whether [`Link::kill`] or [`Link::hang_up`] was called.
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
+    }
+
+    /// Whether [`Link::kill`] was called: nothing more is for the peer.
+    pub(crate) fn is_discarded(&self) -> bool {
+        self.discarded.load(Ordering::SeqCst)
     }
 
     /// Whether the stream is gone, for whatever reason.
@@ -76,7 +91,7 @@ impl Link {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Resolves once the connection is killed.
+    /// Resolves once the connection is killed or hung up.
     pub async fn killed(&self) {
         self.reached(|| self.is_killed()).await;
     }

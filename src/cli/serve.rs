@@ -1,12 +1,14 @@
 //! `curia-realtime serve` and `curia-realtime demo`
 
-use tokio_util::sync::CancellationToken;
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     CliError,
     flags::{Flags, Server},
 };
-use crate::{app::App, config::Config, http::Metrics, telemetry};
+use crate::{app::App, config::Config, http::Metrics, lifecycle::Ending, telemetry};
 
 /// A small forum beside the service.
 pub(super) struct Demo {
@@ -21,31 +23,48 @@ pub(super) async fn run(flags: Flags<Server>, demo: Option<Demo>) -> Result<(), 
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    let ending = Ending::default();
+    tokio::spawn(heed(Signals::await_them(), ending.clone()));
     let app = App::build(config).await?.with_metrics(Metrics::install()?).await?;
     if let Ok(address) = app.address() {
         tracing::info!(%address, "listening");
     }
-    let shutdown = CancellationToken::new();
-    let stop = shutdown.clone();
-    tokio::spawn(async move {
-        stop_signal().await;
-        stop.cancel();
-    });
     let app = match demo {
         Some(Demo { simulate }) => app.with_demo(simulate).await?,
         None => app,
     };
-    Ok(app.run(shutdown).await?)
+    Ok(app.run(ending).await?)
 }
 
-/// SIGTERM or Ctrl-C. Where no handler can be installed only the default action is left, which ends the process.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        },
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+/// The first signal sends the clients away in order, the second ends it at once.
+async fn heed(signals: io::Result<Signals>, ending: Ending) {
+    match signals {
+        Ok(mut signals) => {
+            signals.next().await;
+            ending.leave();
+            signals.next().await;
+            ending.stop();
+        }
+        // Only the default action is left, which ends the process.
+        Err(error) => tracing::warn!(%error, "SIGTERM and Ctrl-C will end the process at once: they can't be handled"),
+    }
+}
+
+/// SIGTERM and Ctrl-C. One that comes while nobody waits is kept.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn await_them() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

@@ -129,6 +129,9 @@ pub static PING_TIMEOUT: Setting = Setting::new("REALTIME_PING_TIMEOUT", "ping-t
 pub static STALL_TIMEOUT: Setting = Setting::new("REALTIME_STALL_TIMEOUT", "stall-timeout", "DURATION", DURATION)
     .default("15s")
     .help("A client that reads nothing of what waits for it is closed");
+pub static MAX_PENDING: Setting = Setting::new("REALTIME_MAX_PENDING", "max-pending", "SIZE", SIZE)
+    .default("8MiB")
+    .help("A client for which more waits is closed");
 
 pub static MAX_CONTENT_SIZE: Setting = Setting::new("REALTIME_MAX_CONTENT_SIZE", "max-content-size", "SIZE", SIZE)
     .default("16KiB")
@@ -192,6 +195,7 @@ pub static OF_SERVER: &[&Setting] = &[
     &PING_INTERVAL,
     &PING_TIMEOUT,
     &STALL_TIMEOUT,
+    &MAX_PENDING,
     &MAX_CONTENT_SIZE,
     &MERGE_WINDOW,
     &RETENTION,

@@ -38,6 +38,7 @@ fn the_least_is_enough_and_the_rest_are_the_contracts_defaults() {
     assert_eq!(config.limits.connect_timeout, Duration::from_secs(10));
     assert_eq!(config.limits.ping_interval + config.limits.ping_timeout, Duration::from_secs(45));
     assert_eq!(config.limits.stall_timeout, Duration::from_secs(15));
+    assert_eq!(config.limits.max_pending, 8 * 1024 * 1024);
     assert_eq!(config.stream.max_content_size, 16 * 1024);
     assert_eq!(config.stream.merge_window, Duration::from_millis(50));
     assert_eq!(config.stream.retention, Duration::from_secs(3600));

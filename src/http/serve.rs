@@ -58,7 +58,7 @@ impl Default for ServeOptions {
             head_within: Duration::from_secs(10),
             head_bytes: 16 * 1024,
             answer_within: Duration::from_secs(60),
-            end_within: Duration::from_secs(5),
+            end_within: Duration::from_secs(1),
         }
     }
 }

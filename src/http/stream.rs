@@ -150,7 +150,7 @@ impl<K: Unpin> AsyncWrite for Accepted<K> {
 
 impl<K> Drop for Accepted<K> {
     fn drop(&mut self) {
-        if self.link.is_killed() {
+        if self.link.is_discarded() {
             // A reset frees the kernel's send buffer now; an orderly close would keep it for a peer that won't read.
             // Failing, it is the orderly close.
             let _ = self.stream.set_zero_linger();
@@ -266,6 +266,18 @@ mod tests {
         let mut rest = Vec::new();
         let end = timeout(HANGS, client.read_to_end(&mut rest)).await.expect("the peer was not told");
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn who_is_hung_up_on_still_gets_what_was_written() {
+        let (mut accepted, mut client) = pair(TcpOptions::default()).await;
+        accepted.write_all(&[7; 64 * 1024]).await.unwrap();
+        accepted.link().hang_up();
+        assert_eq!(accepted.write_u8(1).await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        drop(accepted);
+        let mut received = Vec::new();
+        timeout(HANGS, client.read_to_end(&mut received)).await.expect("the peer was not told").unwrap();
+        assert_eq!(received.len(), 64 * 1024);
     }
 
     #[tokio::test]

@@ -64,7 +64,8 @@ impl<F> Clone for Doors<F> {
 impl<F> Doors<F> {
     /// `members` are those that the dispatcher's sink emits to.
     pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, members: Members) -> Self {
-        Self { gateway, verifier, members, links: Arc::default(), next: Arc::new(AtomicU64::new(1)) }
+        let links = Arc::new(Links::new(members.is_shut().clone()));
+        Self { gateway, verifier, members, links, next: Arc::new(AtomicU64::new(1)) }
     }
 }
 

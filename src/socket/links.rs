@@ -1,6 +1,7 @@
 //! Which TCP connections carry which Engine.IO session, so that a session can be ended without its cooperation.
 //!
-//! The library can't end a session whose buffer is full: its farewell no longer fits in. [`EngineSession::kill`] can.
+//! The library can't end a session whose buffer is full: its farewell no longer fits in. [`EngineSession::kill`] can. Nor has it
+//! an end after which the official client comes back by itself: [`EngineSession::hang_up`] is one.
 //! - A WebSocket holds its connection for itself, and that is cut.
 //! - Long polling comes over any connection, through a proxy one that others use too. So nothing is cut: the request under
 //!   way is refused, so is each later one, and the library is handed the client's own close packet.
@@ -8,16 +9,19 @@
 //! Who may add to what is kept here: an entry is made from an answer of the library that opened a session, never from what a
 //! request claims, and it lives as long as that session. A connection joins an entry only when its upgrade was answered;
 //! earlier ones stay, so that a second upgrade under a known id doesn't shield the first. A session has at most
-//! [`MOST_LINKS`] of them.
+//! [`MOST_LINKS`] of them. Once [`Links`] are shut no session is opened.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody, to_bytes},
     extract::{Request, State},
     http::{Extensions, Method, StatusCode, Uri, header::CONTENT_TYPE},
     middleware::{Next, from_fn_with_state},
@@ -46,6 +50,8 @@ const PURGE_FROM: usize = 64;
 pub struct EngineSession {
     links: Mutex<Vec<Arc<Link>>>,
     killed: CancellationToken,
+    /// Bytes of answered polls and of connections that are gone.
+    past: AtomicU64,
 }
 
 impl EngineSession {
@@ -61,7 +67,20 @@ impl EngineSession {
         self.links().iter().for_each(|link| link.kill());
     }
 
-    /// Whether [`EngineSession::kill`] was called.
+    /// As [`EngineSession::kill`], but a client that reads gets what the kernel holds for it.
+    pub fn hang_up(&self) {
+        // As above.
+        self.killed.cancel();
+        self.links().iter().for_each(|link| link.hang_up());
+    }
+
+    /// Bytes that were taken for the client until now, whatever they were; those of a poll count once it is answered.
+    pub fn taken(&self) -> u64 {
+        let links = self.links();
+        self.past.load(Ordering::Relaxed) + links.iter().map(|link| link.bytes_written()).sum::<u64>()
+    }
+
+    /// Whether [`EngineSession::kill`] or [`EngineSession::hang_up`] was called.
     pub fn is_killed(&self) -> bool {
         self.killed.is_cancelled()
     }
@@ -69,7 +88,13 @@ impl EngineSession {
     /// Adds a connection; false when there are [`MOST_LINKS`] already.
     fn attach(&self, link: Arc<Link>) -> bool {
         let mut links = self.links();
-        links.retain(|link| !link.is_closed());
+        links.retain(|link| {
+            let open = !link.is_closed();
+            if !open {
+                self.past.fetch_add(link.bytes_written(), Ordering::Relaxed);
+            }
+            open
+        });
         if links.len() >= MOST_LINKS {
             return false;
         }
@@ -90,6 +115,7 @@ impl EngineSession {
 #[derive(Debug, Default)]
 pub struct Links {
     sessions: Mutex<Sessions>,
+    shut: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +125,11 @@ struct Sessions {
 }
 
 impl Links {
+    /// None yet, and none more once `shut` is cancelled.
+    pub fn new(shut: CancellationToken) -> Self {
+        Self { sessions: Mutex::default(), shut }
+    }
+
     /// Keeps track of the sessions that `router`, which Socket.IO is layered on, opens.
     pub fn track(self: &Arc<Self>, router: Router) -> Router {
         router.layer(from_fn_with_state(self.clone(), follow))
@@ -158,6 +189,7 @@ impl Asked {
 
 async fn follow(State(links): State<Arc<Links>>, request: Request, next: Next) -> Response {
     match Asked::read(request.uri()) {
+        Asked::Open if links.shut.is_cancelled() => draining(),
         Asked::Open => open(&links, request, next).await,
         Asked::Continue { sid, websocket } => match links.find(sid) {
             Some(session) if websocket => upgrade(&session, request, next).await,
@@ -230,7 +262,11 @@ async fn upgrade(session: &EngineSession, request: Request, next: Next) -> Respo
 async fn poll(session: &EngineSession, sid: Sid, request: Request, next: Next) -> Response {
     let closing = next.clone();
     match session.killed.run_until_cancelled(next.run(request)).await {
-        Some(response) => response,
+        Some(response) => {
+            let bytes = response.body().size_hint().lower();
+            session.past.fetch_add(bytes, Ordering::Relaxed);
+            response
+        }
         None => {
             close(sid, closing).await;
             session_unknown()
@@ -246,6 +282,13 @@ async fn close(sid: Sid, next: Next) {
         Ok(request) => drop(next.run(request).await),
         Err(error) => tracing::error!(%error, "a killed session is left to its heartbeat"),
     }
+}
+
+/// A load balancer takes it elsewhere; a client without one tries again by itself.
+fn draining() -> Response {
+    let body =
+        r#"{"code":"unavailable","message":"this server is going down; connect to another, or to its successor"}"#;
+    (StatusCode::SERVICE_UNAVAILABLE, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// What Engine.IO says of a session that isn't there; a client opens a new one.

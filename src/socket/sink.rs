@@ -1,46 +1,94 @@
-//! The only emit. A socket whose buffer is full is closed at once and is sent nothing more: it comes back with its cursor.
+//! The only emit. A socket for which too much waits is closed at once and is sent nothing more: it comes back with its cursor.
 //!
-//! Invariants: a member is here from before the dispatcher hears of it until it has left; a doomed one gets no frame after
-//! the one it missed.
+//! Invariants:
+//! - a member is here from before the dispatcher hears of it until it has left;
+//! - a doomed one gets no frame after the one it missed;
+//! - what waits for a member is bounded in frames, by the library's buffer, and in bytes;
+//! - once the members are shut whoever is added is sent away at once.
 
 use std::{
     collections::HashMap,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use serde::{Serialize, Serializer, ser::SerializeTuple};
 use socketioxide::{SendError, SocketError, extract::SocketRef};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{frame::Frame, ids::SocketKey, ports::EffectSink, socket::links::EngineSession};
 
 /// After so many sockets others get a turn.
 const SLICE: usize = 256;
 
-/// The sockets of this node by key.
-#[derive(Clone, Default)]
-pub struct Members(Arc<RwLock<HashMap<SocketKey, Arc<Member>>>>);
+/// The sockets of this node by key. Clones share them.
+#[derive(Clone)]
+pub struct Members(Arc<Present>);
+
+struct Present {
+    sockets: RwLock<HashMap<SocketKey, Arc<Member>>>,
+    /// Bytes that may wait for one.
+    max_pending: u64,
+    shut: CancellationToken,
+    left: Notify,
+}
 
 pub(super) struct Member {
     socket: SocketRef,
     session: Option<Arc<EngineSession>>,
     doomed: AtomicBool,
+    /// Where [`EngineSession::taken`] is at least when all that was emitted has been taken.
+    due: AtomicU64,
 }
 
 impl Member {
     pub(super) fn new(socket: SocketRef, session: Option<Arc<EngineSession>>) -> Self {
-        Self { socket, session, doomed: AtomicBool::new(false) }
+        Self { socket, session, doomed: AtomicBool::new(false), due: AtomicU64::new(0) }
     }
 
-    /// Ends the connection without its cooperation, once.
-    fn doom(&self) {
+    /// Queues a frame; a member that can't take it is doomed.
+    fn send(&self, frame: &Frame, max_pending: u64) {
+        if self.doomed.load(Ordering::Acquire) {
+            return;
+        }
+        let too_much = if self.overflows(frame, max_pending) {
+            Some("bytes")
+        } else {
+            let sent = self.socket.emit(frame.event, &Arguments(frame));
+            matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull))).then_some("frames")
+        };
+        if let Some(what) = too_much {
+            metrics::counter!("curia_sockets_closed_slow_total", "waiting" => what).increment(1);
+            tracing::debug!(what, "closed a socket for which too much waits");
+            self.doom(EngineSession::kill);
+        }
+    }
+
+    /// Counts a frame as waiting, unless more would wait then than may. One frame alone may be of any size.
+    ///
+    /// Reckoned low, so that nobody is closed by mistake: without the protocols' own bytes, and what was taken beside the
+    /// frames (answers, pings) counts as taken of them. It is right again whenever nothing waits.
+    fn overflows(&self, frame: &Frame, max_pending: u64) -> bool {
+        let Some(session) = &self.session else { return false };
+        let taken = session.taken();
+        let due = self.due.fetch_max(taken, Ordering::Relaxed).max(taken);
+        let overflows = due > taken && due - taken + bytes(frame) > max_pending;
+        if !overflows {
+            self.due.fetch_add(bytes(frame), Ordering::Relaxed);
+        }
+        overflows
+    }
+
+    /// Ends the connection without its cooperation, once, so that the client comes back by itself.
+    fn doom(&self, end: impl FnOnce(&EngineSession)) {
         if self.doomed.swap(true, Ordering::AcqRel) {
             return;
         }
         match &self.session {
-            Some(session) => session.kill(),
+            Some(session) => end(session),
             // Not served over our own stream: only the library's farewell is left.
             None => drop(self.socket.clone().disconnect()),
         }
@@ -48,18 +96,79 @@ impl Member {
 }
 
 impl Members {
+    /// Nobody yet. A socket for which more than `max_pending` bytes wait is closed.
+    pub fn new(max_pending: u64) -> Self {
+        let (sockets, shut, left) = (RwLock::default(), CancellationToken::new(), Notify::new());
+        Self(Arc::new(Present { sockets, max_pending, shut, left }))
+    }
+
+    /// From now on no session is opened, and whoever was on his way in is sent away. Those who are here stay; their keys,
+    /// who came first foremost.
+    pub fn shut(&self) -> Vec<SocketKey> {
+        // Before the look: whoever is added after it finds the door shut.
+        self.0.shut.cancel();
+        let mut keys: Vec<SocketKey> = self.read().keys().copied().collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Queues a frame for one, as [`EffectSink::emit`] does.
+    pub fn tell(&self, key: SocketKey, frame: &Frame) {
+        if let Some(member) = self.find(key) {
+            member.send(frame, self.0.max_pending);
+        }
+    }
+
+    /// Ends a connection behind what was written to it, without its cooperation. The client comes back by itself.
+    pub fn hang_up(&self, key: SocketKey) {
+        if let Some(member) = self.find(key) {
+            member.doom(EngineSession::hang_up);
+        }
+    }
+
+    /// Resolves once there is nobody.
+    pub async fn empty(&self) {
+        loop {
+            let left = self.0.left.notified();
+            if self.read().is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Cancelled once the members are shut.
+    pub(super) fn is_shut(&self) -> &CancellationToken {
+        &self.0.shut
+    }
+
     pub(super) fn add(&self, key: SocketKey, member: Member) {
-        self.write().insert(key, Arc::new(member));
+        let member = Arc::new(member);
+        let count = {
+            let mut sockets = self.write();
+            sockets.insert(key, Arc::clone(&member));
+            sockets.len()
+        };
+        metrics::gauge!("curia_sockets").set(count as f64);
+        if self.0.shut.is_cancelled() {
+            member.doom(EngineSession::hang_up);
+        }
     }
 
     pub(super) fn remove(&self, key: SocketKey) {
-        self.write().remove(&key);
+        let count = {
+            let mut sockets = self.write();
+            sockets.remove(&key);
+            sockets.len()
+        };
+        metrics::gauge!("curia_sockets").set(count as f64);
+        self.0.left.notify_waiters();
     }
 
     /// Ends a connection without its cooperation.
     pub(super) fn close(&self, key: SocketKey) {
         if let Some(member) = self.find(key) {
-            member.doom();
+            member.doom(EngineSession::kill);
         }
     }
 
@@ -69,11 +178,11 @@ impl Members {
 
     // Each change is a single call: a panic elsewhere can't have left the map half changed.
     fn read(&self) -> RwLockReadGuard<'_, HashMap<SocketKey, Arc<Member>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.sockets.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<SocketKey, Arc<Member>>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.0.sockets.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,16 +193,7 @@ impl EffectSink for SocketSink {
     async fn emit(&self, to: &[SocketKey], frame: &Frame) {
         for slice in to.chunks(SLICE) {
             for key in slice {
-                let Some(member) = self.0.find(*key) else { continue };
-                if member.doomed.load(Ordering::Acquire) {
-                    continue;
-                }
-                if let Err(SendError::Socket(SocketError::InternalChannelFull)) =
-                    member.socket.emit(frame.event, &Arguments(frame))
-                {
-                    metrics::counter!("curia_sockets_closed_slow_total").increment(1);
-                    member.doom();
-                }
+                self.0.tell(*key, frame);
             }
             if to.len() > SLICE {
                 tokio::task::yield_now().await;
@@ -104,6 +204,12 @@ impl EffectSink for SocketSink {
     fn close(&self, key: SocketKey) {
         self.0.close(key);
     }
+}
+
+/// What a frame says, without the protocols around it.
+fn bytes(frame: &Frame) -> u64 {
+    let meta = frame.meta.as_ref().map_or(0, |meta| meta.get().len());
+    (frame.event.len() + frame.payload.get().len() + meta) as u64
 }
 
 /// The arguments of an event as the parser spreads them.

@@ -1,12 +1,12 @@
-// The official client, driven line by line: `client.mjs <url> <token> <transport>` writes one JSON array for each thing that
-// happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback, or {"tell": [event, ...arguments]}
-// without one. It ends with its input.
+// The official client, driven line by line: `client.mjs <url> <token> <transport> [returns]` writes one JSON array for each thing
+// that happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback, or {"tell": [event, ...arguments]}
+// without one. It ends with its input. With `returns` it comes back by itself, as it does when nobody tells it otherwise.
 import readline from "node:readline";
 import { io } from "socket.io-client";
 
-const [url, token, transport] = process.argv.slice(2);
+const [url, token, transport, returns] = process.argv.slice(2);
 const say = (...what) => process.stdout.write(`${JSON.stringify(what)}\n`);
-const socket = io(url, { auth: { token }, transports: [transport], reconnection: false });
+const socket = io(url, { auth: { token }, transports: [transport], reconnection: returns === "returns" });
 
 socket.on("connect", () => say("connect"));
 socket.on("connect_error", (error) => say("connect_error", error.message));

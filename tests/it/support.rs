@@ -3,6 +3,7 @@
 pub mod client;
 pub mod postgres;
 pub mod program;
+pub mod proxy;
 pub mod service;
 pub mod stream;
 pub mod wire;

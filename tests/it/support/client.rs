@@ -21,9 +21,18 @@ pub struct Client {
 impl Client {
     /// Starts a client; what happens first is read with [`Client::next`].
     pub fn start(url: &str, token: &str, transport: &str) -> Self {
+        Self::run(&[url, token, transport])
+    }
+
+    /// As [`Client::start`], but it comes back by itself after its connection was lost.
+    pub fn start_returning(url: &str, token: &str, transport: &str) -> Self {
+        Self::run(&[url, token, transport, "returns"])
+    }
+
+    fn run(arguments: &[&str]) -> Self {
         let mut process = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/client.mjs"))
-            .args([url, token, transport])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -37,9 +46,14 @@ impl Client {
     /// A client that is connected and has been told `session:ready`.
     pub async fn connected(url: &str, token: &str, transport: &str) -> Self {
         let mut client = Self::start(url, token, transport);
-        assert_eq!(client.next().await, json!(["connect"]));
-        assert_eq!(client.next().await[0], "session:ready");
+        client.has_entered().await;
         client
+    }
+
+    /// The next things that happen are that it connects and is told `session:ready`.
+    pub async fn has_entered(&mut self) {
+        assert_eq!(self.next().await, json!(["connect"]));
+        assert_eq!(self.next().await[0], "session:ready");
     }
 
     /// The next thing that happened: `[what, ...]`.

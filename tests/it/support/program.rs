@@ -4,7 +4,21 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
+
+use axum::http::Method;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Child,
+    time::{sleep, timeout},
+};
+
+use super::{service::SECRET, wire::http};
+
+/// Tells hanging from working.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -61,4 +75,62 @@ impl Drop for Place {
 /// Runs the program to its end in an empty directory.
 pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     Place::new().run(arguments, environment).await
+}
+
+/// The program as it serves, which a test can send signals and ask for its metrics.
+pub struct Serving {
+    pub url: String,
+    process: Child,
+    _place: Place,
+}
+
+impl Serving {
+    /// Serves a test's database with these flags, and follows it.
+    pub async fn start(database_url: &str, flags: &[&str]) -> Self {
+        let place = Place::new();
+        let usual = ["serve", "--host", "127.0.0.1", "--port", "0", "--log-format", "json"];
+        let environment = [("DATABASE_URL", database_url), ("JWT_SECRET", SECRET)];
+        let command = place.command(&[&usual, flags].concat(), &environment);
+        let mut command = tokio::process::Command::from(command);
+        let mut process = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the program");
+        let mut log = BufReader::new(process.stderr.take().expect("its log")).lines();
+        let url = loop {
+            let line = timeout(PATIENCE, log.next_line()).await.expect("a line").expect("text").expect("a line");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            if line["fields"]["message"] == "listening" {
+                break format!("http://{}", line["fields"]["address"].as_str().expect("an address"));
+            }
+        };
+        // A log that nobody reads would stop the program.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        Self { url, process, _place: place }
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.process.id().expect("a process that runs").to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    }
+
+    /// Waits for its end and gives the exit code.
+    pub async fn ended(mut self) -> Option<i32> {
+        timeout(PATIENCE, self.process.wait()).await.expect("an end").expect("a status").code()
+    }
+
+    /// The value of a metric, none where nothing was recorded yet.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let text = http(&self.url, Method::GET, "/metrics", &[], String::new()).await.into_body();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map(|value| value.parse().expect("a number"))
+    }
+
+    /// Waits until a metric has this value.
+    pub async fn until_metric(&self, name: &str, value: f64) {
+        let asking = async {
+            while self.metric(name).await != Some(value) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{name} does not become {value}"));
+    }
 }

@@ -7,17 +7,18 @@ use curia_realtime::{
     config::{Config, Sources},
     ids::RoleId,
     jwt::{Secret, Signer},
+    lifecycle::Ending,
 };
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-const SECRET: &str = "a secret of the tests that is long enough for HS256";
+/// What tokens are signed with.
+pub const SECRET: &str = "a secret of the tests that is long enough for HS256";
 /// Whose pages may connect, beside the service's own.
 pub const ALLOWED_ORIGIN: &str = "https://forum.example";
 
 pub struct Service {
     pub url: String,
-    shutdown: CancellationToken,
+    ending: Ending,
     running: JoinHandle<()>,
 }
 
@@ -28,25 +29,36 @@ impl Service {
 
     /// With these flags beside the usual ones.
     pub async fn start_with(database_url: &str, more: &[(&'static str, &str)]) -> Self {
-        Self::serving(App::build(configured(database_url, more)).await.expect("a service"), CancellationToken::new())
+        Self::serving(App::build(configured(database_url, more)).await.expect("a service"))
     }
 
     /// With the demo's forum, in an empty database, and its page.
     pub async fn demo(database_url: &str) -> Self {
         let app = App::build(configured(database_url, &[])).await.expect("a service");
-        Self::serving(app.with_demo(false).await.expect("the demo"), CancellationToken::new())
+        Self::serving(app.with_demo(false).await.expect("the demo"))
     }
 
-    fn serving(app: App, shutdown: CancellationToken) -> Self {
+    fn serving(app: App) -> Self {
         let url = format!("http://{}", app.address().expect("an address"));
-        let stop = shutdown.clone();
-        let running = tokio::spawn(async move { app.run(stop).await.expect("a service that runs") });
-        Self { url, shutdown, running }
+        let ending = Ending::default();
+        let told = ending.clone();
+        let running = tokio::spawn(async move { app.run(told).await.expect("a service that runs") });
+        Self { url, ending, running }
     }
 
-    /// Ends it and waits until every task has ended.
+    /// Ends it at once and waits until every task has ended.
     pub async fn stop(self) {
-        self.shutdown.cancel();
+        self.ending.stop();
+        self.ended().await;
+    }
+
+    /// Tells it to send its clients away and then to end.
+    pub fn leave(&self) {
+        self.ending.leave();
+    }
+
+    /// Waits until every task has ended.
+    pub async fn ended(self) {
         self.running.await.expect("an orderly end");
     }
 

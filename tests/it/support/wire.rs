@@ -9,7 +9,10 @@ use axum::{
 use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{self, Message, client::IntoClientRequest},
@@ -29,12 +32,16 @@ pub struct Frames(WebSocketStream<TcpStream>);
 impl Frames {
     /// Asks for an upgrade with a header; whoever is refused gets the answer's status.
     pub async fn upgrade(url: &str, with: Option<(HeaderName, &str)>) -> Result<Self, StatusCode> {
+        Self::upgrade_over(connect(url).await, url, with).await
+    }
+
+    async fn upgrade_over(stream: TcpStream, url: &str, with: Option<(HeaderName, &str)>) -> Result<Self, StatusCode> {
         let address = format!("{}/socket.io/?EIO=4&transport=websocket", url.replacen("http", "ws", 1));
         let mut request = address.into_client_request().expect("a request");
         if let Some((name, value)) = with {
             request.headers_mut().insert(name, value.parse().expect("a header"));
         }
-        match client_async(request, connect(url).await).await {
+        match client_async(request, stream).await {
             Ok((frames, _)) => Ok(Self(frames)),
             Err(tungstenite::Error::Http(answer)) => Err(answer.status()),
             Err(error) => panic!("neither upgraded nor refused: {error}"),
@@ -43,7 +50,11 @@ impl Frames {
 
     /// One that has been told the session's id, and nothing more.
     pub async fn open(url: &str) -> Self {
-        let mut frames = Self::upgrade(url, None).await.expect("an upgrade");
+        Self::open_over(connect(url).await, url).await
+    }
+
+    async fn open_over(stream: TcpStream, url: &str) -> Self {
+        let mut frames = Self::upgrade_over(stream, url, None).await.expect("an upgrade");
         let opened = frames.next().await.expect("a session");
         assert!(opened.starts_with(r#"0{"sid":""#), "{opened}");
         frames
@@ -51,13 +62,25 @@ impl Frames {
 
     /// One that has entered the namespace and been told `session:ready`.
     pub async fn connected(url: &str, token: &str) -> Self {
-        let mut frames = Self::open(url).await;
+        Self::open(url).await.enter(token).await
+    }
+
+    /// As [`Frames::connected`], for which the kernel takes next to nothing while it does not read.
+    pub async fn connected_narrowly(url: &str, token: &str) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4 * 1024).expect("a small buffer");
+        let stream = socket.connect(host(url).parse().expect("an address")).await.expect("a service that listens");
+        Self::open_over(stream, url).await.enter(token).await
+    }
+
+    async fn enter(mut self, token: &str) -> Self {
+        let frames = &mut self;
         frames.send(format!("40{}", json!({"token": token}))).await;
         for expected in ["40{", r#"42["session:ready","#] {
             let frame = frames.next().await;
             assert!(frame.as_deref().is_some_and(|frame| frame.starts_with(expected)), "{expected}: {frame:?}");
         }
-        frames
+        self
     }
 
     pub async fn send(&mut self, text: impl Into<String>) {
