@@ -3,7 +3,7 @@
 //! Contract section 8: every variable is a flag too. Whatever is wrong is told all at once, a line each, with the names of
 //! variable and flag and what is expected, and never with a value that may be secret.
 
-mod dotenv;
+pub mod dotenv;
 mod reader;
 pub(crate) mod setting;
 mod source;

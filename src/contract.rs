@@ -1,9 +1,11 @@
 //! The public contract, version 1: every name and every payload a browser may rely on stands in this file and nowhere else.
-//! `clients/typescript/src/contract.ts` is generated from it by [`crate::typescript`]; a test fails when that file is stale.
+//! `clients/typescript/src/contract.ts` is generated from it by [`crate::typescript`], `docs/asyncapi.json` by [`crate::asyncapi`];
+//! a test fails when one of them is stale.
 //!
 //! Envelope keys are camelCase; rows inside an envelope keep the columns' own names, as the forum's REST API returns them.
 
 use chrono::{DateTime, Utc};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use ts_rs::TS;
@@ -44,7 +46,7 @@ macro_rules! server_events {
     (@ephemeral) => { false };
 }
 
-/// Declares types that stand in the generated TypeScript under their own name.
+/// Declares types that stand in the generated documents under their own name.
 macro_rules! named {
     ($($name:ident),* $(,)?) => {
         $(impl Named for $name { const NAME: &'static str = stringify!($name); })*
@@ -53,13 +55,20 @@ macro_rules! named {
         pub fn declarations() -> Vec<String> {
             vec![$($name::decl()),*]
         }
+
+        /// Leaves the schema of every type of the contract with `generator`.
+        pub fn add_schemas(generator: &mut SchemaGenerator) {
+            $(generator.subschema_for::<$name>();)*
+        }
     };
 }
 
-/// A type that the generated TypeScript knows by name.
+/// A type that the generated documents know by name.
 trait Named {
     const NAME: &'static str;
 }
+
+pub mod commands;
 
 /// What the table says of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +113,7 @@ named! {
 }
 
 /// The second argument of every durable event.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 pub struct Meta {
     /// Opaque: "everything up to here has been delivered to you". Give the last one seen as `since`.
     pub cursor: String,
@@ -114,7 +123,7 @@ pub struct Meta {
 }
 
 /// An author or actor, as `users` has him.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 pub struct Person {
     pub user_id: UserId,
     pub name: Option<String>,
@@ -122,7 +131,7 @@ pub struct Person {
 }
 
 /// A row of `posts`, without `settings` and `embedding`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 pub struct Post {
     pub id: PostId,
     pub author_user_id: Option<UserId>,
@@ -144,7 +153,7 @@ pub struct Post {
 }
 
 /// A row of `comments`, without `embedding`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 pub struct Comment {
     pub id: CommentId,
     pub post_id: PostId,
@@ -162,7 +171,7 @@ pub struct Comment {
 }
 
 /// A row of `boards`.
-#[derive(Clone, Debug, PartialEq, Serialize, TS)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, TS)]
 pub struct Board {
     pub id: BoardId,
     pub community_id: CommunityId,
@@ -179,7 +188,7 @@ pub struct Board {
 }
 
 /// `communities.settings.realtime`; what is absent is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 pub struct Features {
     /// Off: joins answer `feature_disabled` and no event comes.
     pub enabled: bool,
@@ -192,7 +201,7 @@ pub struct Features {
 }
 
 /// `board:newPost`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 pub struct NewPost {
     pub post: Post,
     pub author: Option<Person>,
@@ -203,7 +212,7 @@ pub struct NewPost {
 }
 
 /// `board:postUpdated`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 pub struct PostUpdated {
     pub post: Post,
     pub author: Option<Person>,
@@ -211,7 +220,7 @@ pub struct PostUpdated {
 }
 
 /// The columns whose change is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum PostColumn {
     Title,
@@ -221,7 +230,7 @@ pub enum PostColumn {
 }
 
 /// `board:postDeleted`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct PostDeleted {
     pub post_id: PostId,
@@ -233,7 +242,7 @@ pub struct PostDeleted {
 }
 
 /// The vote and comment-count events. `newCount` is committed and never goes back to an older value.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct PostCount {
     pub post_id: PostId,
@@ -242,7 +251,7 @@ pub struct PostCount {
 }
 
 /// `post:newComment` and `post:commentUpdated`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct CommentEvent {
     pub comment: Comment,
@@ -252,7 +261,7 @@ pub struct CommentEvent {
 }
 
 /// `post:commentDeleted`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct CommentDeleted {
     pub comment_id: CommentId,
@@ -261,13 +270,13 @@ pub struct CommentDeleted {
 }
 
 /// `board:created`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 pub struct BoardCreated {
     pub board: Board,
 }
 
 /// `board:settingsChanged`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct BoardChanged {
     pub board_id: BoardId,
@@ -275,14 +284,14 @@ pub struct BoardChanged {
 }
 
 /// `board:deleted`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct BoardGone {
     pub board_id: BoardId,
 }
 
 /// `board:accessRevoked`, to each socket shut out alone.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessRevoked {
     pub board_id: BoardId,
@@ -290,7 +299,7 @@ pub struct AccessRevoked {
 }
 
 /// Which part of the rule no longer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeReason {
     /// The community no longer shows the board.
@@ -302,14 +311,14 @@ pub enum RevokeReason {
 }
 
 /// `board:accessGranted`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessGranted {
     pub board_id: BoardId,
 }
 
 /// `community:settingsChanged`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct CommunityChanged {
     pub community_id: CommunityId,
@@ -317,7 +326,7 @@ pub struct CommunityChanged {
 }
 
 /// `notification:new`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Notification {
     pub kind: NotificationKind,
@@ -330,7 +339,7 @@ pub struct Notification {
 }
 
 /// Why somebody is notified; the first that fits wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum NotificationKind {
     Reply,
@@ -339,7 +348,7 @@ pub enum NotificationKind {
 }
 
 /// `session:ready`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionReady {
     pub user_id: UserId,
@@ -351,11 +360,11 @@ pub struct SessionReady {
 }
 
 /// An object without keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 pub struct Empty {}
 
 /// `server:draining`
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Draining {
     #[ts(type = "number")]
@@ -363,7 +372,7 @@ pub struct Draining {
 }
 
 /// `error`, for a failed command that was sent without a callback.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 pub struct ErrorEvent {
     pub code: ErrorCode,
     pub message: String,
@@ -372,7 +381,7 @@ pub struct ErrorEvent {
 }
 
 /// What went wrong, for a program to act on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     AuthMissing,
@@ -406,13 +415,14 @@ impl ErrorCode {
 }
 
 /// The `error` of a refused command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     pub code: ErrorCode,
     /// For a person to read.
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     #[ts(optional, type = "number")]
     pub retry_after_ms: Option<u64>,
 }
@@ -425,7 +435,7 @@ impl Failure {
 }
 
 /// What `board:join` answers.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct BoardJoined {
     pub board_id: BoardId,
@@ -437,7 +447,7 @@ pub struct BoardJoined {
 }
 
 /// Somebody who looks at a board.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Viewer {
     pub user_id: UserId,
@@ -446,14 +456,14 @@ pub struct Viewer {
 }
 
 /// What `board:leave` answers.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct BoardLeft {
     pub board_id: BoardId,
 }
 
 /// What `post:join` answers.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct PostJoined {
     pub post_id: PostId,
@@ -463,14 +473,14 @@ pub struct PostJoined {
 }
 
 /// What `post:leave` answers.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct PostLeft {
     pub post_id: PostId,
 }
 
 /// What `feed:join` answers.
-#[derive(Clone, Debug, Serialize, TS)]
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct FeedJoined {
     pub board_ids: Vec<BoardId>,

@@ -4,6 +4,7 @@ pub mod access;
 pub mod actor;
 pub mod admission;
 pub mod app;
+pub mod asyncapi;
 pub mod audience;
 pub mod batch;
 pub mod change;

@@ -5,7 +5,10 @@ use std::fmt::Write;
 use ts_rs::TS;
 
 use crate::{
-    contract::{self, ServerEvent},
+    contract::{
+        self, ServerEvent,
+        commands::{self, COMMANDS},
+    },
     ids::{BoardId, CommentId, CommunityId, PostId, UserId},
 };
 
@@ -24,28 +27,19 @@ pub fn contract() -> String {
         let _ = writeln!(text, "  {:?}: (payload: {}{meta}) => void;", event.name, event.payload);
     }
     text.push_str("}\n");
-    text.push_str(CLIENT);
+    text.push_str("\n/** What every callback is given. */\n");
+    text.push_str("export type Answer<T> = ({ ok: true } & T) | { ok: false; error: Failure };\n");
+    for declaration in commands::declarations() {
+        let _ = write!(text, "\nexport {declaration}\n");
+    }
+    text.push_str("\n/** What a client may send. */\nexport interface ClientToServerEvents {\n");
+    for command in COMMANDS {
+        let answer = format!("answer?: (answer: Answer<{}>) => void", command.answer);
+        let _ = writeln!(text, "  {:?}: (argument: {}, {answer}) => void;", command.name, command.argument);
+    }
+    text.push_str("}\n");
     text
 }
-
-/// What a client sends, with its acknowledgements.
-const CLIENT: &str = r#"
-/** What every callback is given. */
-export type Answer<T> = ({ ok: true } & T) | { ok: false; error: Failure };
-
-/** A number, or a string of its digits. */
-export type Id = number | string;
-
-/** What a client may send. */
-export interface ClientToServerEvents {
-  "board:join": (board: Id | { boardId: Id; since?: string; typing?: boolean }, answer?: (answer: Answer<BoardJoined>) => void) => void;
-  "board:leave": (board: Id, answer?: (answer: Answer<BoardLeft>) => void) => void;
-  "post:join": (post: Id | { postId: Id; since?: string }, answer?: (answer: Answer<PostJoined>) => void) => void;
-  "post:leave": (post: Id, answer?: (answer: Answer<PostLeft>) => void) => void;
-  "feed:join": (feed: { since?: string } | null, answer?: (answer: Answer<FeedJoined>) => void) => void;
-  "feed:leave": (nothing: null, answer?: (answer: Answer<Empty>) => void) => void;
-}
-"#;
 
 #[cfg(test)]
 mod tests {

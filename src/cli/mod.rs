@@ -20,6 +20,7 @@ use self::{
 use crate::{
     admission::NotAdmitted,
     app::AppError,
+    asyncapi,
     config::{ConfigError, SourceError},
     http::metrics::MetricsError,
     jwt::SignError,
@@ -58,8 +59,12 @@ enum Command {
     Token(token::Wanted),
     /// Print the effective configuration of `serve` and where each value comes from
     Config(Flags<Server>),
-    /// Print the contract as TypeScript
-    Types,
+    /// Print the contract as TypeScript, or as an AsyncAPI document
+    Types {
+        /// AsyncAPI 3.0, as JSON
+        #[arg(long)]
+        asyncapi: bool,
+    },
 }
 
 /// What a command can fail with.
@@ -115,7 +120,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Migrate { action } => migrate::run(action).await,
         Command::Token(wanted) => token::run(wanted),
         Command::Config(flags) => config::run(flags),
-        Command::Types => print(&typescript::contract()),
+        Command::Types { asyncapi: true } => print(&asyncapi::contract()),
+        Command::Types { asyncapi: false } => print(&typescript::contract()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

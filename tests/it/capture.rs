@@ -1,7 +1,9 @@
 //! The statements of the forum, each giving exactly the events of the contract.
 
 use curia_realtime::{
+    change::Change,
     event::{Told, tell},
+    ids::BoardId,
     postgres::outbox::OutboxReader,
 };
 
@@ -89,6 +91,39 @@ async fn each_statement_of_the_forum_gives_exactly_its_events() {
     ];
     for (statements, expected) in cases {
         assert_eq!(told(&forum, &mut reader, statements).await, *expected, "{statements}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_and_its_undoing_give_a_fence_and_no_event_of_their_own() {
+    const IMPORT: &str = "INSERT INTO imported_boards (source_board_id, source_community_id, importing_community_id, imported_by_user_id)
+        VALUES (3, 'c2', 'c1', 'ada')
+        ON CONFLICT (importing_community_id, source_board_id)
+        DO UPDATE SET is_active = true, imported_by_user_id = EXCLUDED.imported_by_user_id";
+    const UNDO: &str =
+        "UPDATE imported_boards SET is_active = false WHERE source_board_id = 3 AND importing_community_id = 'c1'";
+    let forum = Forum::captured().await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    // What it was before; nothing where a statement changes nothing.
+    for (statement, was) in
+        [(IMPORT, Some(false)), (IMPORT, None), (UNDO, Some(true)), (UNDO, None), (IMPORT, Some(false))]
+    {
+        forum.run(statement).await;
+        let Some(batch) = page(&mut reader).await else {
+            assert_eq!(was, None, "{statement}");
+            continue;
+        };
+        let expected = Change::ImportChanged {
+            board: BoardId(3),
+            community: "c1".into(),
+            active_was: was.expect("nothing, since nothing changed"),
+        };
+        assert_eq!(batch.fence.changes, [(1, expected.clone())], "{statement}");
+        assert!(
+            batch.entries.iter().all(|entry| entry.change == expected && tell(&entry.change, &batch.rows).is_empty())
+        );
+        let importers = &batch.fence.rows.board_facts(BoardId(3)).expect("the board").importers;
+        assert_eq!(importers.contains(&"c1".into()), was == Some(false), "{statement}");
     }
 }
 

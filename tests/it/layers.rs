@@ -8,6 +8,7 @@ use std::{
 const CORE: &[&str] = &[
     "access",
     "actor",
+    "asyncapi",
     "audience",
     "batch",
     "change",

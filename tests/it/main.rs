@@ -1,17 +1,23 @@
 //! Tests against a real PostgreSQL, each in a database of its own.
 
+mod asyncapi;
 mod browser;
 mod capture;
 mod cli;
 mod demo;
 mod drain;
 mod edge;
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzz;
+mod imports;
 mod layers;
 mod migrate;
 mod order;
 mod paging;
+mod poison;
 mod replay;
 mod retention;
+mod seeds;
 mod slow;
 mod socket;
 mod support;

@@ -49,53 +49,89 @@ impl Arguments {
 /// Serves until Ctrl-C, then leaves nothing behind.
 pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let interrupt = Interrupt::listen()?;
-    let port = match arguments.port {
-        Some(port) if !is_free(port) => return Err(format!("port {port} is taken; choose another: --port").into()),
-        Some(port) => port,
-        None => (FIRST_PORT..=u16::MAX).find(|port| is_free(*port)).ok_or("no port from 4000 up is free")?,
-    };
-    println!("building the service (the first time takes a few minutes) ...");
-    let mut build = Command::new(env!("CARGO"));
-    let (status, _) = step::run(build.args(["build", "--quiet", "--bin", "curia-realtime"]), &interrupt)?;
-    if interrupt.asked() {
-        return Ok(());
+    let Some(mut demo) = Demo::start(arguments, &interrupt)? else { return Ok(()) };
+    if demo.answers(&interrupt)? {
+        println!("\n  Open {} in two windows.\n  Ctrl-C ends it and leaves nothing behind.\n", demo.address());
     }
-    if !status.success() {
-        return Err(format!("cargo build failed ({status})").into());
-    }
-    provide::postgres()?;
-    let postgres = Postgres::start(&Options::default())?;
-    let database = postgres.create_database("forum")?;
-
-    let port_word = port.to_string();
-    let mut words = vec!["demo", "--database-url", &database, "--host", "127.0.0.1", "--port", &port_word];
-    words.extend(["--jwt-secret", SECRET]);
-    if arguments.simulate {
-        words.push("--simulate");
-    }
-    // Declared after the database, so it ends before it, on every way out.
-    let mut service = Keeper::start(service_program()?, words)?;
-    let until = Instant::now() + ANSWER_WITHIN;
-    let mut announced = false;
     while !interrupt.asked() {
-        if let Some(status) = service.ended()? {
-            return Err(format!("the service ended by itself ({status}); the reason stands above").into());
-        }
-        if !announced && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            announced = true;
-            println!(
-                "\n  Open http://127.0.0.1:{port}/demo in two windows.\n  Ctrl-C ends it and leaves nothing behind.\n"
-            );
-        }
-        if !announced && Instant::now() > until {
-            return Err(format!("the service does not answer on port {port}").into());
-        }
+        demo.lives()?;
         thread::sleep(GLANCE);
     }
     println!("\nending ...");
-    service.end()?;
-    postgres.stop()?;
-    Ok(())
+    demo.end()
+}
+
+/// A demo that has been started. On every way out the service ends before its database, as the fields stand here.
+pub struct Demo {
+    service: Keeper,
+    postgres: Postgres,
+    port: u16,
+}
+
+impl Demo {
+    /// Builds the service and starts it over a database of its own; `None` when we were asked to end meanwhile.
+    pub fn start(arguments: &Arguments, interrupt: &Interrupt) -> Result<Option<Self>, Box<dyn Error>> {
+        let port = match arguments.port {
+            Some(port) if !is_free(port) => return Err(format!("port {port} is taken; choose another: --port").into()),
+            Some(port) => port,
+            None => (FIRST_PORT..=u16::MAX).find(|port| is_free(*port)).ok_or("no port from 4000 up is free")?,
+        };
+        println!("building the service (the first time takes a few minutes) ...");
+        let mut build = Command::new(env!("CARGO"));
+        let (status, _) = step::run(build.args(["build", "--quiet", "--bin", "curia-realtime"]), interrupt)?;
+        if interrupt.asked() {
+            return Ok(None);
+        }
+        if !status.success() {
+            return Err(format!("cargo build failed ({status})").into());
+        }
+        provide::postgres()?;
+        let postgres = Postgres::start(&Options::default())?;
+        let database = postgres.create_database("forum")?;
+
+        let port_word = port.to_string();
+        let mut words = vec!["demo", "--database-url", &database, "--host", "127.0.0.1", "--port", &port_word];
+        words.extend(["--jwt-secret", SECRET]);
+        if arguments.simulate {
+            words.push("--simulate");
+        }
+        let service = Keeper::start(service_program()?, words)?;
+        Ok(Some(Self { service, postgres, port }))
+    }
+
+    /// Where its page is.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}/demo", self.port)
+    }
+
+    /// Waits until it can be asked; false when we were asked to end meanwhile.
+    pub fn answers(&mut self, interrupt: &Interrupt) -> Result<bool, Box<dyn Error>> {
+        let until = Instant::now() + ANSWER_WITHIN;
+        while !interrupt.asked() {
+            self.lives()?;
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+                return Ok(true);
+            }
+            if Instant::now() > until {
+                return Err(format!("the service does not answer on port {}", self.port).into());
+            }
+            thread::sleep(GLANCE);
+        }
+        Ok(false)
+    }
+
+    fn lives(&mut self) -> Result<(), Box<dyn Error>> {
+        match self.service.ended()? {
+            Some(status) => Err(format!("the service ended by itself ({status}); the reason stands above").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends both and waits until they are gone.
+    pub fn end(mut self) -> Result<(), Box<dyn Error>> {
+        self.service.end()?;
+        Ok(self.postgres.stop()?)
+    }
 }
 
 /// The service lies where cargo built us.

@@ -2,7 +2,9 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod interrupt;
+mod picture;
 mod queries;
 mod step;
 mod test;
@@ -15,7 +17,10 @@ const USAGE: &str = "usage: cargo xtask <command>
             a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
   bench <writer|latency> [--help]
             what the triggers cost the forum's writers; how soon a commit reaches the browsers
+  fuzz [<target>] [--seconds <n>]
+            random inputs for everything that reads what comes from outside; 30 seconds a target
   test      formatting, clippy with warnings as errors, every test
+  picture   renew docs/demo.png, the picture of the README, after a change of the demo's page
   queries   renew .sqlx from a live schema, after a change of sql/ or migrations/";
 
 fn main() -> ExitCode {
@@ -31,7 +36,15 @@ fn main() -> ExitCode {
             }
         },
         (Some("bench"), _) => bench::run(&rest),
+        (Some("fuzz"), _) => match fuzz::Arguments::parse(rest) {
+            Ok(arguments) => fuzz::run(&arguments),
+            Err(wrong) => {
+                eprintln!("{wrong}");
+                std::process::exit(2)
+            }
+        },
         (Some("test"), true) => test::run(),
+        (Some("picture"), true) => picture::run(),
         (Some("queries"), true) => queries::run(),
         (Some("help" | "--help"), true) => {
             println!("{USAGE}");

@@ -52,14 +52,38 @@ impl fmt::Display for Tally {
 
 /// Runs `command` to its end, or until we are asked to end. What it prints goes through our standard output and error.
 pub fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<(ExitStatus, Tally)> {
+    let (status, output, errors) = drive(
+        command,
+        interrupt,
+        |output| pass_through(output, io::stdout()),
+        |errors| pass_through(errors, io::stderr()),
+    )?;
+    Ok((status, output.and(errors)))
+}
+
+/// Runs `command` in the same way and keeps what it prints on standard error to be looked into; its standard output is dropped.
+pub fn listen(command: &mut Command, interrupt: &Interrupt) -> io::Result<(ExitStatus, String)> {
+    let read = |mut from: Box<dyn Read>| {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).map(|_| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let (status, _, said) = drive(command, interrupt, read, read)?;
+    Ok((status, said))
+}
+
+/// Both outputs are read by threads of their own, so that a command never waits for one of them.
+fn drive<T: Default + Send + 'static>(
+    command: &mut Command,
+    interrupt: &Interrupt,
+    read_output: impl FnOnce(Box<dyn Read>) -> io::Result<T> + Send + 'static,
+    read_errors: impl FnOnce(Box<dyn Read>) -> io::Result<T> + Send + 'static,
+) -> io::Result<(ExitStatus, T, T)> {
     // A group of its own, so that a command and all it started can be ended together.
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
     let (output, errors) = (child.stdout.take(), child.stderr.take());
-    let readers = [
-        thread::spawn(move || output.map_or(Ok(Tally::default()), |output| pass_through(output, io::stdout()))),
-        thread::spawn(move || errors.map_or(Ok(Tally::default()), |errors| pass_through(errors, io::stderr()))),
-    ];
+    let output = thread::spawn(move || output.map_or(Ok(T::default()), |output| read_output(Box::new(output))));
+    let errors = thread::spawn(move || errors.map_or(Ok(T::default()), |errors| read_errors(Box::new(errors))));
     let mut asked_at = None;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -74,14 +98,11 @@ pub fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<(ExitStat
             _ => thread::sleep(GLANCE),
         }
     };
-    let mut tally = Tally::default();
-    for reader in readers {
-        tally = tally.and(reader.join().map_err(|_| io::Error::other("the reader of a command's output panicked"))??);
-    }
-    Ok((status, tally))
+    let panicked = |_| io::Error::other("the reader of a command's output panicked");
+    Ok((status, output.join().map_err(panicked)??, errors.join().map_err(panicked)??))
 }
 
-fn pass_through(output: impl Read, mut to: impl Write) -> io::Result<Tally> {
+fn pass_through(output: Box<dyn Read>, mut to: impl Write) -> io::Result<Tally> {
     let mut tally = Tally::default();
     let mut line = Vec::new();
     let mut output = BufReader::new(output);

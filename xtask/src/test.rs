@@ -15,8 +15,8 @@ const STEPS: &[(&str, &[&str])] = &[
     ("clippy", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     ("tests", &["nextest", "run", "--workspace"]),
 ];
-/// Where a test runner goes that the machine lacks.
-const TOOLS: &str = "target/tools";
+/// Where programs of cargo go that the machine lacks.
+pub const TOOLS: &str = "target/tools";
 
 /// Runs every step.
 pub fn run() -> Result<(), Box<dyn Error>> {

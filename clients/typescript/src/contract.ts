@@ -154,15 +154,38 @@ export interface ServerToClientEvents {
 /** What every callback is given. */
 export type Answer<T> = ({ ok: true } & T) | { ok: false; error: Failure };
 
-/** A number, or a string of its digits. */
 export type Id = number | string;
+
+export type BoardJoin = Id | { boardId: Id, 
+/**
+ * The last `cursor` that was seen.
+ */
+since?: string, 
+/**
+ * Whether typing is wanted too.
+ */
+typing?: boolean, };
+
+export type PostJoin = Id | { postId: Id, 
+/**
+ * The last `cursor` that was seen.
+ */
+since?: string, };
+
+export type FeedJoin = Nothing | { 
+/**
+ * The last `cursor` that was seen.
+ */
+since?: string, };
+
+export type Nothing = null;
 
 /** What a client may send. */
 export interface ClientToServerEvents {
-  "board:join": (board: Id | { boardId: Id; since?: string; typing?: boolean }, answer?: (answer: Answer<BoardJoined>) => void) => void;
-  "board:leave": (board: Id, answer?: (answer: Answer<BoardLeft>) => void) => void;
-  "post:join": (post: Id | { postId: Id; since?: string }, answer?: (answer: Answer<PostJoined>) => void) => void;
-  "post:leave": (post: Id, answer?: (answer: Answer<PostLeft>) => void) => void;
-  "feed:join": (feed: { since?: string } | null, answer?: (answer: Answer<FeedJoined>) => void) => void;
-  "feed:leave": (nothing: null, answer?: (answer: Answer<Empty>) => void) => void;
+  "board:join": (argument: BoardJoin, answer?: (answer: Answer<BoardJoined>) => void) => void;
+  "board:leave": (argument: Id, answer?: (answer: Answer<BoardLeft>) => void) => void;
+  "post:join": (argument: PostJoin, answer?: (answer: Answer<PostJoined>) => void) => void;
+  "post:leave": (argument: Id, answer?: (answer: Answer<PostLeft>) => void) => void;
+  "feed:join": (argument: FeedJoin, answer?: (answer: Answer<FeedJoined>) => void) => void;
+  "feed:leave": (argument: Nothing, answer?: (answer: Answer<Empty>) => void) => void;
 }

@@ -12,13 +12,14 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Child,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use super::{service::SECRET, wire::http};
 
 /// Tells hanging from working.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
 pub struct Serving {
     pub url: String,
     process: Child,
+    /// Reads on, since a log that nobody reads would stop the program.
+    log: JoinHandle<Vec<Value>>,
     _place: Place,
 }
 
@@ -93,17 +96,23 @@ impl Serving {
         let command = place.command(&[&usual, flags].concat(), &environment);
         let mut command = tokio::process::Command::from(command);
         let mut process = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the program");
-        let mut log = BufReader::new(process.stderr.take().expect("its log")).lines();
+        let mut lines = BufReader::new(process.stderr.take().expect("its log")).lines();
+        let mut log = Vec::new();
         let url = loop {
-            let line = timeout(PATIENCE, log.next_line()).await.expect("a line").expect("text").expect("a line");
-            let line: Value = serde_json::from_str(&line).expect("JSON");
+            let line = timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("text").expect("a line");
+            let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            log.push(line.clone());
             if line["fields"]["message"] == "listening" {
                 break format!("http://{}", line["fields"]["address"].as_str().expect("an address"));
             }
         };
-        // A log that nobody reads would stop the program.
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Self { url, process, _place: place }
+        let log = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                log.push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")));
+            }
+            log
+        });
+        Self { url, process, log, _place: place }
     }
 
     /// Sends SIGTERM.
@@ -115,6 +124,14 @@ impl Serving {
     /// Waits for its end and gives the exit code.
     pub async fn ended(mut self) -> Option<i32> {
         timeout(PATIENCE, self.process.wait()).await.expect("an end").expect("a status").code()
+    }
+
+    /// Ends it as an operator does and gives its whole log.
+    pub async fn stop(mut self) -> Vec<Value> {
+        self.terminate();
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("an end").expect("a status");
+        assert_eq!(status.code(), Some(0));
+        self.log.await.expect("a log")
     }
 
     /// The value of a metric, none where nothing was recorded yet.

@@ -17,6 +17,7 @@ use packages::{Package, PackageManager};
 const NODE_REMEDY: &str = "install Node.js 20 or newer with npm: https://nodejs.org/en/download";
 const OLDEST_NODE: u32 = 20;
 const NEXTEST: &str = "0.9.143";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// The programs of a PostgreSQL server, brought if need be.
 pub fn postgres() -> Result<PostgresPrograms, ScratchError> {
@@ -58,16 +59,28 @@ pub fn chromium() -> Result<PathBuf, ScratchError> {
 
 /// The test runner `cargo nextest`, brought by cargo into `folder` if need be.
 pub fn nextest(folder: &Path) -> Result<PathBuf, ScratchError> {
-    let brought = folder.join("bin/cargo-nextest");
-    if let Some(found) = locate::program("cargo-nextest").or_else(|| brought.is_file().then(|| brought.clone())) {
+    cargo_tool("cargo-nextest", NEXTEST, folder)
+}
+
+/// `cargo fuzz` likewise, and the C++ compiler that libFuzzer is built with.
+pub fn cargo_fuzz(folder: &Path) -> Result<PathBuf, ScratchError> {
+    if !["c++", "g++", "clang++"].into_iter().any(|name| locate::program(name).is_some()) {
+        bring("a C++ compiler", &Package { apt: "g++", dnf: "gcc-c++", brew: "llvm" })?;
+    }
+    cargo_tool("cargo-fuzz", CARGO_FUZZ, folder)
+}
+
+fn cargo_tool(name: &str, version: &str, folder: &Path) -> Result<PathBuf, ScratchError> {
+    let brought = folder.join("bin").join(name);
+    if let Some(found) = locate::program(name).or_else(|| brought.is_file().then(|| brought.clone())) {
         return Ok(found);
     }
-    announce("cargo-nextest", "cargo install (some minutes)", || {
+    announce(name, "cargo install (some minutes)", || {
         packages::run(
             Command::new("cargo")
-                .args(["install", "--locked", "--quiet", "--version", NEXTEST, "--root"])
+                .args(["install", "--locked", "--quiet", "--version", version, "--root"])
                 .arg(folder)
-                .arg("cargo-nextest"),
+                .arg(name),
         )
     })?;
     Ok(brought)

@@ -1,0 +1,188 @@
+//! What each fuzz target does with its input: a small call of the public API, and what has to hold of the answer. The tests of the
+//! project include this file and feed it every seed, so that an input which once went wrong never does again.
+//!
+//! Inputs are lines of text, for a person to read and write. What a target expects of them stands at its function; anything else is
+//! an input too.
+
+use std::collections::BTreeSet;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use curia_realtime::{
+    access::{BoardFacts, CommunityFacts, RoleRule, decide},
+    actor::Actor,
+    batch,
+    change::OutboxRow,
+    command::Command,
+    config::{Config, Sources, dotenv as file},
+    contract::Features,
+    event::{Needs, Rows, Told, tell},
+    excerpt,
+    http::AllowedOrigins,
+    ids::{BoardId, Cursor, Place, Tick},
+    jwt::{KeySource, Secret, Verifier},
+    rooms::Rooms,
+};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign};
+use serde_json::Value;
+
+/// A target's name, which is also that of its folder of seeds, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("outbox", outbox),
+    ("command", command),
+    ("settings", settings),
+    ("token", token),
+    ("claims", claims),
+    ("cursor", cursor),
+    ("content", content),
+    ("dotenv", dotenv),
+    ("origin", origin),
+];
+
+const SECRET: &str = "a secret of the fuzzer that is long enough for HS256";
+/// Any moment will do.
+const NOW: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+
+/// Outbox rows, two lines each: `kind board_id post_id row_id`, where what is no number is NULL, and `data`, where nothing is NULL.
+pub fn outbox(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut lines = text.lines();
+    let mut rows = Vec::new();
+    for (seq, head) in (1..).zip(std::iter::from_fn(|| lines.next().map(|head| (head, lines.next())))) {
+        let (head, data) = head;
+        let mut words = head.split(' ');
+        let kind = words.next().unwrap_or_default().to_owned();
+        let mut id = || words.next().and_then(|word| word.parse().ok());
+        let (board_id, post_id, row_id) = (id(), id(), id());
+        let data = data.filter(|data| !data.is_empty()).map(str::to_owned);
+        rows.push(OutboxRow { seq, at: NOW, kind, board_id, post_id, row_id, data });
+    }
+    let (entries, poison) = batch::read(&rows, 0);
+    assert!(entries.len() <= rows.len() && rows.len() <= entries.len() + poison.len(), "no row is lost");
+    assert!(entries.is_sorted_by(|one, other| one.ordinal < other.ordinal), "order is kept");
+    for error in &poison {
+        assert!(error.to_string().starts_with("outbox row "), "{error}");
+    }
+    Needs::of(entries.iter().map(|entry| &entry.change));
+    for entry in &entries {
+        for told in tell(&entry.change, &Rows::default()) {
+            if let Told::Event { event, .. } = told {
+                event.encode().expect("an event is JSON");
+            }
+        }
+    }
+    batch::fence_of(&entries, &Default::default()).shut(&mut Rooms::new(1), Place::before(Tick(0)));
+}
+
+/// What a client sends: the event's name in the first line, its argument as JSON behind it.
+pub fn command(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let (event, argument) = text.split_once('\n').unwrap_or((&text, ""));
+    let argument = serde_json::from_str(argument).unwrap_or(Value::Null);
+    if let Err(failure) = Command::read(event, &argument) {
+        assert!(!failure.message.is_empty(), "a refusal says why");
+    }
+}
+
+/// `settings` of a board or a community, as JSON.
+pub fn settings(input: &[u8]) {
+    let Ok(settings) = serde_json::from_slice::<Value>(input) else { return };
+    let features = Features::of_settings(Some(&settings));
+    let rule = RoleRule::of_settings(Some(&settings));
+    let (home, elsewhere) = ("c1".into(), "c2".into());
+    let board = BoardFacts { board: BoardId(1), community: home, rule: rule.clone(), importers: BTreeSet::new() };
+    let open = |actor: &Actor, of: RoleRule| {
+        let community = CommunityFacts { community: actor.community.clone(), rule: of, features };
+        decide(actor, Some(&board), Some(&community)).is_ok()
+    };
+    let actor = |admin, roles, community| Actor {
+        user: "u1".into(),
+        community,
+        roles,
+        admin,
+        name: None,
+        picture: None,
+        device: None,
+        expires_at: NOW,
+    };
+    let everybodys = board.community.clone();
+    let without_roles = open(&actor(false, BTreeSet::new(), everybodys.clone()), RoleRule::Open);
+    assert_eq!(without_roles, rule == RoleRule::Open, "what is not open is closed to who has no role");
+    assert!(open(&actor(true, BTreeSet::new(), everybodys.clone()), rule.clone()), "an admin may open his own boards");
+    assert!(!open(&actor(true, BTreeSet::new(), elsewhere), RoleRule::Open), "and nobody else's");
+    if let RoleRule::AnyOf(roles) = &rule {
+        assert!(open(&actor(false, roles.clone(), everybodys), rule.clone()), "one of the roles opens it");
+    }
+}
+
+/// A token as it comes from outside.
+pub fn token(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    assert!(verifier().verify(&text, NOW).is_err(), "nobody here knows the secret");
+}
+
+/// A token that is signed as it should be: its header in the first line, its claims behind it.
+pub fn claims(input: &[u8]) {
+    let header_end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let (header, claims) = input.split_at(header_end);
+    let claims = claims.get(1..).unwrap_or_default();
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = sign(message.as_bytes(), &EncodingKey::from_secret(SECRET.as_bytes()), Algorithm::HS256);
+    let token = format!("{message}.{}", signature.expect("HS256 signs anything"));
+    let Ok(actor) = verifier().verify(&token, NOW) else { return };
+    assert!(actor.expires_at > NOW, "who has expired is nobody");
+    let ids =
+        [actor.user.as_str(), actor.community.as_str()].into_iter().chain(actor.roles.iter().map(|role| role.as_str()));
+    for id in ids.chain(actor.device.iter().map(|device| device.as_str())) {
+        assert!(!id.is_empty() && !id.chars().any(char::is_control), "{id:?} is no id");
+    }
+}
+
+/// A cursor as a client gives it back.
+pub fn cursor(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if let Ok(cursor) = text.parse::<Cursor>() {
+        assert_eq!(cursor.to_string(), text, "a position has one text");
+    }
+}
+
+/// The content of a comment.
+pub fn content(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    assert!(excerpt::mentions(&text).len() <= 50, "a comment calls so many people and no more");
+    let excerpt = excerpt::excerpt(&text);
+    assert!(excerpt.chars().count() <= 141 && !excerpt.contains('\n'), "{excerpt:?}");
+}
+
+/// A `.env` file, with all that `serve` reads of it.
+pub fn dotenv(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let sources = Sources { file: file::parse(&text), ..Sources::default() };
+    if let Err(error) = Config::read(&sources) {
+        assert!(!error.to_string().is_empty(), "a refusal says why");
+    }
+}
+
+/// `ALLOWED_ORIGINS` in the first line, a request's `Origin` in the second, its `Host` in the third.
+pub fn origin(input: &[u8]) {
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let allowed = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let mut headers = HeaderMap::new();
+    for (name, value) in [header::ORIGIN, header::HOST].into_iter().zip(lines) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.insert(name, value);
+        }
+    }
+    let Ok(allowed) = allowed.parse::<AllowedOrigins>() else { return };
+    if allowed.check(&headers).is_ok() && headers.contains_key(header::ORIGIN) {
+        assert_ne!(headers[header::ORIGIN], "null", "a page without an origin is a stranger");
+    }
+}
+
+fn verifier() -> Verifier {
+    Verifier::new(&KeySource::Secrets(vec![Secret::from(SECRET.to_owned())]), None, None)
+}

@@ -1,0 +1,76 @@
+//! A board lent to another community, and taken back: who is let in, who is shut out, who hears nothing.
+
+use serde_json::json;
+
+use crate::support::{client::Client, postgres::Forum, service::Service};
+
+/// As the forum imports, for the first time or again.
+const IMPORT: &str =
+    "INSERT INTO imported_boards (source_board_id, source_community_id, importing_community_id, imported_by_user_id)
+    VALUES (3, 'c2', 'c1', 'ada')
+    ON CONFLICT (importing_community_id, source_board_id)
+    DO UPDATE SET is_active = true, imported_by_user_id = EXCLUDED.imported_by_user_id";
+const UNDO: &str =
+    "UPDATE imported_boards SET is_active = false WHERE source_board_id = 3 AND importing_community_id = 'c1'";
+/// A post in the lent board.
+const POST: &str = "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Dune', '', 3)";
+/// One in a board of its own for each of the three communities: all that is committed before them has been told when they come.
+const ELSEWHERE: &str = "INSERT INTO posts (author_user_id, title, content, board_id)
+    VALUES ('cy', 'Elsewhere', '', 1), ('cy', 'Elsewhere', '', 4), ('cy', 'Elsewhere', '', 5)";
+
+async fn feed(service: &Service, user: &str, community: &str, boards: &[i32]) -> Client {
+    let mut client = Client::connected(&service.url, &Service::token(user, community, &[], false), "websocket").await;
+    assert_eq!(client.ask("feed:join", json!({})).await["boardIds"], json!(boards));
+    client
+}
+
+async fn hears(client: &mut Client, event: &str, payload: serde_json::Value) {
+    let happened = client.next().await;
+    assert_eq!((&happened[0], &happened[1]), (&json!(event), &payload), "{happened}");
+}
+
+async fn hears_post(client: &mut Client, title: &str) {
+    let happened = client.next().await;
+    assert_eq!((&happened[0], &happened[1]["post"]["title"]), (&json!("board:newPost"), &json!(title)), "{happened}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_lets_the_importing_community_in_and_its_undoing_shuts_it_out() {
+    let forum = Forum::captured().await;
+    forum
+        .run(
+            "INSERT INTO communities (id, name) VALUES ('c3', 'Delta');
+             INSERT INTO boards (id, community_id, name) VALUES (4, 'c2', 'Dunes'), (5, 'c3', 'Silt')",
+        )
+        .await;
+    let service = Service::start(&forum.url()).await;
+    let mut importer = feed(&service, "ada", "c1", &[1, 2]).await;
+    let mut owner = feed(&service, "cy", "c2", &[3, 4]).await;
+    let mut stranger = feed(&service, "bo", "c3", &[5]).await;
+    assert_eq!(importer.ask("board:join", json!(3)).await["error"]["code"], "not_found");
+
+    // Once as an INSERT, once more as an UPDATE of the same row.
+    for _ in 0..2 {
+        forum.run(IMPORT).await;
+        forum.run(POST).await;
+        forum.run(ELSEWHERE).await;
+        hears(&mut importer, "board:accessGranted", json!({"boardId": 3})).await;
+        for title in ["Dune", "Elsewhere"] {
+            hears_post(&mut importer, title).await;
+            hears_post(&mut owner, title).await;
+        }
+        hears_post(&mut stranger, "Elsewhere").await;
+        assert_eq!(importer.ask("board:join", json!(3)).await["ok"], json!(true));
+
+        forum.run(UNDO).await;
+        forum.run(POST).await;
+        forum.run(ELSEWHERE).await;
+        hears(&mut importer, "board:accessRevoked", json!({"boardId": 3, "reason": "import"})).await;
+        hears_post(&mut importer, "Elsewhere").await;
+        hears_post(&mut owner, "Dune").await;
+        hears_post(&mut owner, "Elsewhere").await;
+        hears_post(&mut stranger, "Elsewhere").await;
+        assert_eq!(importer.ask("board:join", json!(3)).await["error"]["code"], "not_found");
+    }
+    service.stop().await;
+}
