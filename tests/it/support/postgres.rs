@@ -38,6 +38,14 @@ pub fn migrations(suffix: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The forum's tables with a handful of rows and our triggers, in an empty database of this server.
+pub fn prepare(server: &Postgres, name: &str) {
+    let fixtures = ["tests/fixtures/forum.sql", "tests/fixtures/rows.sql"].map(|file| project().join(file));
+    for file in fixtures.into_iter().chain(migrations(".up.sql")) {
+        server.run_file(name, &file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
 impl Forum {
     /// A database with nothing in it.
     pub async fn empty() -> Self {
