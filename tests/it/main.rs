@@ -7,6 +7,7 @@ mod cli;
 mod demo;
 mod drain;
 mod edge;
+mod epoch;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 mod imports;
