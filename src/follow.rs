@@ -87,7 +87,7 @@ impl Follower {
                     self.wake.rest().await;
                 }
                 Err(error @ OutboxError::Discontinued { .. }) => {
-                    tracing::warn!(error = chain(&error), "every socket has to come back and load its state anew");
+                    self.stream.set(State::NotReady(chain(&error)));
                     self.wake.reconnect();
                     if !self.reopen(&mut reader).await {
                         return;

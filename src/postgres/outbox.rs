@@ -88,8 +88,12 @@ impl OutboxReader {
         Ok(Self { pool, content_limit, epoch, tick, snapshot, unfinished: None })
     }
 
-    /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes on.
+    /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes
+    /// on. Connections that were idle are given up, since the address may lead to another server by now.
     pub async fn reopen(&mut self) -> Result<(), OutboxError> {
+        while let Some(mut idle) = self.pool.try_acquire() {
+            idle.close_on_drop();
+        }
         let told = Position { epoch: self.epoch, tick: self.tick, snapshot: self.snapshot.clone() };
         let Position { epoch, tick, snapshot } = take_up(&self.pool, Some(&told)).await?;
         *self = Self {

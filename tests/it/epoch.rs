@@ -81,7 +81,7 @@ async fn spend_transactions(pool: &PgPool, count: i64) {
 
 /// How many transactions are to come before those of all outbox rows have been.
 async fn ahead(pool: &PgPool) -> i64 {
-    let ahead = "SELECT coalesce(max(xid::text::bigint), 0) - pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    let ahead = "SELECT coalesce(max(xid)::text::bigint, 0) - pg_snapshot_xmax(pg_current_snapshot())::text::bigint
                  FROM curia_realtime.outbox";
     sqlx::query_scalar(ahead).fetch_one(pool).await.expect("a distance")
 }
@@ -163,6 +163,8 @@ async fn a_promoted_standby_is_followed_in_a_new_epoch() {
         }
     };
     timeout(PATIENCE, told).await.expect("/readyz to say that the server is a standby");
+    // Its rights may be older than those that were applied.
+    assert_eq!(ada.ask("board:join", json!(2)).await["error"]["code"], "unavailable");
     standby.promote().expect("a new primary");
     sent_away(&mut ada).await;
     begins_anew(&mut ada, &since, &after).await;
@@ -222,12 +224,35 @@ async fn of_many_nodes_over_a_copied_database_one_begins_the_epoch() {
     // The clock of where it came from may have been wrong.
     forum.run("UPDATE curia_realtime.epoch SET started_at = now() + interval '1 day'").await;
     let copied = Forum::copy_of(forum).await;
+    // Connections are there, so that all look at the same time.
+    drop(futures_util::future::join_all((0..8).map(|_| copied.pool.acquire())).await);
     let opening = (0..8).map(|_| OutboxReader::open(copied.pool.clone(), CONTENT_LIMIT));
     let opened = futures_util::future::join_all(opening).await;
     let epochs: Vec<_> = opened.into_iter().map(|reader| reader.expect("a position").position().0).collect();
     assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "{epochs:?}");
     assert_eq!(reasons(&copied.pool).await.len(), 2);
     begun_for(&copied.pool, "another database").await;
+}
+
+#[tokio::test]
+async fn rows_of_transactions_to_come_are_gone_before_the_epoch_begins_and_when_they_come_later() {
+    const BROUGHT: &str = "INSERT INTO curia_realtime.outbox (xid, kind, post_id)
+         SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + n)::text::xid8, 'vote_added', 1
+         FROM generate_series(0, 300) AS n";
+    let forum = Forum::captured().await;
+    forum.run(BROUGHT).await;
+    forum.run("UPDATE curia_realtime.epoch SET home = '1/1/1/00000001'").await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    assert!(pages(&mut reader).await.is_empty());
+    assert!(ahead(&forum.pool).await < 0);
+
+    spend_transactions(&forum.pool, 1_000).await;
+    forum.run("INSERT INTO curia_realtime.outbox (xid, kind, post_id) VALUES ('1000000', 'vote_added', 1)").await;
+    assert!(pages(&mut reader).await.is_empty());
+    assert!(ahead(&forum.pool).await < 0, "they would look like news for ever");
+    post(&forum.pool, "Live").await;
+    let entries: usize = pages(&mut reader).await.iter().map(|page| page.entries.len()).sum();
+    assert_eq!(entries, 1);
 }
 
 #[tokio::test]
