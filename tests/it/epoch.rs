@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use axum::http::Method;
-use curia_realtime::postgres::outbox::{OutboxError, OutboxReader};
+use curia_realtime::postgres::{
+    outbox::{OutboxError, OutboxReader},
+    retention::Retention,
+};
 use curia_scratch::{Options, Postgres};
 use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgPoolOptions};
@@ -253,6 +256,20 @@ async fn rows_of_transactions_to_come_are_gone_before_the_epoch_begins_and_when_
     post(&forum.pool, "Live").await;
     let entries: usize = pages(&mut reader).await.iter().map(|page| page.entries.len()).sum();
     assert_eq!(entries, 1);
+}
+
+#[tokio::test]
+async fn by_ticks_of_another_place_nothing_is_cut() {
+    let forum = Forum::captured().await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    post(&forum.pool, "Told").await;
+    pages(&mut reader).await;
+    let retention = Retention { pool: forum.pool.clone(), keep: Duration::ZERO, max_size: 1_000_000 };
+    forum.run("UPDATE curia_realtime.epoch SET home = '1/1/1/00000001'").await;
+    let held = retention.sweep().await.expect("a sweep").size;
+    forum.run("UPDATE curia_realtime.epoch SET home = curia_realtime.home()").await;
+    let cut = retention.sweep().await.expect("a sweep").size;
+    assert!(held > 0 && cut == 0, "{held} bytes, then {cut}");
 }
 
 #[tokio::test]
