@@ -152,7 +152,8 @@ CREATE TRIGGER zz_curia_post_moved
     WHEN (OLD.board_id IS DISTINCT FROM NEW.board_id)
     EXECUTE FUNCTION curia_realtime.post_moved();
 
--- A vote has a row of its own already: its trigger has named the post, whose upvote_count may then change unnoted.
+-- A vote has a row of its own already: its trigger has named the post, whose upvote_count may then change unnoted. So has a new
+-- comment.
 CREATE TRIGGER zz_curia_post_upvotes_counted
     AFTER UPDATE OF upvote_count ON public.posts
     FOR EACH ROW
@@ -163,7 +164,8 @@ CREATE TRIGGER zz_curia_post_upvotes_counted
 CREATE TRIGGER zz_curia_post_comments_counted
     AFTER UPDATE OF comment_count ON public.posts
     FOR EACH ROW
-    WHEN (OLD.comment_count IS DISTINCT FROM NEW.comment_count)
+    WHEN (OLD.comment_count IS DISTINCT FROM NEW.comment_count
+      AND current_setting('curia_realtime.commented', true) IS DISTINCT FROM NEW.id::text)
     EXECUTE FUNCTION curia_realtime.post_comments_counted();
 
 CREATE TRIGGER zz_curia_post_deleted

@@ -1,4 +1,7 @@
--- curia_realtime 4: what happens to comments. Their count on the post is the business of the trigger on posts.
+-- curia_realtime 4: what happens to comments.
+--
+-- The forum counts a new comment on its post with the next statement. curia_realtime.commented tells the trigger on posts that
+-- this count has its row, as curia_realtime.voted does for votes. Any other change of the count is the business of that trigger.
 
 BEGIN;
 
@@ -28,7 +31,10 @@ SET LOCAL ROLE curia_realtime_owner;
 
 CREATE FUNCTION curia_realtime.comment_created() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    commented text;
 BEGIN
+    commented := set_config('curia_realtime.commented', NEW.post_id::text, true); -- Assigned: PERFORM would run a query.
     INSERT INTO curia_realtime.outbox (kind, post_id, row_id, actor)
     VALUES ('comment_created', NEW.post_id, NEW.id, NEW.author_user_id);
     IF NOT pg_try_advisory_xact_lock_shared(1129665097, 1) THEN

@@ -17,7 +17,7 @@ use crate::{
     event::{Rows, Told},
     frame::Frame,
     history::{About, Bounds, History, Record},
-    ids::{Cursor, Epoch, Place, Tick},
+    ids::{Cursor, Epoch, Place, PostId, Tick},
     merge::{CountChange, Due, Merger},
 };
 
@@ -76,9 +76,9 @@ impl Chronicle {
         Cursor { epoch: self.epoch, place: self.told, held_from: self.merger.held_from() }
     }
 
-    /// Whether a count of the post waits to be told.
-    pub fn holds(&self, post: crate::ids::PostId) -> bool {
-        self.merger.holds(post)
+    /// Whether a count of the post waits that tells of this topic.
+    pub fn holds(&self, post: PostId, topic: Topic) -> bool {
+        self.merger.holds(post, topic)
     }
 
     /// When the next count that waits has to be told, by the clock of [`Chronicle::tell`].

@@ -193,7 +193,11 @@ pub fn tell(change: &Change, rows: &Rows) -> Vec<Told> {
         Change::PostCounted { .. } | Change::VoteAdded { .. } | Change::VoteRemoved { .. } => {
             count(change, rows).into_iter().collect()
         }
-        Change::CommentCreated { comment, post } => new_comment(*comment, *post, rows),
+        Change::CommentCreated { comment, post } => {
+            let mut told = new_comment(*comment, *post, rows);
+            told.extend(count(change, rows));
+            told
+        }
         Change::CommentUpdated { comment, post } => comment_event(*comment, *post, rows)
             .map(|event| Told::new(Audience::Post(*post), ServerEvent::PostCommentUpdated(event)))
             .into_iter()
@@ -243,6 +247,7 @@ fn count(change: &Change, rows: &Rows) -> Option<Told> {
         Change::VoteAdded { post } => (post, [true, false, true, false]),
         Change::VoteRemoved { post } => (post, [false, true, true, false]),
         Change::PostCounted { post, votes, comments } => (post, [false, false, votes, comments]),
+        Change::CommentCreated { post, .. } => (post, [false, false, false, true]),
         _ => return None,
     };
     let head = rows.heads.get(&post)?;

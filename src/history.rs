@@ -287,12 +287,12 @@ impl<F> History<F> {
     }
 
     /// What whoever has been delivered everything up to `cursor` has missed since, in order. `counts_wait` says whether a newer
-    /// count of a post is about to be told anyway.
+    /// count of a post and a topic is about to be told anyway.
     pub fn missed<'a>(
         &'a self,
         cursor: &Cursor,
         what: Resumed<'a>,
-        counts_wait: impl Fn(PostId) -> bool,
+        counts_wait: impl Fn(PostId, Topic) -> bool,
     ) -> Result<Vec<Missed<'a, F>>, Gap> {
         let owed_from = cursor.owed_from();
         if owed_from < self.floor {
@@ -309,7 +309,7 @@ impl<F> History<F> {
             match count {
                 Some((newest, kind)) if newest <= cursor.place => {
                     let held = cursor.held_from.is_some_and(|held| newest.tick >= held);
-                    if held && !counts_wait(kind.0) {
+                    if held && !counts_wait(kind.0, kind.1) {
                         let newer = again.entry(kind).or_default();
                         newer.retain(|older| older.place == record.place);
                         newer.push(record);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    audience::Topic,
     contract::{PostCount, ServerEvent},
     ids::{BoardId, PostId, Tick},
 };
@@ -37,6 +38,10 @@ impl CountChange {
             comments_changed: earlier.comments_changed || later.comments_changed,
             ..later
         };
+    }
+
+    fn is_of(&self, topic: Topic) -> bool {
+        self.events().iter().any(|(_, event)| Topic::of(event) == topic)
     }
 
     /// The events that tell it, all for the board's room, each with its part of the place.
@@ -151,9 +156,9 @@ impl<P> Merger<P> {
         }
     }
 
-    /// Whether a count of the post waits.
-    pub fn holds(&self, post: PostId) -> bool {
-        self.open.get(&post).is_some_and(Option::is_some)
+    /// Whether a count of the post waits that tells of this topic.
+    pub fn holds(&self, post: PostId, topic: Topic) -> bool {
+        self.open.get(&post).and_then(Option::as_ref).is_some_and(|held| held.change.is_of(topic))
     }
 
     /// Forgets everything that waits.
@@ -203,7 +208,8 @@ mod tests {
         assert_eq!(merger.held_from(), Some(Tick(2)));
         assert_eq!(merger.due(50 * MS), []);
         let merged = CountChange { vote_removed: true, ..vote(1, 1) };
-        assert!(merger.holds(PostId(1)) && !merger.holds(PostId(2)));
+        assert!(merger.holds(PostId(1), Topic::Votes) && !merger.holds(PostId(2), Topic::Votes));
+        assert!(!merger.holds(PostId(1), Topic::Comments), "another count of the same post");
         assert_eq!(merger.due(51 * MS), [Due { change: merged, place: 4, since: Tick(2) }]);
         assert_eq!(
             merged.events().iter().map(|(_, event)| event.name()).collect::<Vec<_>>(),

@@ -134,7 +134,7 @@ impl<S: EffectSink> Dispatcher<S> {
             Seat::Post { permit, post } => Resumed::Post { post: *post, board: permit.board() },
             Seat::Feed { .. } => Resumed::Feed(&boards),
         };
-        match self.chronicle.history.missed(&cursor, what, |post| self.chronicle.holds(post)) {
+        match self.chronicle.history.missed(&cursor, what, |post, topic| self.chronicle.holds(post, topic)) {
             Ok(missed) => {
                 count("recovered");
                 Ok(Some(missed.iter().filter_map(|missed| self.owed(join.key, missed, cursor)).collect()))

@@ -165,14 +165,17 @@ impl OutboxReader {
         }
         let (entries, poison) = batch::read(&outbox, 0);
         let needs = Needs::of(entries.iter().map(|entry| &entry.change));
-        let (rows, recorded) = tokio::try_join!(
-            async { rows::load(&mut reading, &needs, self.content_limit).await.map_err(OutboxError::from) },
-            self.record(tick, &taken.snapshot, taken.at)
-        )?;
+        let content_limit = self.content_limit;
+        let read = async {
+            let rows = rows::load(&mut reading, &needs, content_limit).await?;
+            reading.commit().await?;
+            Ok(rows)
+        };
+        // Recording waits for the disk, and the reading does not wait for it.
+        let (rows, recorded) = tokio::try_join!(read, self.record(tick, &taken.snapshot, taken.at))?;
         if !recorded {
             return Ok(Found::Unticked);
         }
-        reading.commit().await?;
         self.tick = tick;
         self.snapshot = taken.snapshot;
         let rows = Arc::new(rows);

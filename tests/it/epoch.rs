@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::{
     client::Client,
-    postgres::{Forum, captured_on, client_program},
+    postgres::{Forum, client_program, prepare},
     program::Place,
     proxy::Proxy,
     service::Service,
@@ -146,7 +146,8 @@ async fn a_restored_dump_begins_an_epoch_and_its_old_rows_are_never_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_standby_is_followed_in_a_new_epoch() {
     let (primary, standby) = Postgres::start_with_standby(&Options::default()).expect("two servers");
-    let before = pool(&captured_on(&primary, "forum")).await;
+    let before = pool(&primary.create_database("forum").expect("a database")).await;
+    prepare(&primary, "forum");
     let after = PgPoolOptions::new().connect_lazy(&standby.url_for("forum")).expect("a URL");
     let address = Proxy::before(&primary.url()).await;
     let url = address.url.replacen("http://", "postgres://postgres@", 1) + "/forum";

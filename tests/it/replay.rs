@@ -84,6 +84,7 @@ async fn an_event_of_board_and_post_comes_once_to_who_resumes_both() {
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     ada.emit("board:join", json!({"boardId": 1, "since": since})).await;
     assert_eq!(ada.next().await[0], "board:postUpdated");
+    assert_eq!(ada.next().await[0], "post:commentCountChanged");
     assert_eq!(ada.next().await[2]["recovered"], json!(true));
     ada.emit("post:join", json!({"postId": 1, "since": since})).await;
     assert_eq!(ada.next().await[0], "post:newComment", "and not the update once more");
@@ -160,6 +161,8 @@ async fn a_node_that_was_started_anew_sends_what_the_outbox_still_holds() {
     }
     forum.run("INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', 'At noon.')").await;
     let comment = ada.next().await;
+    assert_eq!(ada.next().await[0], "notification:new");
+    missed.push(ada.next().await);
     service.stop().await;
     drop(ada);
     // Nobody reads at this time.

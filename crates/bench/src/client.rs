@@ -13,6 +13,8 @@ use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 use crate::error::BenchError;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Where everybody comes back at once, one is the last.
+const RESUMED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A connected client.
 pub struct Client(WebSocketStream<TcpStream>);
@@ -22,6 +24,14 @@ pub struct Heard {
     pub at: Instant,
     pub name: String,
     pub payload: Value,
+}
+
+/// The answer to a join.
+pub struct Joined {
+    pub cursor: String,
+    pub recovered: bool,
+    /// Sent before the answer.
+    pub events: u32,
 }
 
 impl Client {
@@ -47,6 +57,29 @@ impl Client {
             return Ok(());
         }
         Err(BenchError::Protocol { expected: "to join the board", said })
+    }
+
+    /// Joins a board, from this cursor on, and waits for the answer.
+    pub async fn resume_board(&mut self, board: i32, since: Option<&str>) -> Result<Joined, BenchError> {
+        self.send(format!("420{}", json!(["board:join", { "boardId": board, "since": since }]))).await?;
+        let mut events = 0;
+        let wait = async {
+            loop {
+                let (_, text) = self.receive().await?;
+                match text.strip_prefix("430") {
+                    Some(answer) => return Ok::<_, BenchError>(answer.to_owned()),
+                    None => events += 1,
+                }
+            }
+        };
+        let expected = "the answer to board:join";
+        let late = |_| BenchError::Protocol { expected, said: format!("nothing within {RESUMED_WITHIN:?}") };
+        let said = timeout(RESUMED_WITHIN, wait).await.map_err(late)??;
+        let answer: Value = serde_json::from_str(&said).unwrap_or_default();
+        match (answer[0]["cursor"].as_str(), answer[0]["recovered"].as_bool()) {
+            (Some(cursor), Some(recovered)) => Ok(Joined { cursor: cursor.to_owned(), recovered, events }),
+            _ => Err(BenchError::Protocol { expected, said }),
+        }
     }
 
     /// The next event.

@@ -1,13 +1,16 @@
-//! `curia-bench`: what the triggers cost the forum's writers, and how soon a commit reaches the browsers.
+//! `curia-bench`: what the triggers cost the forum's writers, how soon a commit reaches the browsers, and how soon everything is as
+//! it was after an outage.
 //!
 //! `cargo xtask bench` builds it and the service and runs it. How to read its tables: `docs/performance.md`.
 
+mod backlog;
 mod client;
 mod error;
 mod forum;
 mod latency;
 mod observer;
 mod pgbench;
+mod reconnect;
 mod service;
 mod statistics;
 mod writer;
@@ -30,6 +33,10 @@ enum Benchmark {
     Writer(writer::Arguments),
     /// From a commit to the browsers, with both ends timed by one clock
     Latency(latency::Arguments),
+    /// Until everybody who comes back at once has been sent what he missed
+    Reconnect(reconnect::Arguments),
+    /// How fast what was written during an outage is told
+    Backlog(backlog::Arguments),
 }
 
 #[tokio::main]
@@ -37,6 +44,8 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().benchmark {
         Benchmark::Writer(arguments) => writer::run(&arguments).await,
         Benchmark::Latency(arguments) => latency::run(&arguments).await,
+        Benchmark::Reconnect(arguments) => reconnect::run(&arguments).await,
+        Benchmark::Backlog(arguments) => backlog::run(&arguments).await,
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let mut told = error.to_string();

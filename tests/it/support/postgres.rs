@@ -38,14 +38,12 @@ pub fn migrations(suffix: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Makes a database with the forum's tables, a handful of rows and our triggers, and gives its address.
-pub fn captured_on(server: &Postgres, name: &str) -> String {
-    let url = server.create_database(name).expect("a database");
+/// The forum's tables with a handful of rows and our triggers, in an empty database of this server.
+pub fn prepare(server: &Postgres, name: &str) {
     let fixtures = ["tests/fixtures/forum.sql", "tests/fixtures/rows.sql"].map(|file| project().join(file));
-    for file in fixtures.iter().chain(&migrations(".up.sql")) {
-        server.run_file(name, file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    for file in fixtures.into_iter().chain(migrations(".up.sql")) {
+        server.run_file(name, &file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
-    url
 }
 
 /// Runs a program of PostgreSQL's client package to its end.

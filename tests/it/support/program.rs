@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -113,6 +113,16 @@ impl Serving {
             log
         });
         Self { url, process, log, _place: place }
+    }
+
+    /// Waits until it reads the stream.
+    pub async fn until_ready(&self) {
+        let asking = async {
+            while http(&self.url, Method::GET, "/readyz", &[], String::new()).await.status() != StatusCode::OK {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, asking).await.expect("a service that is ready");
     }
 
     /// Sends SIGTERM.

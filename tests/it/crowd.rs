@@ -1,0 +1,110 @@
+//! Everybody comes back at once: what it asks of the database does not grow with how many they are.
+
+use std::time::Duration;
+
+use curia_scratch::{Options, Postgres};
+use serde_json::{Value, json};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::{task::JoinSet, time::timeout};
+
+use crate::support::{postgres::prepare, program::Serving, service::Service, wire::Frames};
+
+/// Tells hanging from working.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What a minute brings.
+const MISSED: usize = 60;
+/// Connecting in peace, so many at a time.
+const AT_A_TIME: usize = 50;
+
+/// A server of its own, which logs each statement.
+struct Watched {
+    server: Postgres,
+    pool: PgPool,
+}
+
+impl Watched {
+    async fn start() -> Self {
+        let settings = [("log_statement", "all"), ("log_line_prefix", "%a>")];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let server = Postgres::start(&Options { settings, ..Options::default() }).expect("a throw-away PostgreSQL");
+        let url = server.create_database("forum").expect("a database");
+        prepare(&server, "forum");
+        let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.expect("a connection");
+        Self { server, pool }
+    }
+
+    fn url(&self) -> String {
+        self.server.url_for("forum")
+    }
+
+    /// Statements of the service so far, but for its looks for news, which it makes by the clock.
+    fn asked(&self) -> usize {
+        let log = std::fs::read_to_string(self.server.directory().join("log")).expect("the server's log");
+        let statements = log.lines().filter(|line| line.starts_with("curia-realtime") && line.contains("execute "));
+        statements.filter(|line| !line.contains("-- What stands behind tick")).count()
+    }
+}
+
+async fn come_back(url: &str, user: usize, since: Option<Value>) -> (Frames, Vec<Value>, Value) {
+    let mut frames = Frames::connected(url, &Service::token(&format!("u{user}"), "c1", &[], false)).await;
+    let argument = json!({"boardId": 1, "since": since});
+    frames.send(format!("420{}", json!(["board:join", argument]))).await;
+    let mut missed = Vec::new();
+    loop {
+        let frame = frames.next().await.expect("a connection that stays");
+        if let Some(answer) = frame.strip_prefix("430") {
+            let answer: Vec<Value> = serde_json::from_str(answer).expect("an answer");
+            return (frames, missed, answer[0].clone());
+        }
+        missed.push(serde_json::from_str(frame.strip_prefix("42").expect("an event")).expect("JSON"));
+    }
+}
+
+/// So many were there, the node ended, and all come back at once to a new one: what that asks of the database.
+async fn queries_of(clients: usize) -> usize {
+    let watched = Watched::start().await;
+    let service = Serving::start(&watched.url(), &["--rust-log", "info"]).await;
+    let mut cursors = Vec::new();
+    for some in (0..clients).collect::<Vec<_>>().chunks(AT_A_TIME) {
+        let mut joining = JoinSet::new();
+        for user in some {
+            let (url, user) = (service.url.clone(), *user);
+            joining.spawn(async move { come_back(&url, user, None).await.2["cursor"].clone() });
+        }
+        cursors.extend(joining.join_all().await);
+    }
+    for number in 0..MISSED {
+        let insert = "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', $1, '', 1)";
+        sqlx::query(insert).bind(number.to_string()).execute(&watched.pool).await.expect("a post");
+    }
+    service.stop().await;
+
+    let service = Serving::start(&watched.url(), &["--rust-log", "info"]).await;
+    service.until_ready().await;
+    let before = watched.asked();
+    let mut coming = JoinSet::new();
+    for (user, cursor) in cursors.into_iter().enumerate() {
+        let url = service.url.clone();
+        coming.spawn(async move { come_back(&url, user, Some(cursor)).await });
+    }
+    let mut there = Vec::new();
+    while let Some(came) = timeout(PATIENCE, coming.join_next()).await.expect("everybody") {
+        let (frames, missed, answer) = came.expect("a client");
+        assert_eq!(answer["recovered"], json!(true), "{answer}");
+        let titles: Vec<Value> = missed.iter().map(|event| event[1]["post"]["title"].clone()).collect();
+        assert_eq!(titles, (0..MISSED).map(|number| json!(number.to_string())).collect::<Vec<_>>());
+        there.push(frames);
+    }
+    assert_eq!(there.len(), clients);
+    let asked = watched.asked() - before;
+    service.stop().await;
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_who_come_back_at_once_ask_the_database_no_more_than_twenty() {
+    let (few, many) = (queries_of(20).await, queries_of(2_000).await);
+    println!("statements for 20: {few}, for 2,000: {many}");
+    assert!(few > 0, "the count sees what is asked");
+    assert!(many <= few + 5, "20 clients: {few} statements, 2,000 clients: {many}");
+}
