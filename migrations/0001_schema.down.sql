@@ -21,6 +21,7 @@ DROP FUNCTION curia_realtime.permissions_of(jsonb);
 DROP FUNCTION curia_realtime.reset();
 DROP TABLE curia_realtime.tick;
 DROP TABLE curia_realtime.epoch;
+DROP FUNCTION curia_realtime.home();
 DROP TABLE curia_realtime.outbox;
 DROP TABLE curia_realtime.migration;
 DROP SCHEMA curia_realtime;

@@ -93,11 +93,27 @@ CREATE TABLE curia_realtime.outbox (
     vacuum_truncate = false
 );
 
+-- Where these tables are: server, database, tables themselves, timeline. Restoring, copying or promoting changes one of them.
+-- NULL on a standby. One expression without a subquery, so that it is inlined into statements that ask it all the time: the control
+-- file is read for some 5 us. The path names the database's oid without a look into pg_database; the timeline is the one
+-- that WAL is written on, which the control file learns of only with the next checkpoint.
+CREATE FUNCTION curia_realtime.home() RETURNS text
+LANGUAGE sql
+RETURN CASE WHEN NOT pg_is_in_recovery() THEN concat_ws('/',
+    (pg_control_system()).system_identifier,
+    split_part(pg_relation_filepath(to_regclass('curia_realtime.tick')), '/', -2),
+    to_regclass('curia_realtime.tick')::oid,
+    left(pg_walfile_name(pg_current_wal_lsn()), 8))
+END;
+REVOKE ALL ON FUNCTION curia_realtime.home() FROM PUBLIC;
+
 -- An id is sent to clients inside their cursor, hence below 2^53; random, so that a restored database never repeats one.
+-- Ticks of an epoch mean something only where it began: elsewhere transactions are numbered otherwise.
 CREATE TABLE curia_realtime.epoch (
     id         bigint PRIMARY KEY DEFAULT 1 + floor(random() * (2 ^ 53 - 1))::bigint CHECK (id > 0 AND id < 2 ^ 53),
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    reason     text NOT NULL
+    reason     text NOT NULL,
+    home       text NOT NULL DEFAULT curia_realtime.home()
 );
 
 CREATE TABLE curia_realtime.tick (
@@ -141,6 +157,7 @@ END;
 REVOKE ALL ON FUNCTION curia_realtime.permissions_of(jsonb) FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA curia_realtime TO curia_realtime;
+GRANT EXECUTE ON FUNCTION curia_realtime.home() TO curia_realtime;
 GRANT SELECT ON curia_realtime.migration TO curia_realtime;
 GRANT SELECT, DELETE ON curia_realtime.outbox TO curia_realtime;
 GRANT SELECT, INSERT ON curia_realtime.epoch TO curia_realtime;

@@ -45,6 +45,8 @@ const BATCHES_AHEAD: usize = 4;
 /// Requests of the gateway that may wait for the dispatcher.
 const REQUESTS_WAITING: usize = 1_024;
 const DATABASE_WITHIN: Duration = Duration::from_secs(5);
+/// For so long a connection may keep to a server that the address no longer leads to.
+const CONNECTED_AT_MOST: Duration = Duration::from_secs(60);
 /// How long tasks and connections to the database may take to end.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 /// Whoever stops a demo stands before it.
@@ -91,6 +93,7 @@ impl App {
         let pool = PgPoolOptions::new()
             .max_connections(config.database_connections)
             .acquire_timeout(DATABASE_WITHIN)
+            .max_lifetime(CONNECTED_AT_MOST)
             .connect_lazy_with(config.database.url.options());
         let listener = bind(&config.http.host, config.http.port).await?;
         Ok(Self { config, pool, listener, beside: Router::new(), metrics: None, crowd: false })

@@ -87,9 +87,11 @@ impl Follower {
                     self.wake.rest().await;
                 }
                 Err(error @ OutboxError::Discontinued { .. }) => {
-                    tracing::warn!(error = chain(&error), "every socket has to come back and load its state anew");
-                    let Some(opened) = self.open().await else { return };
-                    reader = opened;
+                    self.stream.set(State::NotReady(chain(&error)));
+                    self.wake.reconnect();
+                    if !self.reopen(&mut reader).await {
+                        return;
+                    }
                     let (epoch, tick) = reader.position();
                     if self.batches.send(Batch::discontinuity(epoch, tick)).await.is_err() {
                         return;
@@ -110,6 +112,18 @@ impl Follower {
             }
         }
         None
+    }
+
+    /// `false` when nobody takes batches any longer.
+    async fn reopen(&self, reader: &mut OutboxReader) -> bool {
+        let mut retries = retries();
+        while !self.batches.is_closed() {
+            match reader.reopen().await {
+                Ok(()) => return true,
+                Err(error) => self.wait_for_database(&error, &mut retries).await,
+            }
+        }
+        false
     }
 
     async fn wait_for_database(&self, error: &OutboxError, retries: &mut ExponentialBackoff) {

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod connect;
 pub mod database_url;
+mod epoch;
 pub mod facts;
 pub mod migrations;
 pub mod outbox;

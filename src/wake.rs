@@ -162,6 +162,15 @@ impl Wake {
         Ok(())
     }
 
+    /// The address may lead to another server now: gives the listening connection up and opens another.
+    pub fn reconnect(&mut self) {
+        self.listener = None;
+        self.leads.send_replace(false);
+        self.parked = false;
+        self.connecting = JoinSet::new();
+        self.connect_at = Instant::now();
+    }
+
     fn connect(&mut self) {
         if self.listener.is_some() {
             return;

@@ -1,7 +1,9 @@
 -- What stands behind tick $2 of epoch $1, whose snapshot is $3: the next recorded tick, whether anything was committed that no
--- recorded tick holds, and the epoch that counts now.
+-- recorded tick holds, the epoch that counts now, whether that is at home here, and whether the tick itself still stands.
 -- Asked all the time, so each part is ordered: as a bare EXISTS its generic plan reads the whole outbox when there is no news.
-SELECT (SELECT id FROM curia_realtime.epoch ORDER BY started_at DESC, id DESC LIMIT 1) AS "epoch?",
+SELECT newest.id AS "epoch?",
+       newest.home = curia_realtime.home() AS "at_home?",
+       EXISTS (SELECT FROM curia_realtime.tick WHERE epoch = $1 AND n = $2 AND snapshot::text = $3) AS "held!",
        next.n AS "tick?",
        next.snapshot::text AS "snapshot?",
        next.n IS NULL AND (
@@ -16,6 +18,9 @@ SELECT (SELECT id FROM curia_realtime.epoch ORDER BY started_at DESC, id DESC LI
        ) AS "news!",
        pg_is_in_recovery() AS "standby!"
 FROM (VALUES (1)) AS one
+LEFT JOIN LATERAL (
+    SELECT id, home FROM curia_realtime.epoch ORDER BY started_at DESC, id DESC LIMIT 1
+) AS newest ON true
 LEFT JOIN LATERAL (
     SELECT n, snapshot FROM curia_realtime.tick WHERE epoch = $1 AND n > $2 ORDER BY n LIMIT 1
 ) AS next ON true

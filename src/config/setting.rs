@@ -55,7 +55,7 @@ impl Setting {
 /// Every duration setting accepts the same texts.
 const DURATION: &str = "a duration from 1ms to 7d, such as 250ms, 10s, 5m, 1h";
 const SIZE: &str = "a size from 1KiB to 1TiB, such as 64KiB or 2GB";
-const DATABASE: &str = "a URL like postgres://user:password@host:5432/forum";
+const DATABASE: &str = "a URL like postgres://user:password@host:5432/forum, of one host";
 
 pub static DATABASE_URL: Setting =
     Setting::new("DATABASE_URL", "database-url", "URL", DATABASE).shown(Shown::Url).help("The forum's database");

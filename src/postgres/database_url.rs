@@ -85,6 +85,10 @@ impl FromStr for DatabaseUrl {
             return Err(DatabaseUrlError);
         }
         let options = PgConnectOptions::from_str(text).map_err(|_| DatabaseUrlError)?;
+        // Neither the pool nor its TLS could tell several apart; it would look up the whole list as one name, in vain.
+        if options.get_host().contains(',') {
+            return Err(DatabaseUrlError);
+        }
         Ok(Self { url, options })
     }
 }
@@ -154,7 +158,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "forum", "mysql://u:pw@h/d", "postgres://u:pw@h:port/d", "postgres://h/d?sslmode=maybe"] {
+        let malformed = ["", "forum", "mysql://u:pw@h/d", "postgres://u:pw@h:port/d", "postgres://h/d?sslmode=maybe"];
+        let several = ["postgres://u@h1,h2/d", "postgres://u@h1:5432,h2:5432/d", "postgres://u@/d?host=h1,h2"];
+        for text in malformed.into_iter().chain(several) {
             assert!(text.parse::<DatabaseUrl>().is_err(), "{text}");
         }
     }

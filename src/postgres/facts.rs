@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, Postgres, pool::PoolConnection};
 
 use crate::{
     access::{BoardFacts, CommunityFacts, RoleRule},
@@ -63,9 +63,26 @@ pub async fn board_of_post(executor: impl PgExecutor<'_>, post: PostId) -> Resul
     Ok(board.flatten().map(BoardId))
 }
 
-/// The forum's database as the place where facts come from.
+/// What is asked lies behind what was told, or may lie elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("this server is a standby, or it was restored or promoted and the stream has not begun anew in it yet")]
+struct NotAtHome;
+
+/// The forum's database as the place where facts come from: the one that the stream comes from too. A standby could open what the stream
+/// has shut already.
 #[derive(Clone, Debug)]
 pub struct PostgresFacts(pub sqlx::PgPool);
+
+impl PostgresFacts {
+    async fn at_home(&self) -> Result<PoolConnection<Postgres>, FactsError> {
+        let mut connection = self.0.acquire().await.map_err(unavailable)?;
+        match sqlx::query_file_scalar!("sql/facts/at_home.sql").fetch_one(&mut *connection).await {
+            Ok(true) => Ok(connection),
+            Ok(false) => Err(FactsError(NotAtHome.into())),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}
 
 impl FactStore for PostgresFacts {
     async fn boards(
@@ -73,16 +90,20 @@ impl FactStore for PostgresFacts {
         named: BTreeSet<BoardId>,
         of: BTreeSet<CommunityId>,
     ) -> Result<HashMap<BoardId, BoardFacts>, FactsError> {
-        boards(&self.0, &named, &of).await.map_err(|error| FactsError(error.into()))
+        boards(&mut *self.at_home().await?, &named, &of).await.map_err(unavailable)
     }
 
     async fn community(&self, id: CommunityId) -> Result<Option<CommunityFacts>, FactsError> {
-        let mut found =
-            communities(&self.0, &BTreeSet::from([id.clone()])).await.map_err(|error| FactsError(error.into()))?;
-        Ok(found.remove(&id))
+        let ids = BTreeSet::from([id]);
+        let found = communities(&mut *self.at_home().await?, &ids).await.map_err(unavailable)?;
+        Ok(found.into_values().next())
     }
 
     async fn board_of_post(&self, post: PostId) -> Result<Option<BoardId>, FactsError> {
-        board_of_post(&self.0, post).await.map_err(|error| FactsError(error.into()))
+        board_of_post(&mut *self.at_home().await?, post).await.map_err(unavailable)
     }
+}
+
+fn unavailable(error: sqlx::Error) -> FactsError {
+    FactsError(error.into())
 }

@@ -7,7 +7,8 @@
 //!   comes second reads what the first recorded;
 //! - a tick is read in one `REPEATABLE READ` transaction, page by page where it is large; its rows are those of that moment,
 //!   and so are the rights that its first page brings, also where they changed after the tick;
-//! - after any error the position is unchanged: [`OutboxReader::next`] can simply be called again.
+//! - after any error the position is unchanged: [`OutboxReader::next`] can simply be called again;
+//! - reading goes on only where the newest epoch is at home and the last tick stands as it was told; else a new epoch begins.
 //!
 //! Cancelling `next` is safe: a tick recorded but not handed out is found again, as one that another reader recorded.
 
@@ -15,7 +16,7 @@ mod pages;
 
 use std::sync::Arc;
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
 
 use self::pages::Unfinished;
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     event::Needs,
     fence::Fence,
     ids::{Epoch, Tick},
-    postgres::rows,
+    postgres::{epoch, rows},
 };
 
 /// Rows handed out at a time; what a page takes in memory is this times the content limit.
@@ -34,12 +35,18 @@ const PAGE: usize = 1_000;
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     #[error(
-        "there is no position to read from: the schema curia_realtime holds no tick; run `curia-realtime migrate down` and `curia-realtime migrate up`"
+        "the schema curia_realtime lacks keys or triggers, as while a dump is being restored; reading begins when they are there (otherwise run `curia-realtime migrate down` and `curia-realtime migrate up`)"
     )]
-    NoPosition,
-    #[error("this server is a standby and gives no position in the stream; DATABASE_URL has to lead to the primary")]
+    Incomplete,
+    #[error(
+        "the position in the stream was lost while it was looked up, since the database is being replaced; it is looked up again"
+    )]
+    Unsettled,
+    #[error(
+        "this server is a standby and gives no position in the stream; it is asked again until it is promoted, or DATABASE_URL leads to the primary"
+    )]
     Standby,
-    /// [`OutboxReader::open`] finds a position to go on from.
+    /// [`OutboxReader::reopen`] finds a position to go on from.
     #[error("the stream does not go on behind tick {} of epoch {}: {why}", .tick.0, .epoch.0)]
     Discontinued { epoch: Epoch, tick: Tick, why: &'static str },
     #[error("the outbox could not be read")]
@@ -74,16 +81,30 @@ pub struct OutboxReader {
 type Reading = Transaction<'static, Postgres>;
 
 impl OutboxReader {
-    /// Takes up the position behind the last recorded tick. Uses two connections of `pool` at a time; rows' content is cut
-    /// to `content_limit` bytes.
+    /// Takes up the position behind the last recorded tick, in a new epoch where the one before is broken. Uses two connections of
+    /// `pool` at a time; rows' content is cut to `content_limit` bytes.
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
-        let position = sqlx::query_file!("sql/outbox/position.sql").fetch_optional(&pool).await?;
-        let position = position.ok_or(OutboxError::NoPosition)?;
-        if position.standby {
-            return Err(OutboxError::Standby);
+        let Position { epoch, tick, snapshot } = take_up(&pool, None).await?;
+        Ok(Self { pool, content_limit, epoch, tick, snapshot, unfinished: None })
+    }
+
+    /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes
+    /// on. Connections that were idle are given up, since the address may lead to another server by now.
+    pub async fn reopen(&mut self) -> Result<(), OutboxError> {
+        while let Some(mut idle) = self.pool.try_acquire() {
+            idle.close_on_drop();
         }
-        let (epoch, tick) = (Epoch(position.epoch), Tick(position.tick));
-        Ok(Self { pool, content_limit, epoch, tick, snapshot: position.snapshot, unfinished: None })
+        let told = Position { epoch: self.epoch, tick: self.tick, snapshot: self.snapshot.clone() };
+        let Position { epoch, tick, snapshot } = take_up(&self.pool, Some(&told)).await?;
+        *self = Self {
+            pool: self.pool.clone(),
+            content_limit: self.content_limit,
+            epoch,
+            tick,
+            snapshot,
+            unfinished: None,
+        };
+        Ok(())
     }
 
     /// The epoch and the last tick handed out whole.
@@ -96,14 +117,21 @@ impl OutboxReader {
         if self.unfinished.is_some() {
             return self.next_page().await.map(Found::Page);
         }
-        let news =
-            sqlx::query_file!("sql/outbox/news.sql", self.epoch.0, self.tick.0, self.snapshot).fetch_one(&self.pool);
-        let news = news.await?;
+        let mut connection = self.pool.acquire().await?;
+        let news = sqlx::query_file!("sql/outbox/news.sql", self.epoch.0, self.tick.0, self.snapshot);
+        let news = news.fetch_one(&mut *connection).await?;
         if news.standby {
-            return Err(OutboxError::Standby);
+            return Err(leave_standby(connection));
         }
+        drop(connection);
         if news.epoch != Some(self.epoch.0) {
             return Err(self.discontinued("a new epoch has begun"));
+        }
+        if news.at_home != Some(true) {
+            return Err(self.discontinued("the database was restored, copied or recovered, or a standby was promoted"));
+        }
+        if !news.held {
+            return Err(self.discontinued("what was told last stands there no longer"));
         }
         match (news.tick, news.snapshot) {
             (Some(tick), Some(snapshot)) if tick == self.tick.0 + 1 => {
@@ -122,7 +150,9 @@ impl OutboxReader {
         let taken = sqlx::query_file!("sql/outbox/snapshot.sql").fetch_one(&mut *reading).await?;
         let outbox = self.first_page(&mut reading, &taken.snapshot).await?;
         if outbox.is_empty() {
-            // What was seen was rolled back, or is cut away.
+            // Cut away meanwhile; or rows that a restore brought late, which would look like news for ever.
+            drop(reading);
+            epoch::drop_strangers(&mut *self.pool.acquire().await?).await?;
             return Ok(Found::Nothing);
         }
         let tick = Tick(self.tick.0 + 1);
@@ -201,6 +231,50 @@ impl OutboxReader {
     fn discontinued(&self, why: &'static str) -> OutboxError {
         OutboxError::Discontinued { epoch: self.epoch, tick: self.tick, why }
     }
+}
+
+/// Where reading stands.
+struct Position {
+    epoch: Epoch,
+    tick: Tick,
+    snapshot: String,
+}
+
+/// The position to go on from, for somebody who has told up to `told`.
+async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Position, OutboxError> {
+    let mut connection = pool.acquire().await?;
+    // Where an epoch begins, the second look finds it, whoever began it.
+    for _ in 0..2 {
+        let position = sqlx::query_file!(
+            "sql/outbox/position.sql",
+            told.map(|told| told.epoch.0),
+            told.map(|told| told.tick.0),
+            told.map(|told| told.snapshot.as_str())
+        );
+        let position = position.fetch_one(&mut *connection).await?;
+        if position.standby {
+            return Err(leave_standby(connection));
+        }
+        if !position.complete {
+            return Err(OutboxError::Incomplete);
+        }
+        match (position.broken, position.epoch, position.tick, position.snapshot) {
+            (None, Some(epoch), Some(tick), Some(snapshot)) => {
+                return Ok(Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot });
+            }
+            (reason, seen, ..) => {
+                let reason = reason.as_deref().unwrap_or("no position was left in the tables of curia_realtime");
+                epoch::begin(&mut connection, seen.map(Epoch), reason).await?;
+            }
+        }
+    }
+    Err(OutboxError::Unsettled)
+}
+
+/// The next attempt is a connection of its own: the address may lead to the primary by then.
+fn leave_standby(mut connection: PoolConnection<Postgres>) -> OutboxError {
+    connection.close_on_drop();
+    OutboxError::Standby
 }
 
 /// The fence of a tick and what lies ahead of it.

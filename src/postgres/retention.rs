@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use super::epoch;
+use crate::ids::Epoch;
+
 /// Rows a transaction.
 const SLICE: i64 = 10_000;
 /// Less than this is not kept, however large the outbox.
@@ -51,12 +54,21 @@ impl Retention {
         }
         let new_epoch = size > self.max_size;
         if new_epoch {
-            sqlx::query_file!("sql/retention/new_epoch.sql").execute(&self.pool).await?;
+            self.begin_epoch().await?;
             keep = Duration::ZERO;
             self.cut(keep).await?;
             size = self.size().await?;
         }
         Ok(Swept { size, shortened: (keep < self.keep).then_some(keep), new_epoch })
+    }
+
+    async fn begin_epoch(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let horizon = sqlx::query_file!("sql/retention/horizon.sql", 0.0).fetch_optional(&mut *connection).await?;
+        let newest = horizon.map(|horizon| Epoch(horizon.epoch));
+        // Should somebody else be quicker, his is as good.
+        epoch::begin(&mut connection, newest, "the outbox was cut at its size limit").await?;
+        Ok(())
     }
 
     async fn cut(&self, keep: Duration) -> Result<(), sqlx::Error> {

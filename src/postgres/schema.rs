@@ -4,6 +4,9 @@ use sqlx::PgPool;
 
 use super::migrations::{self, FORUM_TABLES, OWN_TABLES};
 
+/// Triggers note its rows, and what they count stands in `posts`: it is opened to nobody.
+const NEVER_READ: &str = "public.votes";
+
 /// Why this database can't be served from.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
@@ -21,6 +24,10 @@ pub enum SchemaError {
     Newer { found: i32, needed: i32 },
     #[error("the role {user} may not read {}; run GRANT curia_realtime TO {user}; as the owner of the database", .tables.join(", "))]
     Rights { user: String, tables: Vec<String> },
+    #[error(
+        "the role {user} may not call {}, by which a database that was restored or promoted is told from the one before; run GRANT EXECUTE ON FUNCTION {} TO curia_realtime; in this database as a superuser", .functions.join(", "), .functions.join(", ")
+    )]
+    Functions { user: String, functions: Vec<String> },
     #[error("the database could not be asked for its version of the schema curia_realtime")]
     Database(#[from] sqlx::Error),
 }
@@ -37,9 +44,11 @@ impl SchemaError {
     }
 }
 
-/// Passes when the schema has the version of this program and the pool's role may read it and the forum's tables.
+/// Passes when the schema has the version of this program, and the pool's role may read it and the forum's tables and may ask
+/// where the database is.
 pub async fn require_schema(pool: &PgPool) -> Result<(), SchemaError> {
-    let tables: Vec<String> = OWN_TABLES.iter().chain(FORUM_TABLES).map(|table| (*table).to_owned()).collect();
+    let read = OWN_TABLES.iter().chain(FORUM_TABLES).filter(|table| **table != NEVER_READ);
+    let tables: Vec<String> = read.map(|table| (*table).to_owned()).collect();
     let standing = sqlx::query_file!("sql/migrations/standing.sql", &tables).fetch_one(pool).await?;
     if !standing.installed {
         return Err(SchemaError::Missing);
@@ -56,8 +65,12 @@ pub async fn require_schema(pool: &PgPool) -> Result<(), SchemaError> {
             std::cmp::Ordering::Equal => {}
         }
     }
-    if standing.unreadable.is_empty() {
-        return Ok(());
+    if !standing.unreadable.is_empty() {
+        return Err(SchemaError::Rights { user: standing.user, tables: standing.unreadable });
     }
-    Err(SchemaError::Rights { user: standing.user, tables: standing.unreadable })
+    let functions = sqlx::query_file_scalar!("sql/epoch/uncallable.sql").fetch_one(pool).await?;
+    if !functions.is_empty() {
+        return Err(SchemaError::Functions { user: standing.user, functions });
+    }
+    Ok(())
 }

@@ -4,14 +4,17 @@ use std::process::Stdio;
 
 use chrono::Utc;
 use curia_realtime::config::{Sources, TokenConfig};
+use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 
 use crate::support::{
+    client::Client,
     postgres::Forum,
     program::{Place, run},
+    service::Service,
 };
 
 const SECRET: &str = "a secret of the tests that is long enough for HS256";
@@ -116,7 +119,7 @@ async fn serve_refuses_a_schema_of_another_version() {
     assert!(newer.stderr.contains("has version 8, this program knows 7"), "{newer:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serve_names_the_grant_and_the_database_that_is_missing() {
     let forum = Forum::captured().await;
     let role = format!("reader_{}", forum.name);
@@ -127,6 +130,23 @@ async fn serve_names_the_grant_and_the_database_that_is_missing() {
     let refused = run(&["serve", "--database-url", url.as_str()], &environment).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains(&format!("GRANT curia_realtime TO {role}")), "{refused:?}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("GRANT curia_realtime TO {role}")))
+        .execute(&forum.pool)
+        .await
+        .expect("a grant");
+    forum.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").await;
+    let blind = run(&["serve", "--database-url", url.as_str()], &environment).await;
+    assert_eq!(blind.code, Some(1), "{blind:?}");
+    let grant = "GRANT EXECUTE ON FUNCTION pg_control_system() TO curia_realtime";
+    assert!(blind.stderr.contains(grant), "{blind:?}");
+    forum.run("GRANT EXECUTE ON FUNCTION pg_control_system() TO curia_realtime; DELETE FROM curia_realtime.tick").await;
+    // Which is enough for everything, beginning an epoch among it.
+    let service = Service::start(url.as_str()).await;
+    let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Seen', '', 1)").await;
+    assert_eq!(ada.next().await[1]["post"]["title"], "Seen");
+    service.stop().await;
     url.set_path("/no_such_forum");
     let absent = run(&["serve", "--database-url", url.as_str()], &environment).await;
     assert_eq!(absent.code, Some(1), "{absent:?}");

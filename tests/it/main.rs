@@ -8,6 +8,7 @@ mod crowd;
 mod demo;
 mod drain;
 mod edge;
+mod epoch;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 mod imports;

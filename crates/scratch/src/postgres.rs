@@ -11,6 +11,7 @@ use crate::wire::Session;
 use crate::{ScratchError, directory, port, script};
 
 const INITDB_WITHIN: Duration = Duration::from_secs(120);
+const COPY_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(25);
 /// How often another port is tried when somebody took the free one before the server did.
@@ -40,33 +41,41 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server with the newest programs that [`PostgresPrograms::find`] knows of, and waits until it answers.
     pub fn start(options: &Options) -> Result<Self, ScratchError> {
-        let programs = PostgresPrograms::find().ok_or_else(|| ScratchError::Missing {
-            what: "a PostgreSQL server of version 15 or newer",
-            remedy: locate::POSTGRES_REMEDY.to_owned(),
-        })?;
-        Self::start_with(&programs, options)
+        Self::start_with(&programs()?, options)
     }
 
     /// Starts a server with these programs, and waits until it answers.
     pub fn start_with(programs: &PostgresPrograms, options: &Options) -> Result<Self, ScratchError> {
-        let account = Account::for_servers()?;
-        if !account::may_enter(account, programs.folder()) {
-            return Err(ScratchError::Missing {
-                what: "a PostgreSQL server that its account may run",
-                remedy: format!(
-                    "{} lies in a folder closed to others, and PostgreSQL refuses to run as root; {}",
-                    programs.folder().display(),
-                    locate::POSTGRES_REMEDY
-                ),
-            });
-        }
-        let home = Home { path: directory::fresh("postgres", account)?, account };
-        let started = home.initialise(programs, options).and_then(|()| home.serve(programs, options.port));
-        if started.is_err() {
-            // The error that counts is the one being returned.
-            let _ = fs::remove_dir_all(&home.path);
-        }
-        started
+        let home = Home::fresh(programs)?;
+        home.or_removed(|| {
+            home.initialise(programs, options)?;
+            home.serve(programs, options.port)
+        })
+    }
+
+    /// Starts a server and a hot standby that follows it, asynchronously and by streaming. They part at birth: the standby begins
+    /// with a copy of what `initdb` made, so no program for base backups is needed.
+    pub fn start_with_standby(options: &Options) -> Result<(Self, Self), ScratchError> {
+        let programs = &programs()?;
+        let mut options = options.clone();
+        // Whatever the primary writes until the standby has connected.
+        options.settings.push(("wal_keep_size".to_owned(), "1GB".to_owned()));
+        let first = Home::fresh(programs)?;
+        first.or_removed(|| {
+            first.initialise(programs, &options)?;
+            let second = Home::fresh(programs)?;
+            second.or_removed(|| {
+                second.copy(&first)?;
+                let primary = first.serve(programs, options.port)?;
+                second.follow(primary.port)?;
+                Ok((primary, second.serve(programs, None)?))
+            })
+        })
+    }
+
+    /// Makes a standby a primary, and waits until it is one.
+    pub fn promote(&self) -> Result<(), ScratchError> {
+        Session::open(self.port, "postgres")?.execute("SELECT pg_promote()")
     }
 
     /// The port on 127.0.0.1.
@@ -119,7 +128,39 @@ struct Home {
     account: Option<Account>,
 }
 
+fn programs() -> Result<PostgresPrograms, ScratchError> {
+    PostgresPrograms::find().ok_or_else(|| ScratchError::Missing {
+        what: "a PostgreSQL server of version 15 or newer",
+        remedy: locate::POSTGRES_REMEDY.to_owned(),
+    })
+}
+
 impl Home {
+    fn fresh(programs: &PostgresPrograms) -> Result<Self, ScratchError> {
+        let account = Account::for_servers()?;
+        if !account::may_enter(account, programs.folder()) {
+            return Err(ScratchError::Missing {
+                what: "a PostgreSQL server that its account may run",
+                remedy: format!(
+                    "{} lies in a folder closed to others, and PostgreSQL refuses to run as root; {}",
+                    programs.folder().display(),
+                    locate::POSTGRES_REMEDY
+                ),
+            });
+        }
+        Ok(Self { path: directory::fresh("postgres", account)?, account })
+    }
+
+    /// What it gives, or the directory is gone.
+    fn or_removed<T>(&self, start: impl FnOnce() -> Result<T, ScratchError>) -> Result<T, ScratchError> {
+        let started = start();
+        if started.is_err() {
+            // The error that counts is the one being returned.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+        started
+    }
+
     fn initialise(&self, programs: &PostgresPrograms, options: &Options) -> Result<(), ScratchError> {
         let data = self.path.join("data");
         let mut plan = self.plan(&programs.initdb(), "TERM KILL")?;
@@ -143,6 +184,26 @@ impl Home {
         let configuration = data.join("postgresql.conf");
         fs::read_to_string(&configuration)
             .and_then(|text| fs::write(&configuration, text + &settings(options)))
+            .map_err(ScratchError::io(format!("write {}", configuration.display())))
+    }
+
+    /// Takes over the data of a server that does not run.
+    fn copy(&self, other: &Self) -> Result<(), ScratchError> {
+        let mut plan = self.plan(Path::new("cp"), "TERM KILL")?;
+        plan.command().arg("-Rp").args([other.path.join("data"), self.path.join("data")]);
+        match plan.start()?.finish(COPY_WITHIN)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(self.failed("cp", status)),
+            None => Err(ScratchError::Silent { server: "cp", after: COPY_WITHIN, said: self.log_end() }),
+        }
+    }
+
+    /// Makes a standby of what is not running yet.
+    fn follow(&self, port: u16) -> Result<(), ScratchError> {
+        let configuration = self.path.join("data/postgresql.auto.conf");
+        let line = format!("primary_conninfo = 'host=127.0.0.1 port={port} user=postgres'\n");
+        fs::write(&configuration, line)
+            .and_then(|()| fs::write(self.path.join("data/standby.signal"), ""))
             .map_err(ScratchError::io(format!("write {}", configuration.display())))
     }
 

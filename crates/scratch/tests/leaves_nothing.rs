@@ -41,6 +41,26 @@ fn postgres_answers_and_leaves_nothing() {
 }
 
 #[test]
+fn a_standby_follows_is_promoted_and_leaves_nothing() {
+    provide::postgres().unwrap();
+    let (primary, standby) = Postgres::start_with_standby(&Options::default()).unwrap();
+    primary.run_script("postgres", "CREATE TABLE t (v text); INSERT INTO t VALUES ('followed')").unwrap();
+    let until = Instant::now() + GONE_WITHIN;
+    let followed = "DO $$ BEGIN IF NOT pg_is_in_recovery() THEN RAISE 'no standby'; END IF; PERFORM v FROM t; END $$";
+    while standby.run_script("postgres", followed).is_err() {
+        assert!(Instant::now() < until, "the standby does not follow");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(standby.run_script("postgres", "INSERT INTO t VALUES ('no')").is_err(), "a standby takes no writes");
+    standby.promote().unwrap();
+    standby.run_script("postgres", "INSERT INTO t VALUES ('promoted')").unwrap();
+    let directories = [primary.directory().to_path_buf(), standby.directory().to_path_buf()];
+    primary.stop().unwrap();
+    standby.stop().unwrap();
+    assert!(directories.iter().all(|directory| !directory.exists()));
+}
+
+#[test]
 fn settings_of_the_caller_win() {
     provide::postgres().unwrap();
     let settings =

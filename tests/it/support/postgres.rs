@@ -46,6 +46,13 @@ pub fn prepare(server: &Postgres, name: &str) {
     }
 }
 
+/// Runs a program of PostgreSQL's client package to its end.
+pub fn client_program(name: &str, arguments: &[&str]) {
+    let ran = std::process::Command::new(name).args(arguments).output();
+    let ran = ran.unwrap_or_else(|error| panic!("{name}, of the PostgreSQL client programs: {error}"));
+    assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+}
+
 impl Forum {
     /// A database with nothing in it.
     pub async fn empty() -> Self {
@@ -53,6 +60,18 @@ impl Forum {
         let name = format!("forum_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let url = server().create_database(&name).expect("a database");
         let pool = PgPoolOptions::new().max_connections(40).connect(&url).await.expect("a connection");
+        Self { name, pool }
+    }
+
+    /// A copy as `CREATE DATABASE` makes it, of one that nobody is connected to any longer.
+    pub async fn copy_of(forum: Self) -> Self {
+        forum.pool.close().await;
+        let name = format!("{}_copied", forum.name);
+        server()
+            .run_script("postgres", &format!("CREATE DATABASE {name} TEMPLATE {}", forum.name))
+            .expect("a copied database");
+        let pool =
+            PgPoolOptions::new().max_connections(40).connect(&server().url_for(&name)).await.expect("a connection");
         Self { name, pool }
     }
 

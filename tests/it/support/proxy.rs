@@ -67,5 +67,7 @@ async fn forward(mut near: TcpStream, to: SocketAddr, mut way: watch::Receiver<W
 }
 
 fn address(url: &str) -> SocketAddr {
-    url.strip_prefix("http://").expect("plain HTTP").parse().expect("an address")
+    let (_, place) = url.split_once("://").expect("a URL");
+    let host = place.split('/').next().unwrap_or(place);
+    host.rsplit('@').next().unwrap_or(host).parse().expect("an address")
 }
