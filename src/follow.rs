@@ -1,6 +1,10 @@
 //! Follows the outbox: takes up the position, reads tick after tick, and goes on where it was after any error.
 //!
-//! One task, ended by `shutdown` or by the loss of whoever takes the batches. Between two looks it rests as [`Wake`] says.
+//! One task, ended by `shutdown` or by the loss of whoever takes the batches. Between two looks it rests as [`Wake`] says. Where
+//! another node makes the ticks and relays them, it takes them from there and only makes sure ([`hearing`]); a tick that this
+//! node made is handed to the others before it is told here.
+
+mod hearing;
 
 use std::time::Duration;
 
@@ -12,11 +16,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::hearing::{Heard, Hearing};
 use crate::{
     batch::Batch,
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
     postgres::outbox::{Found, OutboxError, OutboxReader},
+    relay::{Ends, Told},
     telemetry::chain,
     wake::Wake,
 };
@@ -36,6 +42,8 @@ pub struct Follower {
     /// Said to be ready while the outbox can be read.
     pub stream: Component,
     pub batches: mpsc::Sender<Batch>,
+    /// To other nodes and from them; none without Redis.
+    pub relay: Option<Ends>,
 }
 
 impl Follower {
@@ -46,15 +54,40 @@ impl Follower {
     }
 
     async fn follow(mut self, position: oneshot::Sender<(Epoch, Tick)>) {
+        let (told, heard) = match self.relay.take() {
+            Some(Ends { told, heard }) => (told, Some(heard)),
+            None => (Told::default(), None),
+        };
+        let mut hearing = Hearing::new(heard, self.wake.pace().safety_poll);
         let Some(mut reader) = self.open().await else { return };
         // Whoever asked may have given up.
         let _ = position.send(reader.position());
+        told.stands(reader.position());
         let mut retries = retries();
         let mut unticked: Option<Instant> = None;
         loop {
             let looked = Instant::now();
             let may_tick = self.wake.may_tick().await;
             let stuck = unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
+            if may_tick || stuck {
+                hearing.ignore();
+            } else if !reader.amid_a_tick() {
+                match hearing.next(reader.standing(), self.wake.lease_due()).await {
+                    Heard::Next(batch, snapshot) => {
+                        unticked = None;
+                        reader.advance(batch.tick, snapshot);
+                        told.stands(reader.position());
+                        if self.batches.send(*batch).await.is_err() {
+                            return;
+                        }
+                        self.wake.stir().await;
+                        continue;
+                    }
+                    Heard::Nothing => continue,
+                    Heard::Look => hearing.looked(),
+                }
+            }
+            metrics::counter!("curia_outbox_looks_total").increment(1);
             let found = reader.next(may_tick || stuck).await;
             if found.is_ok() {
                 retries = self::retries();
@@ -65,6 +98,7 @@ impl Follower {
                     unticked = None;
                     report(&batch);
                     let last = batch.last;
+                    told.tell(&batch);
                     if self.batches.send(batch).await.is_err() {
                         return;
                     }
@@ -80,23 +114,31 @@ impl Follower {
                         unticked = Some(Instant::now());
                         self.wake.stir().await;
                     }
-                    self.wake.rest().await;
+                    self.rest(&hearing).await;
                 }
                 Ok(Found::Nothing) => {
                     unticked = None;
-                    self.wake.rest().await;
+                    self.rest(&hearing).await;
                 }
                 Err(error @ OutboxError::Discontinued { .. }) => {
                     tracing::warn!(error = chain(&error), "every socket has to come back and load its state anew");
                     let Some(opened) = self.open().await else { return };
                     reader = opened;
                     let (epoch, tick) = reader.position();
+                    told.stands((epoch, tick));
                     if self.batches.send(Batch::discontinuity(epoch, tick)).await.is_err() {
                         return;
                     }
                 }
                 Err(error) => self.wait_for_database(&error, &mut retries).await,
             }
+        }
+    }
+
+    /// Until it is time to look again; what is heard says so by itself.
+    async fn rest(&mut self, hearing: &Hearing) {
+        if !hearing.carries() {
+            self.wake.rest().await;
         }
     }
 

@@ -12,6 +12,7 @@ mod fuzz;
 mod imports;
 mod layers;
 mod migrate;
+mod nodes;
 mod order;
 mod paging;
 mod poison;

@@ -115,6 +115,11 @@ impl Serving {
         Self { url, process, log, _place: place }
     }
 
+    /// Ends it as a machine that loses power does: it can do nothing about it.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("a process that runs");
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let pid = self.process.id().expect("a process that runs").to_string();

@@ -1,0 +1,329 @@
+//! Several nodes on one database: one makes the ticks, Redis carries them, PostgreSQL makes up for whatever is lost.
+
+use std::time::{Duration, Instant};
+
+use curia_scratch::Redis;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::support::{postgres::Forum, program::Serving, proxy::Proxy, service::Service, wire::Frames};
+
+/// Tells hanging from working.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TAKEN: &str = r#"curia_relay_messages_total{outcome="taken"}"#;
+const LOOKS: &str = "curia_outbox_looks_total";
+
+/// What a client was told of a post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    title: String,
+    cursor: String,
+}
+
+fn token() -> String {
+    Service::token("ada", "c1", &[], false)
+}
+
+async fn node(forum: &Forum, redis: &str) -> Serving {
+    Serving::start(&forum.url(), &["--redis-url", redis, "--drain", "100ms"]).await
+}
+
+/// Two nodes, of which the first makes the ticks, and hears the other's way to it.
+async fn two_nodes(forum: &Forum, redis: &str) -> (Serving, Serving) {
+    let leader = node(forum, redis).await;
+    lease_held(&forum.pool, None).await;
+    (leader, node(forum, redis).await)
+}
+
+/// Who holds the lease, once somebody else than `before` does.
+async fn lease_held(pool: &PgPool, before: Option<i32>) -> i32 {
+    let asking = async {
+        loop {
+            let holder: Option<i32> = sqlx::query_scalar(
+                "SELECT pid FROM pg_locks
+                 WHERE locktype = 'advisory' AND classid = 1129665097 AND objid::int = 2 AND granted
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            )
+            .fetch_optional(pool)
+            .await
+            .expect("the locks");
+            match holder {
+                Some(holder) if Some(holder) != before => return holder,
+                _ => sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("the lease to be taken")
+}
+
+/// A client of this node in board 1.
+async fn joined(node: &Serving, since: Option<&str>) -> (Frames, Value) {
+    let mut frames = Frames::connected(&node.url, &token()).await;
+    let argument = since.map_or(json!(1), |since| json!({"boardId": 1, "since": since}));
+    frames.send(format!("4277{}", json!(["board:join", argument]))).await;
+    let mut missed = Vec::new();
+    loop {
+        let frame = frames.next().await.expect("an answer");
+        if let Some(answer) = frame.strip_prefix("4377") {
+            let mut answer: Value = serde_json::from_str::<Value>(answer).expect("JSON")[0].clone();
+            assert_eq!(answer["ok"], json!(true), "{answer}");
+            answer["missed"] = missed.into();
+            return (frames, answer);
+        }
+        missed.extend(post_in(&frame).map(|seen| seen.title));
+    }
+}
+
+fn post_in(frame: &str) -> Option<Seen> {
+    let told: Value = serde_json::from_str(frame.strip_prefix("42")?).expect("JSON");
+    (told[0] == "board:newPost").then(|| Seen {
+        title: told[1]["post"]["title"].as_str().expect("a title").to_owned(),
+        cursor: told[2]["cursor"].as_str().expect("a cursor").to_owned(),
+    })
+}
+
+async fn next(frames: &mut Frames) -> Seen {
+    loop {
+        let frame = frames.next().await.expect("a connection that stays");
+        if let Some(seen) = post_in(&frame) {
+            return seen;
+        }
+    }
+}
+
+/// Everything up to the post with this title.
+async fn upto(frames: &mut Frames, last: &str) -> Vec<Seen> {
+    let mut all = Vec::new();
+    while all.last().is_none_or(|seen: &Seen| seen.title != last) {
+        all.push(next(frames).await);
+    }
+    all
+}
+
+async fn post(pool: &PgPool, title: &str) {
+    let insert = "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', $1, '', 1)";
+    sqlx::query(insert).bind(title).execute(pool).await.expect("a post");
+}
+
+/// Somebody who writes posts 1, 2, 3 ... until he is told to stop.
+struct Writer {
+    written: watch::Receiver<u32>,
+    stop: watch::Sender<bool>,
+    writing: JoinHandle<u32>,
+}
+
+impl Writer {
+    fn start(forum: &Forum) -> Self {
+        let (count, written) = watch::channel(0);
+        let stop = watch::Sender::new(false);
+        let (pool, stopped) = (forum.pool.clone(), stop.subscribe());
+        let writing = tokio::spawn(async move {
+            while !*stopped.borrow() {
+                let next = *count.borrow() + 1;
+                post(&pool, &next.to_string()).await;
+                count.send_replace(next);
+                sleep(Duration::from_millis(2)).await;
+            }
+            *count.borrow()
+        });
+        Self { written, stop, writing }
+    }
+
+    /// Waits for so many more.
+    async fn writes(&mut self, more: u32) {
+        let count = *self.written.borrow() + more;
+        timeout(PATIENCE, self.written.wait_for(|written| *written >= count)).await.expect("posts").expect("a writer");
+    }
+
+    /// Writes the last and gives all their titles.
+    async fn stop(self) -> Vec<String> {
+        self.stop.send_replace(true);
+        let last = self.writing.await.expect("a writer");
+        (1..=last).map(|number| number.to_string()).collect()
+    }
+}
+
+fn titles(seen: &[Seen]) -> Vec<String> {
+    seen.iter().map(|seen| seen.title.clone()).collect()
+}
+
+/// Waits until this node has taken `more` ticks from the relay.
+async fn takes(node: &Serving, more: f64) {
+    let before = node.metric(TAKEN).await.unwrap_or_default();
+    let asking = async {
+        while node.metric(TAKEN).await.unwrap_or_default() < before + more {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("ticks by the relay");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_both_nodes_are_told_the_same_once_and_by_the_relay() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let (mut one, _) = joined(&leader, None).await;
+    let (mut other, _) = joined(&follower, None).await;
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+
+    let (looks, taken) = (follower.metric(LOOKS).await.expect("looks"), follower.metric(TAKEN).await.expect("ticks"));
+    let began = Instant::now();
+    writer.writes(500).await;
+    let seconds = began.elapsed().as_secs_f64();
+    let looks = follower.metric(LOOKS).await.expect("looks") - looks;
+    let taken = follower.metric(TAKEN).await.expect("ticks") - taken;
+    let bytes = leader.metric("curia_relay_sent_bytes_total").await.expect("bytes");
+    let sent = leader.metric(r#"curia_relay_sent_total{outcome="sent"}"#).await.expect("ticks");
+    let asked = leader.metric(LOOKS).await.expect("looks");
+    println!(
+        "{taken} ticks by the relay and {looks} looks in {seconds:.1} s; {:.0} bytes a tick; {asked} by the leader",
+        bytes / sent
+    );
+    assert!(taken > 50.0, "{taken} ticks by the relay");
+    assert!(looks < 5.0 + 2.0 * seconds && looks < taken / 10.0, "{looks} looks for {taken} ticks in {seconds} s");
+
+    let written = writer.stop().await;
+    let told = upto(&mut one, written.last().expect("a post")).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(upto(&mut other, written.last().expect("a post")).await, told, "the same, with the same cursors");
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_two_nodes_tell_the_same() {
+    let forum = Forum::captured().await;
+    let one = Serving::start(&forum.url(), &["--drain", "100ms"]).await;
+    let other = Serving::start(&forum.url(), &["--drain", "100ms"]).await;
+    let (mut ada, _) = joined(&one, None).await;
+    let (mut bo, _) = joined(&other, None).await;
+    let mut writer = Writer::start(&forum);
+    writer.writes(200).await;
+    let written = writer.stop().await;
+    let told = upto(&mut ada, written.last().expect("a post")).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(upto(&mut bo, written.last().expect("a post")).await, told);
+    assert_eq!(other.metric(TAKEN).await, None);
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_dies_under_load_and_comes_back_and_nothing_is_lost() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (url, port) = (redis.url(), redis.port());
+    let (leader, follower) = two_nodes(&forum, &url).await;
+    let (mut one, _) = joined(&leader, None).await;
+    let (mut other, _) = joined(&follower, None).await;
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+    redis.stop().expect("an end");
+    writer.writes(200).await;
+    let without = follower.metric(TAKEN).await;
+    writer.writes(200).await;
+    assert_eq!(follower.metric(TAKEN).await, without, "nothing carries");
+    let redis = Redis::start_at(port).expect("a Redis where it was");
+    takes(&follower, 20.0).await;
+    let written = writer.stop().await;
+    let told = upto(&mut one, written.last().expect("a post")).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(upto(&mut other, written.last().expect("a post")).await, told);
+    leader.stop().await;
+    follower.stop().await;
+    drop(redis);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stalls_without_closing_anything_is_left_alone() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let proxy = Proxy::before(&format!("http://127.0.0.1:{}", redis.port())).await;
+    let (leader, follower) = two_nodes(&forum, &proxy.url.replace("http", "redis")).await;
+    let (mut one, _) = joined(&leader, None).await;
+    let (mut other, _) = joined(&follower, None).await;
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+    proxy.fall_silent();
+    writer.writes(500).await;
+    let written = writer.stop().await;
+    let told = upto(&mut one, written.last().expect("a post")).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(upto(&mut other, written.last().expect("a post")).await, told);
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_ticking_node_is_killed_another_goes_on_within_two_seconds() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (mut leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let before = lease_held(&forum.pool, None).await;
+    let (mut client, _) = joined(&follower, None).await;
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+
+    let reading = tokio::spawn(async move {
+        let (mut all, mut gap, mut last) = (Vec::new(), Duration::ZERO, Instant::now());
+        loop {
+            let seen = next(&mut client).await;
+            gap = gap.max(last.elapsed());
+            last = Instant::now();
+            let end = seen.title == "end";
+            all.push(seen);
+            if end {
+                return (all, gap);
+            }
+        }
+    });
+    let killed = Instant::now();
+    leader.kill().await;
+    lease_held(&forum.pool, Some(before)).await;
+    let taken_over = killed.elapsed();
+    writer.writes(100).await;
+    let mut written = writer.stop().await;
+    post(&forum.pool, "end").await;
+    written.push("end".to_owned());
+    let (told, gap) = timeout(PATIENCE, reading).await.expect("the last post").expect("a reader");
+    println!("the lease was taken over within {taken_over:?}; the longest time without an event was {gap:?}");
+    assert_eq!(titles(&told), written);
+    assert!(taken_over < Duration::from_secs(2), "taken over after {taken_over:?}");
+    assert!(gap < Duration::from_secs(5), "silent for {gap:?}");
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_moves_from_node_to_node_loses_nothing() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let (mut client, _) = joined(&leader, None).await;
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+    let mut titles = Vec::new();
+    for round in 0..6 {
+        writer.writes(30).await;
+        let seen = next(&mut client).await;
+        titles.push(seen.title);
+        drop(client);
+        let to = if round % 2 == 0 { &follower } else { &leader };
+        let answer;
+        (client, answer) = joined(to, Some(&seen.cursor)).await;
+        assert_eq!(answer["recovered"], json!(true), "{answer}");
+        let missed = answer["missed"].as_array().expect("what was missed");
+        titles.extend(missed.iter().map(|title| title.as_str().expect("a title").to_owned()));
+    }
+    let written = writer.stop().await;
+    titles.extend(self::titles(&upto(&mut client, written.last().expect("a post")).await));
+    assert_eq!(titles, written);
+    leader.stop().await;
+    follower.stop().await;
+}
