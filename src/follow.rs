@@ -65,11 +65,14 @@ impl Follower {
         told.stands(reader.position());
         let mut retries = retries();
         let mut unticked: Option<Instant> = None;
+        // For another that is stuck, until it makes a tick again.
+        let mut stands_in = false;
         loop {
             let looked = Instant::now();
             let may_tick = self.wake.may_tick().await;
             let stuck = unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
-            if may_tick || stuck {
+            let ticks = may_tick || stuck || stands_in;
+            if ticks {
                 hearing.ignore();
             } else if !reader.amid_a_tick() {
                 match hearing.next(reader.standing(), self.wake.lease_due()).await {
@@ -88,7 +91,7 @@ impl Follower {
                 }
             }
             metrics::counter!("curia_outbox_looks_total").increment(1);
-            let found = reader.next(may_tick || stuck).await;
+            let found = reader.next(ticks).await;
             if found.is_ok() {
                 retries = self::retries();
                 self.stream.set(State::Ready);
@@ -96,6 +99,7 @@ impl Follower {
             match found {
                 Ok(Found::Page(batch)) => {
                     unticked = None;
+                    stands_in = batch.made.is_some() && (stuck || stands_in);
                     report(&batch);
                     let last = batch.last;
                     told.tell(&batch);

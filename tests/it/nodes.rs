@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use axum::http::{Method, StatusCode};
 use curia_scratch::Redis;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::{
@@ -11,11 +13,19 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::{postgres::Forum, program::Serving, proxy::Proxy, service::Service, wire::Frames};
+use crate::support::{
+    postgres::Forum,
+    program::Serving,
+    proxy::Proxy,
+    service::Service,
+    wire::{Frames, http},
+};
 
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(60);
 const TAKEN: &str = r#"curia_relay_messages_total{outcome="taken"}"#;
+/// Ticks that a node handed to others, having made them.
+const MADE: &str = r#"curia_relay_sent_total{outcome="sent"}"#;
 const LOOKS: &str = "curia_outbox_looks_total";
 
 /// What a client was told of a post.
@@ -180,7 +190,7 @@ async fn clients_of_both_nodes_are_told_the_same_once_and_by_the_relay() {
     let looks = follower.metric(LOOKS).await.expect("looks") - looks;
     let taken = follower.metric(TAKEN).await.expect("ticks") - taken;
     let bytes = leader.metric("curia_relay_sent_bytes_total").await.expect("bytes");
-    let sent = leader.metric(r#"curia_relay_sent_total{outcome="sent"}"#).await.expect("ticks");
+    let sent = leader.metric(MADE).await.expect("ticks");
     let asked = leader.metric(LOOKS).await.expect("looks");
     println!(
         "{taken} ticks by the relay and {looks} looks in {seconds:.1} s; {:.0} bytes a tick; {asked} by the leader",
@@ -297,6 +307,269 @@ async fn when_the_ticking_node_is_killed_another_goes_on_within_two_seconds() {
     assert_eq!(titles(&told), written);
     assert!(taken_over < Duration::from_secs(2), "taken over after {taken_over:?}");
     assert!(gap < Duration::from_secs(5), "silent for {gap:?}");
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticking_node_that_is_stuck_is_stood_in_for_and_catches_up() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let (mut one, _) = joined(&leader, None).await;
+    let (mut other, _) = joined(&follower, None).await;
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+    leader.signal("-STOP");
+    let stopped = Instant::now();
+    let before = follower.metric(MADE).await.unwrap_or_default();
+    let asking = async {
+        while follower.metric(MADE).await.unwrap_or_default() < before + 20.0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("ticks of the other");
+    println!("20 ticks were made by the other {:?} after the first was stuck", stopped.elapsed());
+    leader.signal("-CONT");
+    writer.writes(100).await;
+    let written = writer.stop().await;
+    let told = upto(&mut one, written.last().expect("a post")).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(upto(&mut other, written.last().expect("a post")).await, told);
+    assert!(stopped.elapsed() < PATIENCE);
+    leader.stop().await;
+    follower.stop().await;
+}
+
+/// Carries messages from one prefix to another through `change`, which is told their number and gives what is sent instead.
+struct Bridge(JoinHandle<()>);
+
+impl Bridge {
+    async fn between(
+        redis: &Redis,
+        from: &str,
+        to: &str,
+        change: impl Fn(usize, Vec<u8>) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Self {
+        let client = redis::Client::open(redis.url()).expect("an address");
+        let mut pubsub = client.get_async_pubsub().await.expect("a connection");
+        let mut publishing = client.get_multiplexed_async_connection().await.expect("a connection");
+        pubsub.subscribe(format!("{from}ticks")).await.expect("a subscription");
+        let channel = format!("{to}ticks");
+        Self(tokio::spawn(async move {
+            let mut messages = pubsub.into_on_message();
+            let mut number = 0;
+            while let Some(message) = messages.next().await {
+                number += 1;
+                for sent in change(number, message.get_payload_bytes().to_vec()) {
+                    publish(&mut publishing, &channel, &sent).await;
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn publish(connection: &mut redis::aio::MultiplexedConnection, channel: &str, message: &[u8]) {
+    redis::cmd("PUBLISH").arg(channel).arg(message).query_async::<i64>(connection).await.expect("an answer");
+}
+
+/// Two nodes that hear each other through a bridge alone, from the one that makes the ticks to the other.
+async fn bridged(
+    forum: &Forum,
+    redis: &Redis,
+    change: impl Fn(usize, Vec<u8>) -> Vec<Vec<u8>> + Send + 'static,
+) -> (Serving, Serving, Bridge) {
+    let bridge = Bridge::between(redis, "one:", "other:", change).await;
+    let start = async |prefix: &str| {
+        let flags = ["--redis-url", &redis.url(), "--redis-prefix", prefix, "--drain", "100ms"];
+        Serving::start(&forum.url(), &flags).await
+    };
+    let leader = start("one:").await;
+    lease_held(&forum.pool, None).await;
+    (leader, start("other:").await, bridge)
+}
+
+/// Both are told everything that is written while `meanwhile` waits, in the same order with the same cursors.
+async fn told_the_same(forum: &Forum, one: &Serving, other: &Serving, meanwhile: impl AsyncFnOnce(&mut Writer)) {
+    let (mut ada, _) = joined(one, None).await;
+    let (mut bo, _) = joined(other, None).await;
+    let mut writer = Writer::start(forum);
+    meanwhile(&mut writer).await;
+    let written = writer.stop().await;
+    let told = upto(&mut ada, written.last().expect("a post")).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(upto(&mut bo, written.last().expect("a post")).await, told);
+}
+
+async fn messages(node: &Serving, outcome: &str) -> f64 {
+    node.metric(&format!("curia_relay_messages_total{{outcome=\"{outcome}\"}}")).await.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_another_format_is_not_believed_and_misses_nothing() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower, _bridge) = bridged(&forum, &redis, |_, message| {
+        let of_tomorrow = message.strip_prefix(b"curia-relay 1 ").expect("a heading");
+        vec![[b"curia-relay 2 ".as_slice(), of_tomorrow].concat()]
+    })
+    .await;
+    told_the_same(&forum, &leader, &follower, async |writer| writer.writes(200).await).await;
+    assert_eq!(messages(&follower, "taken").await, 0.0);
+    assert!(messages(&follower, "foreign").await > 20.0);
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_lost_twice_late_or_cut_cost_nothing_but_a_look() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let kept = std::sync::Mutex::new(None);
+    let (leader, follower, _bridge) = bridged(&forum, &redis, move |number, message| match number % 10 {
+        // Lost, twice, cut, changed, and one after the next.
+        2 => Vec::new(),
+        4 => vec![message.clone(), message],
+        6 => vec![message[..message.len() / 2].to_vec()],
+        7 => vec![message.iter().map(|byte| if *byte == b'[' { b'{' } else { *byte }).collect()],
+        8 => {
+            *kept.lock().expect("a message") = Some(message);
+            Vec::new()
+        }
+        9 => std::iter::once(message).chain(kept.lock().expect("a message").take()).collect(),
+        _ => vec![message],
+    })
+    .await;
+    told_the_same(&forum, &leader, &follower, async |writer| {
+        takes(&follower, 20.0).await;
+        writer.writes(200).await;
+    })
+    .await;
+    for outcome in ["missed", "odd"] {
+        assert!(messages(&follower, outcome).await > 2.0, "{outcome}");
+    }
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_strangers_publish_changes_nothing() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let (epoch, tick): (i64, i64) = sqlx::query_as("SELECT epoch, max(n) FROM curia_realtime.tick GROUP BY epoch")
+        .fetch_one(&forum.pool)
+        .await
+        .expect("a position");
+    let mut garbage: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        b"hello\n".to_vec(),
+        b"\xff\xfe\n\0".to_vec(),
+        vec![b'['; 900_000],
+        vec![b'x'; 3_000_000],
+        b"curia-relay 1 7 8\n".to_vec(),
+        format!("curia-relay 1 {epoch} {}\n", i64::MAX).into_bytes(),
+    ];
+    for next in tick..tick + 200 {
+        let body = if next % 2 == 0 { "{\"entries\":[],\"rows\":{}}" } else { "" };
+        garbage.push(format!("curia-relay 1 {epoch} {next} 3:3: 999999999:999999999:\n{body}").into_bytes());
+    }
+    told_the_same(&forum, &leader, &follower, async |writer| {
+        takes(&follower, 5.0).await;
+        for message in &garbage {
+            publish(&mut connection, "curia:ticks", message).await;
+        }
+        writer.writes(100).await;
+        takes(&follower, 5.0).await;
+    })
+    .await;
+    assert!(messages(&follower, "odd").await > 0.0);
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_redis_a_service_starts_and_says_so_and_finds_it_later() {
+    let forum = Forum::captured().await;
+    let port = curia_scratch::free_port().expect("a port");
+    let (leader, follower) = two_nodes(&forum, &format!("redis://:hunter2@127.0.0.1:{port}/")).await;
+    let ready = async |node: &Serving| http(&node.url, Method::GET, "/readyz", &[], String::new()).await;
+    timeout(PATIENCE, async {
+        while ready(&follower).await.status() != StatusCode::OK {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("to be ready");
+    let report: Value = serde_json::from_str(ready(&follower).await.body()).expect("JSON");
+    assert_eq!((&report["ready"], &report["degraded"][0]["what"]), (&json!(true), &json!("redis")), "{report}");
+    assert!(!report.to_string().contains("hunter2"), "{report}");
+    told_the_same(&forum, &leader, &follower, async |writer| writer.writes(50).await).await;
+
+    let client = redis_with_password(port).await;
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+    writer.writes(1).await;
+    writer.stop().await;
+    let report: Value = serde_json::from_str(ready(&follower).await.body()).expect("JSON");
+    assert_eq!(report["degraded"], json!([]), "{report}");
+    leader.stop().await;
+    follower.stop().await;
+    drop(client);
+}
+
+/// A Redis at this port that takes the password of the test's URL.
+async fn redis_with_password(port: u16) -> Redis {
+    let redis = Redis::start_at(port).expect("a Redis where it is looked for");
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let set = ["SET", "requirepass", "hunter2"];
+    redis::cmd("CONFIG").arg(&set).query_async::<()>(&mut connection).await.expect("an answer");
+    redis
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_shut_out_is_told_nothing_of_later_on_any_node() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let (mut shut_out, _) = joined(&follower, None).await;
+    let mut admin = Frames::connected(&leader.url, &Service::token("bo", "c1", &[], true)).await;
+    assert_eq!(admin.ask("board:join", json!(1)).await["ok"], json!(true));
+    let mut told = Vec::new();
+    for round in 0..10 {
+        for (settings, title) in [("{}", "open"), (r#"{"permissions": {"allowedRoles": ["crew"]}}"#, "closed")] {
+            let update = "UPDATE boards SET settings = $1::text::jsonb WHERE id = 1";
+            sqlx::query(update).bind(settings).execute(&forum.pool).await.expect("an update");
+            let title = format!("{title} {round}");
+            post(&forum.pool, &title).await;
+            while next(&mut admin).await.title != title {}
+            if settings == "{}" {
+                // Out of the room by the change before, back by this one.
+                let (back, _) = joined(&follower, None).await;
+                let granted = std::mem::replace(&mut shut_out, back);
+                drop(granted);
+                post(&forum.pool, &format!("seen {round}")).await;
+                told.push(next(&mut shut_out).await.title);
+            } else {
+                let mut revoked = shut_out.next().await.expect("what became of it");
+                while !revoked.contains("board:accessRevoked") {
+                    assert!(!revoked.contains("closed"), "{revoked}");
+                    revoked = shut_out.next().await.expect("what became of it");
+                }
+            }
+        }
+    }
+    assert_eq!(told, (0..10).map(|round| format!("seen {round}")).collect::<Vec<_>>());
+    assert!(messages(&follower, "taken").await > 10.0);
+    leader.stop().await;
     follower.stop().await;
 }
 
