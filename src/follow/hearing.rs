@@ -135,3 +135,6 @@ impl Hearing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

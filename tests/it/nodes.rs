@@ -536,6 +536,37 @@ async fn redis_with_password(port: u16) -> Redis {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ticks_too_large_for_the_relay_are_read_by_each_node() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let missed = messages(&follower, "missed").await;
+    told_the_same(&forum, &leader, &follower, async |writer| {
+        takes(&follower, 5.0).await;
+        // One by its bytes, one by its rows; in other boards, since the clients here count.
+        forum
+            .run(
+                "INSERT INTO posts (author_user_id, title, content, board_id)
+                 SELECT 'cy', 'Long', repeat('x', 16000), 2 FROM generate_series(1, 100)",
+            )
+            .await;
+        writer.writes(20).await;
+        forum
+            .run(
+                "INSERT INTO posts (author_user_id, title, content, board_id)
+                 SELECT 'cy', 'Many', '', 2 FROM generate_series(1, 2500)",
+            )
+            .await;
+        writer.writes(20).await;
+        takes(&follower, 5.0).await;
+    })
+    .await;
+    assert!(messages(&follower, "missed").await >= missed + 2.0);
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_shut_out_is_told_nothing_of_later_on_any_node() {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
