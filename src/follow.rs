@@ -77,13 +77,11 @@ impl Follower {
             } else if !reader.amid_a_tick() {
                 match hearing.next(reader.standing(), self.wake.lease_due()).await {
                     Heard::Next(batch, snapshot) => {
-                        unticked = None;
+                        (unticked, stands_in) = (None, false);
                         reader.advance(batch.tick, snapshot);
-                        told.stands(reader.position());
-                        if self.batches.send(*batch).await.is_err() {
+                        if !self.hand_over(*batch, &told).await {
                             return;
                         }
-                        self.wake.stir().await;
                         continue;
                     }
                     Heard::Nothing => continue,
@@ -100,14 +98,12 @@ impl Follower {
                 Ok(Found::Page(batch)) => {
                     unticked = None;
                     stands_in = batch.made.is_some() && (stuck || stands_in);
-                    report(&batch);
                     let last = batch.last;
-                    told.tell(&batch);
-                    if self.batches.send(batch).await.is_err() {
+                    if !self.hand_over(batch, &told).await {
                         return;
                     }
-                    self.wake.stir().await;
-                    if last {
+                    // Whoever hears the ticks of another has to be in time for the next.
+                    if last && !hearing.carries() {
                         // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
                         let spread = (looked.elapsed() * SPREAD).min(LONGEST_SPREAD);
                         sleep_until(looked + spread.max(self.wake.pace().poll)).await;
@@ -137,6 +133,15 @@ impl Follower {
                 Err(error) => self.wait_for_database(&error, &mut retries).await,
             }
         }
+    }
+
+    /// To the other nodes and to the dispatcher; `false` when nobody takes batches any longer.
+    async fn hand_over(&mut self, batch: Batch, told: &Told) -> bool {
+        report(&batch);
+        told.tell(&batch);
+        let taken = self.batches.send(batch).await.is_ok();
+        self.wake.stir().await;
+        taken
     }
 
     /// Until it is time to look again; what is heard says so by itself.

@@ -1,4 +1,4 @@
-//! `curia-bench`: what the triggers cost the forum's writers, and how soon a commit reaches the browsers.
+//! `curia-bench`: what the triggers cost the forum's writers, how soon a commit reaches the browsers, and what further nodes cost.
 //!
 //! `cargo xtask bench` builds it and the service and runs it. How to read its tables: `docs/performance.md`.
 
@@ -6,6 +6,7 @@ mod client;
 mod error;
 mod forum;
 mod latency;
+mod nodes;
 mod observer;
 mod pgbench;
 mod service;
@@ -30,6 +31,8 @@ enum Benchmark {
     Writer(writer::Arguments),
     /// From a commit to the browsers, with both ends timed by one clock
     Latency(latency::Arguments),
+    /// What each further node costs PostgreSQL and Redis, with Redis and without
+    Nodes(nodes::Arguments),
 }
 
 #[tokio::main]
@@ -37,6 +40,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().benchmark {
         Benchmark::Writer(arguments) => writer::run(&arguments).await,
         Benchmark::Latency(arguments) => latency::run(&arguments).await,
+        Benchmark::Nodes(arguments) => nodes::run(&arguments).await,
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let mut told = error.to_string();
