@@ -217,8 +217,9 @@ impl App {
         });
         tasks.close();
 
+        let facts = PostgresFacts { pool: pool.clone(), reached: watched.clone() };
         let verifier = Arc::new(config.tokens.verifier());
-        let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests, watched, recall));
+        let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
         let doors = Doors::new(gateway, verifier, members);
         let limits = SocketLimits {
             message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),

@@ -3,12 +3,10 @@
 //! A tick is taken from the relay where it is exactly the next, follows the very snapshot at which this node stands, and was
 //! read no earlier than what this node has read itself. So rows, and the rights that come with them, only ever move forward in
 //! time here, whichever way a tick comes (contract section 3: no row is sent that was read at a later moment than the rights that
-//! were applied). What lags behind is this node as a whole:
-//! - a join is decided on facts that are as new as the question and maybe newer than the last tick; whoever lost a right in
-//!   between is refused by them, and whoever was seated on older ones is evicted by the fence of the tick that says so, before
-//!   anything of it is told;
-//! - who was granted a right in between sits earlier than the tick that grants it, and is told what is still on its way there:
-//!   nothing that he may not open now, at the moment at which he asks.
+//! were applied). What lags behind is this node as a whole, and joins lag with it: they are decided on facts as they were at its last
+//! tick ([`crate::postgres::facts`] waits where rights have changed since), and whoever was seated on older ones is evicted by
+//! the fence of the tick that changes them, before anything of it is told. So it makes no difference to rights how far a node is
+//! behind.
 //!
 //! As long as the relay carries, this node looks only now and then, and at once when a number is missing. What carries nothing for
 //! [`SILENCE`] carries no longer: the bell and the clock say when to look then, as without a relay.

@@ -1,16 +1,27 @@
 //! What the access rule asks for, from the database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     access::{BoardFacts, CommunityFacts, RoleRule},
+    batch::HARMLESS,
     contract::Features,
-    ids::{BoardId, CommunityId, PostId},
+    dispatch::Reached,
+    ids::{BoardId, CommunityId, Epoch, PostId, Tick},
     ports::{FactStore, FactsError},
 };
+
+/// So long a node may be behind the rights that somebody asks for.
+const SETTLED_WITHIN: Duration = Duration::from_secs(3);
+/// So many rows behind the last tick are looked through; a node that is further behind seats nobody.
+const LOOKED_THROUGH: i64 = 10_000;
 
 /// The boards named, and those that the communities named own or import.
 pub async fn boards(
@@ -64,8 +75,44 @@ pub async fn board_of_post(executor: impl PgExecutor<'_>, post: PostId) -> Resul
 }
 
 /// The forum's database as the place where facts come from.
+///
+/// Facts are as this node has applied them: where rights changed behind the last tick that was told, the question waits for the tick
+/// that says so. Else somebody who was shut out, and let in again a moment ago, could be seated before what was committed in between
+/// has been told here, and be told it.
 #[derive(Clone, Debug)]
-pub struct PostgresFacts(pub sqlx::PgPool);
+pub struct PostgresFacts {
+    pub pool: PgPool,
+    /// How far the telling has come.
+    pub reached: watch::Receiver<Reached>,
+}
+
+impl PostgresFacts {
+    async fn settled<T, R>(&self, read: impl Fn() -> R) -> Result<T, FactsError>
+    where
+        R: Future<Output = Result<T, sqlx::Error>>,
+    {
+        let mut reached = self.reached.clone();
+        let waiting = async {
+            loop {
+                let Reached { epoch, told, .. } = *reached.borrow_and_update();
+                let facts = read().await.map_err(|error| FactsError(error.into()))?;
+                if self.is_settled(epoch, told.tick).await.map_err(|error| FactsError(error.into()))? {
+                    return Ok(facts);
+                }
+                metrics::counter!("curia_facts_awaited_total").increment(1);
+                reached.changed().await.map_err(|gone| FactsError(gone.into()))?;
+            }
+        };
+        timeout(SETTLED_WITHIN, waiting).await.map_err(|late| FactsError(late.into()))?
+    }
+
+    async fn is_settled(&self, epoch: Epoch, told: Tick) -> Result<bool, sqlx::Error> {
+        let harmless: Vec<String> = HARMLESS.iter().map(|kind| (*kind).to_owned()).collect();
+        let settled = sqlx::query_file_scalar!("sql/facts/settled.sql", epoch.0, told.0, &harmless, LOOKED_THROUGH);
+        // Without the tick a new epoch has begun, and this node is about to hear of it.
+        Ok(settled.fetch_optional(&self.pool).await?.unwrap_or(false))
+    }
+}
 
 impl FactStore for PostgresFacts {
     async fn boards(
@@ -73,16 +120,16 @@ impl FactStore for PostgresFacts {
         named: BTreeSet<BoardId>,
         of: BTreeSet<CommunityId>,
     ) -> Result<HashMap<BoardId, BoardFacts>, FactsError> {
-        boards(&self.0, &named, &of).await.map_err(|error| FactsError(error.into()))
+        self.settled(|| boards(&self.pool, &named, &of)).await
     }
 
     async fn community(&self, id: CommunityId) -> Result<Option<CommunityFacts>, FactsError> {
-        let mut found =
-            communities(&self.0, &BTreeSet::from([id.clone()])).await.map_err(|error| FactsError(error.into()))?;
+        let ids = BTreeSet::from([id.clone()]);
+        let mut found = self.settled(|| communities(&self.pool, &ids)).await?;
         Ok(found.remove(&id))
     }
 
     async fn board_of_post(&self, post: PostId) -> Result<Option<BoardId>, FactsError> {
-        board_of_post(&self.0, post).await.map_err(|error| FactsError(error.into()))
+        self.settled(|| board_of_post(&self.pool, post)).await
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! The first line alone, without snapshots, says that the tick is recorded: it is too large to be relayed, or there is nothing
 //! new. A node reads whatever it can't take from here in PostgreSQL, so a message never has to arrive, and never has to be
-//! understood: the number in the first line is the version of all of it, and another one is left alone. JSON, since it is a
-//! hundredth of what telling the tick costs (`docs/scaling.md`) and an operator can read it.
+//! understood: the number in the first line is the version of all of it, and another one is left alone. JSON, since reading a
+//! change costs less than sending it to a single socket (`docs/scaling.md`), and an operator can read it.
 //!
 //! Whoever may publish is believed as the database is, but what he sends is outside input: bounded in size, and odd rather than
 //! a panic. A tick that is taken was read in its own snapshot, its rights with it.
