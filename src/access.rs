@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// `settings.permissions.allowedRoles` of a board or a community.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoleRule {
     /// Absent or empty: everybody.
     Open,
@@ -57,7 +58,7 @@ impl RoleRule {
 }
 
 /// What the rule asks of a board.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardFacts {
     pub board: BoardId,
     /// The community it belongs to.
@@ -68,7 +69,7 @@ pub struct BoardFacts {
 }
 
 /// What the rule asks of the actor's community.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommunityFacts {
     pub community: CommunityId,
     pub rule: RoleRule,

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     actor::Actor,
     admission::{NotAdmitted, admitted},
-    config::Config,
+    config::{Config, RedisConfig},
     demo::{self, DemoState},
     dispatch::{self, Dispatcher, Reached},
     follow::Follower,
@@ -33,6 +33,7 @@ use crate::{
         retention::Retention,
     },
     recall::Recall,
+    relay::Relay,
     socket::{self, Doors, Members, SocketLimits, SocketSink},
     sweep::sweep,
     telemetry::chain,
@@ -163,18 +164,19 @@ impl App {
         let drain = Drain { members: members.clone(), draining, window: config.drain };
         tasks.spawn(drain.run(ending));
         let (refused, refusal) = oneshot::channel();
+        let wake = Wake::new(
+            config.database.direct().clone(),
+            config.stream.pace,
+            readiness.component("listening", State::Ready),
+        );
+        let relay = config.redis.map(|RedisConfig { url, prefix }| {
+            let redis = readiness.component("redis", State::Degraded("Redis has not been reached yet".to_owned()));
+            let (relay, ends) = Relay::new(url, &prefix, redis, wake.leads());
+            tasks.spawn(relay.run(shutdown.clone()));
+            ends
+        });
         let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
-        let follower = Follower {
-            pool: pool.clone(),
-            content_limit,
-            wake: Wake::new(
-                config.database.direct().clone(),
-                config.stream.pace,
-                readiness.component("listening", State::Ready),
-            ),
-            stream,
-            batches,
-        };
+        let follower = Follower { pool: pool.clone(), content_limit, wake, stream, batches, relay };
         let retention =
             Retention { pool: pool.clone(), keep: config.stream.retention, max_size: config.stream.outbox_max_size };
         let outbox = readiness.component("outbox", State::Ready);
@@ -218,8 +220,9 @@ impl App {
         });
         tasks.close();
 
+        let facts = PostgresFacts { pool: pool.clone(), reached: watched.clone() };
         let verifier = Arc::new(config.tokens.verifier());
-        let gateway = Arc::new(Gateway::new(PostgresFacts(pool.clone()), versions, requests, watched, recall));
+        let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
         let doors = Doors::new(gateway, verifier, members);
         let limits = SocketLimits {
             message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     change::{Change, ChangeError, OutboxRow},
     event::Rows,
     fence::Fence,
     ids::{Cursor, Epoch, Place, Tick},
+    snapshot::Snapshot,
 };
 
 /// A change at its place in the stream.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// From 1 within the tick.
     pub ordinal: u32,
@@ -37,6 +39,17 @@ pub struct Batch {
     pub ahead: Option<Ahead>,
     /// Whether the tick ends with this page.
     pub last: bool,
+    /// Where this node made the tick and has it whole: what others need to tell it and to go on behind it.
+    pub made: Option<Box<Made>>,
+}
+
+/// Between which snapshots a tick lies that was read in the later one itself: no row of it is older or newer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Of the tick before.
+    pub follows: Snapshot,
+    /// Its own.
+    pub snapshot: Snapshot,
 }
 
 /// Changes of rights that belong to later ticks. They shut people out at once; the ticks themselves tell the rest.
@@ -60,6 +73,7 @@ impl Batch {
             fence,
             ahead: None,
             last: true,
+            made: None,
         }
     }
 

@@ -2,7 +2,7 @@
 //! poison and gives an error that says which row and why, never a panic.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -24,7 +24,7 @@ pub struct OutboxRow {
 }
 
 /// What the forum committed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Change {
     PostCreated {
         post: PostId,
@@ -98,7 +98,7 @@ pub enum Change {
 }
 
 /// What the access rule asks of a board, as it stood before the change.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BoardWas {
     pub community: CommunityId,
     pub settings: Value,

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use self::{
     reader::{ConfigError, Effective, Problem},
     source::{Provenance, SourceError, Sources},
-    value::{LogFormat, RedisUrl, duration},
+    value::{LogFormat, duration},
 };
 use self::{
     reader::{Notes, Reader, Refused},
@@ -25,6 +25,7 @@ use crate::{
     http::AllowedOrigins,
     jwt::{KeySource, Secret, Signer, Verifier},
     postgres::database_url::DatabaseUrl,
+    redis::url::RedisUrl,
     wake::Pace,
 };
 
@@ -38,8 +39,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Connections in the pool at most.
     pub database_connections: u32,
-    /// Taken for the time when several nodes share their state; see [`Config::warnings`].
-    pub redis_url: Option<RedisUrl>,
+    /// Where several nodes meet.
+    pub redis: Option<RedisConfig>,
     /// Whom to believe.
     pub tokens: TokenConfig,
     /// Where to listen and to whom.
@@ -72,6 +73,14 @@ impl DatabaseConfig {
     pub fn direct(&self) -> &DatabaseUrl {
         self.listen_url.as_ref().unwrap_or(&self.url)
     }
+}
+
+/// How Redis is reached.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    pub url: RedisUrl,
+    /// What the names of keys and channels begin with.
+    pub prefix: String,
 }
 
 /// Whose tokens are good.
@@ -163,7 +172,7 @@ impl Config {
     fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
         let database = DatabaseConfig::from_reader(reader);
         let database_connections = reader.required(&settings::DATABASE_CONNECTIONS, read::count(2..=1000));
-        let redis_url = reader.optional(&settings::REDIS_URL, read::redis_url);
+        let redis = RedisConfig::from_reader(reader);
         let tokens = TokenConfig::from_reader(reader);
         let http = HttpConfig::from_reader(reader);
         let log = LogConfig::from_reader(reader);
@@ -171,15 +180,10 @@ impl Config {
         let stream = StreamConfig::from_reader(reader);
         let replay = replay(reader);
         let drain = reader.required(&settings::DRAIN, read::duration);
-        if let Ok(Some(_)) = redis_url {
-            reader.warn(
-                "REDIS_URL is set, but this version runs as a single node and keeps its state in memory: Redis is not used",
-            );
-        }
         Ok(Self {
             database: database?,
             database_connections: database_connections?,
-            redis_url: redis_url?,
+            redis: redis?,
             tokens: tokens?,
             http: http?,
             log: log?,
@@ -215,6 +219,15 @@ impl DatabaseConfig {
         let url = reader.required(&settings::DATABASE_URL, |text| text.parse().ok());
         let listen_url = reader.optional(&settings::LISTEN_DATABASE_URL, |text| text.parse().ok());
         Ok(Self { url: url?, listen_url: listen_url? })
+    }
+}
+
+impl RedisConfig {
+    fn from_reader(reader: &mut Reader<'_>) -> Result<Option<Self>, Refused> {
+        let url = reader.optional(&settings::REDIS_URL, |text| text.parse().ok());
+        let prefix = reader.required(&settings::REDIS_PREFIX, read::prefix);
+        let (url, prefix) = (url?, prefix?);
+        Ok(url.map(|url| Self { url, prefix }))
     }
 }
 

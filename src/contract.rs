@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use ts_rs::TS;
 
@@ -123,7 +123,7 @@ pub struct Meta {
 }
 
 /// An author or actor, as `users` has him.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Person {
     pub user_id: UserId,
     pub name: Option<String>,
@@ -131,14 +131,14 @@ pub struct Person {
 }
 
 /// A row of `posts`, without `settings` and `embedding`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Post {
     pub id: PostId,
     pub author_user_id: Option<UserId>,
     pub title: Option<String>,
     pub content: Option<String>,
     /// Present and true when `content` was cut to the server's limit.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[ts(as = "Option<bool>", optional)]
     pub content_truncated: bool,
     pub tags: Option<Vec<String>>,
@@ -153,7 +153,7 @@ pub struct Post {
 }
 
 /// A row of `comments`, without `embedding`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Comment {
     pub id: CommentId,
     pub post_id: PostId,
@@ -161,7 +161,7 @@ pub struct Comment {
     pub parent_comment_id: Option<CommentId>,
     pub content: Option<String>,
     /// Present and true when `content` was cut to the server's limit.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[ts(as = "Option<bool>", optional)]
     pub content_truncated: bool,
     #[ts(type = "string | null")]
@@ -171,14 +171,14 @@ pub struct Comment {
 }
 
 /// A row of `boards`.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, TS)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Board {
     pub id: BoardId,
     pub community_id: CommunityId,
     pub name: Option<String>,
     pub description: Option<String>,
     /// To admins only, in every event.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "unknown")]
     pub settings: Option<serde_json::Value>,
     #[ts(type = "string | null")]
@@ -187,8 +187,13 @@ pub struct Board {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
+/// Where a value stands it is one, also where it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
+}
+
 /// `communities.settings.realtime`; what is absent is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Features {
     /// Off: joins answer `feature_disabled` and no event comes.
     pub enabled: bool,

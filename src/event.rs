@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     access::{BoardFacts, CommunityFacts},
     audience::Audience,
@@ -85,7 +87,7 @@ impl Needs {
 }
 
 /// Where a post stands, and its counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostHead {
     pub board: Option<BoardId>,
     pub upvotes: i32,
@@ -94,14 +96,14 @@ pub struct PostHead {
 }
 
 /// A post with its author.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostRow {
     pub post: Post,
     pub author: Option<Person>,
 }
 
 /// A comment with its author.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommentRow {
     pub comment: Comment,
     pub author: Option<Person>,
@@ -112,14 +114,14 @@ pub struct CommentRow {
 }
 
 /// A board with its settings, and what the access rule asks of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BoardRow {
     pub board: Board,
     pub facts: BoardFacts,
 }
 
 /// Everything read for one batch, in one snapshot. What is not here does not exist there.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rows {
     pub heads: HashMap<PostId, PostHead>,
     pub posts: HashMap<PostId, PostRow>,

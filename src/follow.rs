@@ -1,6 +1,10 @@
 //! Follows the outbox: takes up the position, reads tick after tick, and goes on where it was after any error.
 //!
-//! One task, ended by `shutdown` or by the loss of whoever takes the batches. Between two looks it rests as [`Wake`] says.
+//! One task, ended by `shutdown` or by the loss of whoever takes the batches. Between two looks it rests as [`Wake`] says. Where
+//! another node makes the ticks and relays them, it takes them from there and only makes sure ([`hearing`]); a tick that this
+//! node made is handed to the others before it is told here.
+
+mod hearing;
 
 use std::time::Duration;
 
@@ -12,11 +16,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::hearing::{Heard, Hearing};
 use crate::{
     batch::Batch,
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
     postgres::outbox::{Found, OutboxError, OutboxReader},
+    relay::{Ends, Told},
     telemetry::chain,
     wake::Wake,
 };
@@ -36,6 +42,8 @@ pub struct Follower {
     /// Said to be ready while the outbox can be read.
     pub stream: Component,
     pub batches: mpsc::Sender<Batch>,
+    /// To other nodes and from them; none without Redis.
+    pub relay: Option<Ends>,
 }
 
 impl Follower {
@@ -46,16 +54,42 @@ impl Follower {
     }
 
     async fn follow(mut self, position: oneshot::Sender<(Epoch, Tick)>) {
+        let (told, heard) = match self.relay.take() {
+            Some(Ends { told, heard }) => (told, Some(heard)),
+            None => (Told::default(), None),
+        };
+        let mut hearing = Hearing::new(heard, self.wake.pace().safety_poll);
         let Some(mut reader) = self.open().await else { return };
         // Whoever asked may have given up.
         let _ = position.send(reader.position());
+        told.stands(reader.position());
         let mut retries = retries();
         let mut unticked: Option<Instant> = None;
+        // For another that is stuck, until it makes a tick again.
+        let mut stands_in = false;
         loop {
             let looked = Instant::now();
             let may_tick = self.wake.may_tick().await;
             let stuck = unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
-            let found = reader.next(may_tick || stuck).await;
+            let ticks = may_tick || stuck || stands_in;
+            if ticks {
+                hearing.ignore();
+            } else if !reader.amid_a_tick() {
+                match hearing.next(reader.standing(), self.wake.lease_due()).await {
+                    Heard::Next(batch, snapshot) => {
+                        (unticked, stands_in) = (None, false);
+                        reader.advance(batch.tick, snapshot);
+                        if !self.hand_over(*batch, &told).await {
+                            return;
+                        }
+                        continue;
+                    }
+                    Heard::Nothing => continue,
+                    Heard::Look => hearing.looked(),
+                }
+            }
+            metrics::counter!("curia_outbox_looks_total").increment(1);
+            let found = reader.next(ticks).await;
             if found.is_ok() {
                 retries = self::retries();
                 self.stream.set(State::Ready);
@@ -63,13 +97,13 @@ impl Follower {
             match found {
                 Ok(Found::Page(batch)) => {
                     unticked = None;
-                    report(&batch);
+                    stands_in = batch.made.is_some() && (stuck || stands_in);
                     let last = batch.last;
-                    if self.batches.send(batch).await.is_err() {
+                    if !self.hand_over(batch, &told).await {
                         return;
                     }
-                    self.wake.stir().await;
-                    if last {
+                    // Whoever hears the ticks of another has to be in time for the next.
+                    if last && !hearing.carries() {
                         // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
                         let spread = (looked.elapsed() * SPREAD).min(LONGEST_SPREAD);
                         sleep_until(looked + spread.max(self.wake.pace().poll)).await;
@@ -80,11 +114,11 @@ impl Follower {
                         unticked = Some(Instant::now());
                         self.wake.stir().await;
                     }
-                    self.wake.rest().await;
+                    self.rest(&hearing).await;
                 }
                 Ok(Found::Nothing) => {
                     unticked = None;
-                    self.wake.rest().await;
+                    self.rest(&hearing).await;
                 }
                 Err(error @ OutboxError::Discontinued { .. }) => {
                     self.stream.set(State::NotReady(chain(&error)));
@@ -93,12 +127,29 @@ impl Follower {
                         return;
                     }
                     let (epoch, tick) = reader.position();
+                    told.stands((epoch, tick));
                     if self.batches.send(Batch::discontinuity(epoch, tick)).await.is_err() {
                         return;
                     }
                 }
                 Err(error) => self.wait_for_database(&error, &mut retries).await,
             }
+        }
+    }
+
+    /// To the other nodes and to the dispatcher; `false` when nobody takes batches any longer.
+    async fn hand_over(&mut self, batch: Batch, told: &Told) -> bool {
+        report(&batch);
+        told.tell(&batch);
+        let taken = self.batches.send(batch).await.is_ok();
+        self.wake.stir().await;
+        taken
+    }
+
+    /// Until it is time to look again; what is heard says so by itself.
+    async fn rest(&mut self, hearing: &Hearing) {
+        if !hearing.carries() {
+            self.wake.rest().await;
         }
     }
 

@@ -99,6 +99,11 @@ impl Wake {
         self.holds_lease() || self.listener.is_none()
     }
 
+    /// When the lease is worth asking for again.
+    pub fn lease_due(&self) -> Instant {
+        self.lease_at
+    }
+
     /// Whether this node holds the lease on making ticks, as it changes.
     pub fn leads(&self) -> watch::Receiver<bool> {
         self.leads.subscribe()

@@ -22,6 +22,7 @@ use curia_realtime::{
     http::AllowedOrigins,
     ids::{BoardId, Cursor, Place, Tick},
     jwt::{KeySource, Secret, Verifier},
+    redis::message::{Message, Relayed},
     rooms::Rooms,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign};
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("content", content),
     ("dotenv", dotenv),
     ("origin", origin),
+    ("relay", relay),
 ];
 
 const SECRET: &str = "a secret of the fuzzer that is long enough for HS256";
@@ -180,6 +182,28 @@ pub fn origin(input: &[u8]) {
     let Ok(allowed) = allowed.parse::<AllowedOrigins>() else { return };
     if allowed.check(&headers).is_ok() && headers.contains_key(header::ORIGIN) {
         assert_ne!(headers[header::ORIGIN], "null", "a page without an origin is a stranger");
+    }
+}
+
+/// A message of another node, as Redis hands it over.
+pub fn relay(input: &[u8]) {
+    let Ok(message) = Message::read(input.to_vec()) else { return };
+    let Ok(batch) = message.batch() else { return };
+    assert!(batch.entries.is_sorted_by(|one, other| one.ordinal < other.ordinal), "order is kept");
+    for entry in &batch.entries {
+        for told in tell(&entry.change, &batch.rows) {
+            if let Told::Event { event, .. } = told {
+                event.encode().expect("an event is JSON");
+            }
+        }
+    }
+    batch.fence.shut(&mut Rooms::new(1), Place::before(batch.tick));
+    let again = batch::Batch { made: message.heading.made.map(Box::new), ..batch };
+    let written = Message::read(Relayed::of(&again).encode()).expect("what is written can be read");
+    // Where it takes more bytes than before it may only be announced.
+    if written.heading.made.is_some() {
+        let read = written.batch().expect("what is written can be read");
+        assert_eq!((&read.entries, read.rows), (&again.entries, again.rows), "nothing changes on the way");
     }
 }
 

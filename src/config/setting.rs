@@ -69,7 +69,11 @@ pub static DATABASE_CONNECTIONS: Setting =
 pub static REDIS_URL: Setting =
     Setting::new("REDIS_URL", "redis-url", "URL", "a URL like redis://:password@host:6379 or rediss://host:6379")
         .shown(Shown::Url)
-        .help("Redis, for several nodes");
+        .help("Redis 6 or newer, on which several nodes meet [default: each node reads the database for itself]");
+pub static REDIS_PREFIX: Setting =
+    Setting::new("REDIS_PREFIX", "redis-prefix", "TEXT", "at most 64 visible ASCII characters")
+        .default("curia:")
+        .help("What names in Redis begin with; one of its own for each database");
 
 pub static JWT_SECRET: Setting =
     Setting::new("JWT_SECRET", "jwt-secret", "SECRET", "the forum's secret, or several separated by commas, none of them empty")
@@ -180,6 +184,7 @@ pub static OF_SERVER: &[&Setting] = &[
     &LISTEN_DATABASE_URL,
     &DATABASE_CONNECTIONS,
     &REDIS_URL,
+    &REDIS_PREFIX,
     &JWT_SECRET,
     &JWT_ISSUER,
     &JWT_AUDIENCE,

@@ -1,11 +1,11 @@
 //! The texts of settings, read strictly: what is not quite the expected form is refused, not guessed at.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use tracing_subscriber::EnvFilter;
-use url::{Host, Url};
+use url::Host;
 
-use crate::{jwt::Secret, postgres::database_url::without_password};
+use crate::jwt::Secret;
 
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const SIZES: RangeInclusive<u64> = 1 << 10..=1 << 40;
@@ -19,20 +19,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// A Redis, whose password is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(Url);
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_password(&self.0))
-    }
-}
-
-/// `redis://` or, over TLS, `rediss://`.
-pub fn redis_url(text: &str) -> Option<RedisUrl> {
-    let url = Url::parse(text).ok()?;
-    (matches!(url.scheme(), "redis" | "rediss") && url.has_host()).then_some(RedisUrl(url))
+/// What the names of keys and channels begin with: visible ASCII, and not much of it.
+pub fn prefix(text: &str) -> Option<String> {
+    let fits = (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
+    fits.then(|| text.to_owned())
 }
 
 /// `250ms`, `10s`, `5m`, `1h`, `2d`.
@@ -195,7 +185,7 @@ mod tests {
             size(&input);
             host(&input);
             port(&input);
-            redis_url(&input);
+            prefix(&input);
             secrets(&input);
         }
     }

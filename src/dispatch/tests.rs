@@ -195,7 +195,17 @@ impl Forum {
             .map(|(change, ordinal)| Entry { ordinal, at: DateTime::UNIX_EPOCH, change })
             .collect();
         let fence = crate::batch::fence_of(&entries, &rows);
-        Batch { epoch: EPOCH, tick: Tick(tick), entries, poison: Vec::new(), rows, fence, ahead: None, last: true }
+        Batch {
+            epoch: EPOCH,
+            tick: Tick(tick),
+            entries,
+            poison: Vec::new(),
+            rows,
+            fence,
+            ahead: None,
+            last: true,
+            made: None,
+        }
     }
 }
 

@@ -1,16 +1,28 @@
 //! What the access rule asks for, from the database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use sqlx::{PgExecutor, Postgres, pool::PoolConnection};
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, pool::PoolConnection};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     access::{BoardFacts, CommunityFacts, RoleRule},
+    batch::HARMLESS,
     contract::Features,
-    ids::{BoardId, CommunityId, PostId},
+    dispatch::Reached,
+    ids::{BoardId, CommunityId, Epoch, PostId, Tick},
     ports::{FactStore, FactsError},
 };
+
+/// So long a node may be behind the rights that somebody asks for.
+const SETTLED_WITHIN: Duration = Duration::from_secs(3);
+/// So many rows behind the last tick are looked through; a node that is further behind seats nobody.
+const LOOKED_THROUGH: i64 = 10_000;
 
 /// The boards named, and those that the communities named own or import.
 pub async fn boards(
@@ -70,12 +82,42 @@ struct NotAtHome;
 
 /// The forum's database as the place where facts come from: the one that the stream comes from too. A standby could open what the stream
 /// has shut already.
+///
+/// Facts are as this node has applied them: where rights changed behind the last tick that was told, the question waits for the tick
+/// that says so. Else somebody who was shut out, and let in again a moment ago, could be seated before what was committed in between
+/// has been told here, and be told it.
 #[derive(Clone, Debug)]
-pub struct PostgresFacts(pub sqlx::PgPool);
+pub struct PostgresFacts {
+    pub pool: PgPool,
+    /// How far the telling has come.
+    pub reached: watch::Receiver<Reached>,
+}
 
 impl PostgresFacts {
+    /// What `read` finds, once it is as of what this node has told.
+    async fn settled<T>(
+        &self,
+        read: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+    ) -> Result<T, FactsError> {
+        let mut reached = self.reached.clone();
+        let waiting = async {
+            loop {
+                let Reached { epoch, told, .. } = *reached.borrow_and_update();
+                let mut connection = self.at_home().await?;
+                let facts = read(&mut connection).await.map_err(unavailable)?;
+                if is_settled(&mut connection, epoch, told.tick).await.map_err(unavailable)? {
+                    return Ok(facts);
+                }
+                drop(connection);
+                metrics::counter!("curia_facts_awaited_total").increment(1);
+                reached.changed().await.map_err(|gone| FactsError(gone.into()))?;
+            }
+        };
+        timeout(SETTLED_WITHIN, waiting).await.map_err(|late| FactsError(late.into()))?
+    }
+
     async fn at_home(&self) -> Result<PoolConnection<Postgres>, FactsError> {
-        let mut connection = self.0.acquire().await.map_err(unavailable)?;
+        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
         match sqlx::query_file_scalar!("sql/facts/at_home.sql").fetch_one(&mut *connection).await {
             Ok(true) => Ok(connection),
             Ok(false) => Err(FactsError(NotAtHome.into())),
@@ -84,23 +126,37 @@ impl PostgresFacts {
     }
 }
 
+async fn is_settled(connection: &mut PgConnection, epoch: Epoch, told: Tick) -> Result<bool, sqlx::Error> {
+    let harmless: Vec<String> = HARMLESS.iter().map(|kind| (*kind).to_owned()).collect();
+    let settled = sqlx::query_file_scalar!("sql/facts/settled.sql", epoch.0, told.0, &harmless, LOOKED_THROUGH);
+    // Without the tick a new epoch has begun, and this node is about to hear of it.
+    Ok(settled.fetch_optional(connection).await?.unwrap_or(false))
+}
+
 impl FactStore for PostgresFacts {
     async fn boards(
         &self,
         named: BTreeSet<BoardId>,
         of: BTreeSet<CommunityId>,
     ) -> Result<HashMap<BoardId, BoardFacts>, FactsError> {
-        boards(&mut *self.at_home().await?, &named, &of).await.map_err(unavailable)
+        self.settled(move |connection| {
+            let (named, of) = (named.clone(), of.clone());
+            Box::pin(async move { boards(connection, &named, &of).await })
+        })
+        .await
     }
 
     async fn community(&self, id: CommunityId) -> Result<Option<CommunityFacts>, FactsError> {
-        let ids = BTreeSet::from([id]);
-        let found = communities(&mut *self.at_home().await?, &ids).await.map_err(unavailable)?;
-        Ok(found.into_values().next())
+        let ids = BTreeSet::from([id.clone()]);
+        let found = self.settled(move |connection| {
+            let ids = ids.clone();
+            Box::pin(async move { communities(connection, &ids).await })
+        });
+        Ok(found.await?.remove(&id))
     }
 
     async fn board_of_post(&self, post: PostId) -> Result<Option<BoardId>, FactsError> {
-        board_of_post(&mut *self.at_home().await?, post).await.map_err(unavailable)
+        self.settled(move |connection| Box::pin(board_of_post(connection, post))).await
     }
 }
 

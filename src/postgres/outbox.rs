@@ -16,16 +16,18 @@ mod pages;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
 
 use self::pages::Unfinished;
 use crate::{
-    batch::{self, Batch},
+    batch::{self, Batch, Made},
     change::OutboxRow,
     event::Needs,
     fence::Fence,
     ids::{Epoch, Tick},
     postgres::{epoch, rows},
+    snapshot::{NotASnapshot, Snapshot},
 };
 
 /// Rows handed out at a time; what a page takes in memory is this times the content limit.
@@ -49,6 +51,8 @@ pub enum OutboxError {
     /// [`OutboxReader::reopen`] finds a position to go on from.
     #[error("the stream does not go on behind tick {} of epoch {}: {why}", .tick.0, .epoch.0)]
     Discontinued { epoch: Epoch, tick: Tick, why: &'static str },
+    #[error("PostgreSQL names a moment in a way that is not known here")]
+    Snapshot(#[from] NotASnapshot),
     #[error("the outbox could not be read")]
     Database(#[from] sqlx::Error),
 }
@@ -72,9 +76,23 @@ pub struct OutboxReader {
     epoch: Epoch,
     /// The last tick that was handed out whole.
     tick: Tick,
-    /// Its snapshot, as PostgreSQL writes it.
-    snapshot: String,
+    /// Its snapshot.
+    snapshot: Snapshot,
+    /// The latest moment at which anything was read.
+    seen: Option<Snapshot>,
     unfinished: Option<Unfinished>,
+}
+
+/// Where a reader stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    pub epoch: Epoch,
+    /// The last tick that was handed out whole.
+    pub tick: Tick,
+    /// Its snapshot.
+    pub snapshot: &'a Snapshot,
+    /// Rows were handed out as they stood then.
+    pub seen: Option<&'a Snapshot>,
 }
 
 /// A transaction in which a tick is read.
@@ -85,7 +103,7 @@ impl OutboxReader {
     /// `pool` at a time; rows' content is cut to `content_limit` bytes.
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
         let Position { epoch, tick, snapshot } = take_up(&pool, None).await?;
-        Ok(Self { pool, content_limit, epoch, tick, snapshot, unfinished: None })
+        Ok(Self { pool, content_limit, epoch, tick, snapshot, seen: None, unfinished: None })
     }
 
     /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes
@@ -102,6 +120,7 @@ impl OutboxReader {
             epoch,
             tick,
             snapshot,
+            seen: None,
             unfinished: None,
         };
         Ok(())
@@ -112,13 +131,31 @@ impl OutboxReader {
         (self.epoch, self.tick)
     }
 
+    /// The same with the moments of reading.
+    pub fn standing(&self) -> Standing<'_> {
+        Standing { epoch: self.epoch, tick: self.tick, snapshot: &self.snapshot, seen: self.seen.as_ref() }
+    }
+
+    /// Whether a tick was handed out in part, and its next page is next.
+    pub fn amid_a_tick(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Goes on behind a tick that came by another way, read at its own snapshot. What was handed out of it is not handed out again.
+    pub fn advance(&mut self, tick: Tick, snapshot: Snapshot) {
+        self.tick = tick;
+        self.seen = Some(snapshot.clone());
+        self.snapshot = snapshot;
+        self.unfinished = None;
+    }
+
     /// The next page of the stream: of a tick that is recorded, else, where `may_tick`, of a new one.
     pub async fn next(&mut self, may_tick: bool) -> Result<Found, OutboxError> {
         if self.unfinished.is_some() {
             return self.next_page().await.map(Found::Page);
         }
         let mut connection = self.pool.acquire().await?;
-        let news = sqlx::query_file!("sql/outbox/news.sql", self.epoch.0, self.tick.0, self.snapshot);
+        let news = sqlx::query_file!("sql/outbox/news.sql", self.epoch.0, self.tick.0, self.snapshot.as_str());
         let news = news.fetch_one(&mut *connection).await?;
         if news.standby {
             return Err(leave_standby(connection));
@@ -135,7 +172,7 @@ impl OutboxReader {
         }
         match (news.tick, news.snapshot) {
             (Some(tick), Some(snapshot)) if tick == self.tick.0 + 1 => {
-                self.recorded(Tick(tick), snapshot).await.map(Found::Page)
+                self.recorded(Tick(tick), snapshot.parse()?).await.map(Found::Page)
             }
             (Some(_), _) => Err(self.discontinued("the next ticks are kept no longer")),
             _ if !news.news => Ok(Found::Nothing),
@@ -148,7 +185,8 @@ impl OutboxReader {
     async fn tick(&mut self) -> Result<Found, OutboxError> {
         let mut reading = self.begin().await?;
         let taken = sqlx::query_file!("sql/outbox/snapshot.sql").fetch_one(&mut *reading).await?;
-        let outbox = self.first_page(&mut reading, &taken.snapshot).await?;
+        let snapshot: Snapshot = taken.snapshot.parse()?;
+        let outbox = self.first_page(&mut reading, &snapshot).await?;
         if outbox.is_empty() {
             // Cut away meanwhile; or rows that a restore brought late, which would look like news for ever.
             drop(reading);
@@ -157,11 +195,12 @@ impl OutboxReader {
         }
         let tick = Tick(self.tick.0 + 1);
         if outbox.len() > PAGE {
-            let fences = self.fences(&mut reading, &taken.snapshot).await?;
-            if !self.record(tick, &taken.snapshot, taken.at).await? {
+            let fences = self.fences(&mut reading, &snapshot).await?;
+            if !self.record(tick, &snapshot, taken.at).await? {
                 return Ok(Found::Unticked);
             }
-            return self.begin_pages(reading, tick, taken.snapshot, fences).await.map(Found::Page);
+            self.seen = Some(snapshot.clone());
+            return self.begin_pages(reading, tick, snapshot, fences).await.map(Found::Page);
         }
         let (entries, poison) = batch::read(&outbox, 0);
         let needs = Needs::of(entries.iter().map(|entry| &entry.change));
@@ -172,34 +211,35 @@ impl OutboxReader {
             Ok(rows)
         };
         // Recording waits for the disk, and the reading does not wait for it.
-        let (rows, recorded) = tokio::try_join!(read, self.record(tick, &taken.snapshot, taken.at))?;
+        let (rows, recorded) = tokio::try_join!(read, self.record(tick, &snapshot, taken.at))?;
         if !recorded {
             return Ok(Found::Unticked);
         }
-        self.tick = tick;
-        self.snapshot = taken.snapshot;
+        let made = Some(Box::new(Made { follows: self.snapshot.clone(), snapshot: snapshot.clone() }));
+        self.advance(tick, snapshot);
         let rows = Arc::new(rows);
         let fence = batch::fence_of(&entries, &rows);
-        Ok(Found::Page(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead: None, last: true }))
+        Ok(Found::Page(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead: None, last: true, made }))
     }
 
     /// Reads a tick that is recorded. Its rows are those of now, so it brings the rights of now.
-    async fn recorded(&mut self, tick: Tick, snapshot: String) -> Result<Batch, OutboxError> {
+    async fn recorded(&mut self, tick: Tick, snapshot: Snapshot) -> Result<Batch, OutboxError> {
         let mut reading = self.begin().await?;
-        self.still_kept(&mut reading).await?;
+        let seen = self.still_kept(&mut reading).await?;
         let fences = self.fences(&mut reading, &snapshot).await?;
         let outbox = self.first_page(&mut reading, &snapshot).await?;
         if outbox.len() > PAGE {
+            self.seen = Some(seen);
             return self.begin_pages(reading, tick, snapshot, fences).await;
         }
         let (entries, poison) = batch::read(&outbox, 0);
         let needs = Needs::of(entries.iter().map(|entry| &entry.change));
         let rows = Arc::new(rows::load(&mut reading, &needs, self.content_limit).await?);
         reading.commit().await?;
-        self.tick = tick;
-        self.snapshot = snapshot;
+        self.advance(tick, snapshot);
+        self.seen = Some(seen);
         let (fence, ahead) = fences;
-        Ok(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead, last: true })
+        Ok(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead, last: true, made: None })
     }
 
     async fn begin(&self) -> Result<Reading, sqlx::Error> {
@@ -207,25 +247,27 @@ impl OutboxReader {
     }
 
     /// One row more than a page, where there are more.
-    async fn first_page(&self, reading: &mut PgConnection, upto: &str) -> Result<Vec<OutboxRow>, OutboxError> {
+    async fn first_page(&self, reading: &mut PgConnection, upto: &Snapshot) -> Result<Vec<OutboxRow>, OutboxError> {
         let limit = PAGE as i64 + 1;
-        let page = sqlx::query_file_as!(OutboxRow, "sql/outbox/batch.sql", self.snapshot, upto, limit);
+        let (from, upto) = (self.snapshot.as_str(), upto.as_str());
+        let page = sqlx::query_file_as!(OutboxRow, "sql/outbox/batch.sql", from, upto, limit);
         Ok(page.fetch_all(reading).await?)
     }
 
     /// Whether the tick is ours: `false` when another reader recorded it first.
-    async fn record(&self, tick: Tick, snapshot: &str, at: chrono::DateTime<chrono::Utc>) -> Result<bool, OutboxError> {
+    async fn record(&self, tick: Tick, snapshot: &Snapshot, at: DateTime<Utc>) -> Result<bool, OutboxError> {
+        let snapshot = snapshot.as_str();
         let recorded = sqlx::query_file!("sql/outbox/record_tick.sql", self.epoch.0, tick.0, snapshot, at);
         Ok(recorded.execute(&self.pool).await?.rows_affected() == 1)
     }
 
-    /// What is behind our position was not cut away: seen in the transaction that reads it.
-    async fn still_kept(&self, reading: &mut PgConnection) -> Result<(), OutboxError> {
-        let kept = sqlx::query_file_scalar!("sql/outbox/still_kept.sql", self.epoch.0, self.tick.0);
-        match kept.fetch_one(reading).await? {
-            true => Ok(()),
-            false => Err(self.discontinued("what was not read yet is kept no longer")),
+    /// What is behind our position was not cut away: seen in the transaction that reads it, whose moment this tells.
+    async fn still_kept(&self, reading: &mut PgConnection) -> Result<Snapshot, OutboxError> {
+        let kept = sqlx::query_file!("sql/outbox/still_kept.sql", self.epoch.0, self.tick.0).fetch_one(reading).await?;
+        if !kept.kept {
+            return Err(self.discontinued("what was not read yet is kept no longer"));
         }
+        Ok(kept.seen.parse()?)
     }
 
     fn discontinued(&self, why: &'static str) -> OutboxError {
@@ -237,7 +279,7 @@ impl OutboxReader {
 struct Position {
     epoch: Epoch,
     tick: Tick,
-    snapshot: String,
+    snapshot: Snapshot,
 }
 
 /// The position to go on from, for somebody who has told up to `told`.
@@ -260,7 +302,7 @@ async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Position, Out
         }
         match (position.broken, position.epoch, position.tick, position.snapshot) {
             (None, Some(epoch), Some(tick), Some(snapshot)) => {
-                return Ok(Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot });
+                return Ok(Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? });
             }
             (reason, seen, ..) => {
                 let reason = reason.as_deref().unwrap_or("no position was left in the tables of curia_realtime");

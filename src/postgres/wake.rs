@@ -70,6 +70,7 @@ impl Listener {
         let mut task = JoinSet::new();
         task.spawn(drive(connection, bell));
         let listener = Self { client, bells, _connection: task };
+        listener.run(include_str!("../../sql/wake/session.sql")).await?;
         listener.run(include_str!("../../sql/wake/listen.sql")).await?;
         Ok(listener)
     }

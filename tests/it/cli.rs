@@ -80,7 +80,7 @@ async fn config_tells_each_value_and_its_source() {
     assert_eq!(row("REDIS_URL"), ["redis://:[secret]@redis:6379", "environment"]);
     assert_eq!(row("REALTIME_RETENTION"), ["1h", "default"]);
     assert_eq!(row("JWT_ISSUER"), ["not", "set"]);
-    assert!(told.stderr.contains("REDIS_URL is set, but this version runs as a single node"), "{told:?}");
+    assert_eq!(row("REDIS_PREFIX"), ["curia:", "default"]);
     assert!(!told.stdout.contains("hunter2") && !told.stderr.contains("hunter2"), "{told:?}");
 }
 

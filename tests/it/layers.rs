@@ -23,12 +23,13 @@ const CORE: &[&str] = &[
     "ids",
     "merge",
     "rooms",
+    "snapshot",
     "typescript",
 ];
 const FLOWS: &[&str] = &["dispatch", "gateway", "ports", "recall", "versions"];
-const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "socket"];
+const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "redis", "socket"];
 const WIRING: &[&str] =
-    &["admission", "app", "cli", "config", "follow", "lifecycle", "main", "lib", "sweep", "telemetry", "wake"];
+    &["admission", "app", "cli", "config", "follow", "lifecycle", "main", "lib", "relay", "sweep", "telemetry", "wake"];
 /// An edge that stands on another, and why: a link is the connection itself, shared by who serves it and who cuts it; the
 /// socket's door verifies tokens.
 const ALLOWED: &[(&str, &str)] = &[("http", "link"), ("socket", "link"), ("socket", "jwt")];

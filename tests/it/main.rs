@@ -14,6 +14,7 @@ mod fuzz;
 mod imports;
 mod layers;
 mod migrate;
+mod nodes;
 mod order;
 mod paging;
 mod poison;

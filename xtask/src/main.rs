@@ -15,7 +15,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   demo [--simulate] [--port <port>]
             a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
-  bench <writer|latency> [--help]
+  bench <writer|latency|nodes> [--help]
             what the triggers cost the forum's writers; how soon a commit reaches the browsers
   fuzz [<target>] [--seconds <n>]
             random inputs for everything that reads what comes from outside; 30 seconds a target

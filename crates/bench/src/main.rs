@@ -1,5 +1,5 @@
-//! `curia-bench`: what the triggers cost the forum's writers, how soon a commit reaches the browsers, and how soon everything is as
-//! it was after an outage.
+//! `curia-bench`: what the triggers cost the forum's writers, how soon a commit reaches the browsers, how soon everything is as it was
+//! after an outage, and what further nodes cost.
 //!
 //! `cargo xtask bench` builds it and the service and runs it. How to read its tables: `docs/performance.md`.
 
@@ -8,6 +8,7 @@ mod client;
 mod error;
 mod forum;
 mod latency;
+mod nodes;
 mod observer;
 mod pgbench;
 mod reconnect;
@@ -37,6 +38,8 @@ enum Benchmark {
     Reconnect(reconnect::Arguments),
     /// How fast what was written during an outage is told
     Backlog(backlog::Arguments),
+    /// What each further node costs PostgreSQL and Redis, with Redis and without
+    Nodes(nodes::Arguments),
 }
 
 #[tokio::main]
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Benchmark::Latency(arguments) => latency::run(&arguments).await,
         Benchmark::Reconnect(arguments) => reconnect::run(&arguments).await,
         Benchmark::Backlog(arguments) => backlog::run(&arguments).await,
+        Benchmark::Nodes(arguments) => nodes::run(&arguments).await,
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let mut told = error.to_string();

@@ -22,6 +22,8 @@ pub struct Load<'a> {
     pub database: &'a str,
     pub clients: u32,
     pub seconds: u32,
+    /// Transactions a second; as many as it can without one.
+    pub rate: Option<u32>,
     /// Pairs of user and post that earlier loads may have drawn, so that no vote is given twice.
     pub drawn: u64,
     pub people: People,
@@ -54,6 +56,9 @@ pub async fn run(program: &Path, load: &Load<'_>) -> Result<Rate, BenchError> {
     // Parsed anew for each statement, as the forum's driver does with its unnamed statements.
     command.args(["--no-vacuum", "--protocol=extended", "--jobs=2"]);
     command.args([format!("--client={}", load.clients), format!("--time={}", load.seconds)]);
+    if let Some(rate) = load.rate {
+        command.arg(format!("--rate={rate}"));
+    }
     for (name, value) in [
         ("clients", u64::from(load.clients).to_string()),
         ("first", load.drawn.to_string()),

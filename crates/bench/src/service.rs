@@ -29,13 +29,18 @@ pub struct Service {
 impl Service {
     /// Starts it over `database` and waits until it reads the outbox.
     pub async fn start(database: &str) -> Result<Self, BenchError> {
+        Self::start_with(database, &[]).await
+    }
+
+    /// With these flags beside the usual ones.
+    pub async fn start_with(database: &str, flags: &[&str]) -> Result<Self, BenchError> {
         let port = free_port()?;
         let word = port.to_string();
         let words =
             ["serve", "--database-url", database, "--host", "127.0.0.1", "--port", &word, "--rust-log", "error"];
         // Whoever measured has seen enough when it is told to go.
         let more = ["--jwt-secret", SECRET, "--drain", "100ms"];
-        let keeper = Keeper::start(program()?, words.into_iter().chain(more))?;
+        let keeper = Keeper::start(program()?, words.into_iter().chain(more).chain(flags.iter().copied()))?;
         let mut service = Self { port, keeper };
         let until = Instant::now() + READY_WITHIN;
         loop {
@@ -65,9 +70,21 @@ impl Service {
 
     /// What `/readyz` answers, or why it does not.
     async fn ready(&self) -> String {
+        self.get("/readyz").await
+    }
+
+    /// The value of a metric; 0 where nothing was recorded yet.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").await;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_default()
+    }
+
+    async fn get(&self, path: &str) -> String {
         let ask = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await?;
+            let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             std::io::Result::Ok(answer)
@@ -75,7 +92,7 @@ impl Service {
         match timeout(READY_WITHIN, ask).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "/readyz does not answer".to_owned(),
+            Err(_) => format!("{path} does not answer"),
         }
     }
 

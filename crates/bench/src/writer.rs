@@ -166,7 +166,8 @@ impl Bench {
         // Every run begins with tables in the same order, whoever wrote more before.
         contender.session.run("vacuum its tables", "VACUUM (ANALYZE) posts, votes, comments").await?;
         let url = contender.url.clone();
-        let load = Load { database: &url, clients, seconds, drawn: contender.drawn, people: contender.people };
+        let load =
+            Load { database: &url, clients, seconds, rate: None, drawn: contender.drawn, people: contender.people };
         contender.drawn += u64::from(seconds) * PAIRS_A_SECOND;
         let rate = match contender.variant {
             Variant::None | Variant::Unread | Variant::Against => pgbench::run(&self.pgbench, &load).await?,

@@ -1,7 +1,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,8 +24,7 @@ pub struct Redis {
 impl Redis {
     /// Starts a server on a free port and waits until it answers.
     pub fn start() -> Result<Self, ScratchError> {
-        let program = locate::redis_server()
-            .ok_or_else(|| ScratchError::Missing { what: "a Redis server", remedy: locate::REDIS_REMEDY.to_owned() })?;
+        let program = program()?;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -35,6 +34,11 @@ impl Redis {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Starts a server where another was before, so that whoever knew that one finds this one.
+    pub fn start_at(port: u16) -> Result<Self, ScratchError> {
+        Self::start_on(port, &program()?)
     }
 
     fn start_on(port: u16, program: &Path) -> Result<Self, ScratchError> {
@@ -80,6 +84,11 @@ impl Redis {
     pub fn stop(mut self) -> Result<(), ScratchError> {
         self.keeper.end()
     }
+}
+
+fn program() -> Result<PathBuf, ScratchError> {
+    locate::redis_server()
+        .ok_or_else(|| ScratchError::Missing { what: "a Redis server", remedy: locate::REDIS_REMEDY.to_owned() })
 }
 
 /// Whether the server on `port` answers and is ours, which its working directory tells.

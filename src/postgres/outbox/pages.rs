@@ -12,6 +12,7 @@ use crate::{
     fence::Fence,
     ids::Tick,
     postgres::rows,
+    snapshot::Snapshot,
 };
 
 /// Changes of rights that are judged one by one. With more in one tick, asking every socket anew is the lesser work.
@@ -21,7 +22,7 @@ const FENCE_LIMIT: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Unfinished {
     tick: Tick,
-    snapshot: String,
+    snapshot: Snapshot,
     /// Rows on the pages handed out.
     handed: u32,
     /// Where the rest is read; lost with its connection, and then opened anew.
@@ -35,7 +36,7 @@ impl OutboxReader {
         &mut self,
         mut reading: Reading,
         tick: Tick,
-        snapshot: String,
+        snapshot: Snapshot,
         fences: Fences,
     ) -> Result<Batch, OutboxError> {
         self.open_pages(&mut reading, &snapshot, 0).await?;
@@ -75,19 +76,20 @@ impl OutboxReader {
             let fences = <(Fence, Option<Ahead>)>::default();
             self.unfinished = Some(Unfinished { tick, snapshot, handed, reading: Some(reading), fences });
         }
-        Ok(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead, last })
+        Ok(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead, last, made: None })
     }
 
-    async fn open_pages(&self, reading: &mut PgConnection, upto: &str, handed: u32) -> Result<(), OutboxError> {
-        let open = sqlx::query_file!("sql/outbox/open_pages.sql", self.snapshot, upto, i64::from(handed));
+    async fn open_pages(&self, reading: &mut PgConnection, upto: &Snapshot, handed: u32) -> Result<(), OutboxError> {
+        let (from, upto) = (self.snapshot.as_str(), upto.as_str());
+        let open = sqlx::query_file!("sql/outbox/open_pages.sql", from, upto, i64::from(handed));
         open.execute(reading).await?;
         Ok(())
     }
 
     /// The tick's own fence was handed out with its first page, unless that never was.
-    async fn reopen_pages(&self, snapshot: &str, handed: u32) -> Result<(Reading, Fences), OutboxError> {
+    async fn reopen_pages(&mut self, snapshot: &Snapshot, handed: u32) -> Result<(Reading, Fences), OutboxError> {
         let mut reading = self.begin().await?;
-        self.still_kept(&mut reading).await?;
+        self.seen = Some(self.still_kept(&mut reading).await?);
         let (fence, ahead) = self.fences(&mut reading, snapshot).await?;
         self.open_pages(&mut reading, snapshot, handed).await?;
         let fence = if handed == 0 { fence } else { Fence::default() };
@@ -95,10 +97,11 @@ impl OutboxReader {
     }
 
     /// What changed of rights in the tick whose snapshot is `upto`, and from there to now.
-    pub(super) async fn fences(&self, reading: &mut PgConnection, upto: &str) -> Result<Fences, OutboxError> {
+    pub(super) async fn fences(&self, reading: &mut PgConnection, upto: &Snapshot) -> Result<Fences, OutboxError> {
+        let (from, upto) = (self.snapshot.as_str(), upto.as_str());
         let harmless: Vec<String> = HARMLESS.iter().map(|kind| (*kind).to_owned()).collect();
         let limit = FENCE_LIMIT as i64 + 1;
-        let found = sqlx::query_file!("sql/outbox/fence.sql", self.snapshot, upto, &harmless, limit);
+        let found = sqlx::query_file!("sql/outbox/fence.sql", from, upto, &harmless, limit);
         let found = found.fetch_all(&mut *reading).await?;
         if found.len() > FENCE_LIMIT {
             return Ok((Fence { changes: vec![(0, reset())], rows: Arc::default() }, None));

@@ -125,10 +125,20 @@ impl Serving {
         timeout(PATIENCE, asking).await.expect("a service that is ready");
     }
 
+    /// Ends it as a machine that loses power does: it can do nothing about it.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("a process that runs");
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal, by its name.
+    pub fn signal(&self, name: &str) {
         let pid = self.process.id().expect("a process that runs").to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
     }
 
     /// Waits for its end and gives the exit code.

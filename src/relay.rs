@@ -1,0 +1,170 @@
+//! Keeps the connection to Redis on which nodes hand each other the ticks they made.
+//!
+//! Invariants:
+//! - nobody waits for Redis: what is to be sent waits in a bounded queue, and what does not fit is left out. Whoever misses
+//!   a tick reads it in PostgreSQL;
+//! - a tick is sent only after it was recorded, and in the order in which this node went through them;
+//! - the node that holds the lease says every [`BEAT`] how far it is, so that the others notice a message that was lost and
+//!   a way that carries nothing any more;
+//! - it listens only while another makes the ticks: it would hear nothing but itself.
+//!
+//! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
+
+use std::time::Duration;
+
+use backon::ExponentialBackoff;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    batch::Batch,
+    follow::retries,
+    http::readiness::{Component, State},
+    ids::{Epoch, Tick},
+    redis::{
+        channel::{Channel, ChannelError},
+        message::Relayed,
+        url::RedisUrl,
+    },
+    telemetry::chain,
+};
+
+/// How often the leading node says how far it is.
+pub const BEAT: Duration = Duration::from_millis(200);
+/// A connection that is not used otherwise is tried out this often.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Ticks that wait to be sent, and messages that wait to be taken. At 250 ticks a second a quarter of one.
+const WAITING: usize = 64;
+
+/// Where a node hands over what it read, and what it hears of others.
+#[derive(Debug)]
+pub struct Ends {
+    pub told: Told,
+    pub heard: mpsc::Receiver<Vec<u8>>,
+}
+
+/// The way to the other nodes, or none.
+#[derive(Clone, Debug, Default)]
+pub struct Told(Option<mpsc::Sender<Relayed>>);
+
+impl Told {
+    /// Says how far this node is.
+    pub fn stands(&self, (epoch, tick): (Epoch, Tick)) {
+        self.send(Relayed::At { epoch, tick });
+    }
+
+    /// Hands the batch to the other nodes. To be called once it is recorded, in order; never waits.
+    pub fn tell(&self, batch: &Batch) {
+        if self.0.is_some() && batch.last {
+            self.send(Relayed::of(batch));
+        }
+    }
+
+    fn send(&self, relayed: Relayed) {
+        if self.0.as_ref().is_some_and(|relay| relay.try_send(relayed).is_err()) {
+            metrics::counter!("curia_relay_sent_total", "outcome" => "left_out").increment(1);
+        }
+    }
+}
+
+/// See the module.
+pub struct Relay {
+    url: RedisUrl,
+    channel: String,
+    redis: Component,
+    leads: watch::Receiver<bool>,
+    told: mpsc::Receiver<Relayed>,
+    heard: mpsc::Sender<Vec<u8>>,
+    /// The last tick that this node went through, to be said again.
+    at: Option<Relayed>,
+}
+
+impl Relay {
+    /// A relay below `prefix`; `leads` says whether this node holds the lease.
+    pub fn new(url: RedisUrl, prefix: &str, redis: Component, leads: watch::Receiver<bool>) -> (Self, Ends) {
+        let (telling, told) = mpsc::channel(WAITING);
+        let (heard, hearing) = mpsc::channel(WAITING);
+        let channel = format!("{prefix}ticks");
+        let relay = Self { url, channel, redis, leads, told, heard, at: None };
+        (relay, Ends { told: Told(Some(telling)), heard: hearing })
+    }
+
+    /// Works until told to stop.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        shutdown.run_until_cancelled(self.keep()).await;
+    }
+
+    async fn keep(&mut self) {
+        let mut retries = retries();
+        loop {
+            let error = match Channel::connect(&self.url, self.channel.clone(), self.heard.clone()).await {
+                Ok(channel) => self.carry(channel, &mut retries).await,
+                Err(error) => error,
+            };
+            let cause = chain(&error);
+            self.redis.set(State::Degraded(format!("{cause}; changes are read from PostgreSQL until it is back")));
+            // The iterator has no end.
+            sleep(retries.next().unwrap_or(PING_EVERY)).await;
+            // The others have read it where it stands.
+            while let Ok(relayed) = self.told.try_recv() {
+                self.at = Some(relayed.announced());
+            }
+        }
+    }
+
+    /// Carries messages until the connection fails.
+    async fn carry(&mut self, mut channel: Channel, retries: &mut ExponentialBackoff) -> ChannelError {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut listens = false;
+        let mut answered = Instant::now();
+        loop {
+            let leads = *self.leads.borrow_and_update();
+            let done = if leads == listens {
+                listens = !leads;
+                if listens { channel.subscribe().await } else { channel.unsubscribe().await }
+            } else {
+                tokio::select! {
+                    biased;
+                    relayed = self.told.recv() => match relayed {
+                        Some(relayed) => {
+                            self.at = Some(relayed.announced());
+                            // Who follows has nothing to say that the others do not know.
+                            match relayed {
+                                Relayed::Tick { .. } => publish(&mut channel, &relayed).await,
+                                Relayed::At { .. } if leads => publish(&mut channel, &relayed).await,
+                                Relayed::At { .. } => continue,
+                            }
+                        }
+                        // The follower is gone; so will be this task.
+                        None => std::future::pending().await,
+                    },
+                    error = channel.closed() => Err(error),
+                    _ = self.leads.changed() => continue,
+                    _ = beat.tick() => match &self.at {
+                        Some(at) if leads => channel.publish(&at.encode()).await,
+                        _ if answered.elapsed() >= PING_EVERY => channel.ping().await,
+                        _ => continue,
+                    },
+                }
+            };
+            if let Err(error) = done {
+                return error;
+            }
+            answered = Instant::now();
+            *retries = self::retries();
+            self.redis.set(State::Ready);
+        }
+    }
+}
+
+async fn publish(channel: &mut Channel, relayed: &Relayed) -> Result<(), ChannelError> {
+    let message = relayed.encode();
+    channel.publish(&message).await?;
+    metrics::counter!("curia_relay_sent_total", "outcome" => "sent").increment(1);
+    metrics::counter!("curia_relay_sent_bytes_total").increment(message.len() as u64);
+    Ok(())
+}
