@@ -2,13 +2,11 @@
 //!
 //! `cargo xtask bench` builds it and the service and runs it. How to read its tables: `docs/performance.md`.
 
-mod client;
 mod error;
 mod forum;
 mod latency;
 mod observer;
 mod pgbench;
-mod service;
 mod statistics;
 mod writer;
 

@@ -1,6 +1,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
-    directory: PathBuf,
+    home: Home,
+    programs: PostgresPrograms,
     keeper: Keeper,
 }
 
@@ -61,12 +62,14 @@ impl Postgres {
             });
         }
         let home = Home { path: directory::fresh("postgres", account)?, account };
-        let started = home.initialise(programs, options).and_then(|()| home.serve(programs, options.port));
-        if started.is_err() {
-            // The error that counts is the one being returned.
-            let _ = fs::remove_dir_all(&home.path);
+        match home.initialise(programs, options).and_then(|()| home.serve(programs, options.port)) {
+            Ok((port, keeper)) => Ok(Self { port, home, programs: programs.clone(), keeper }),
+            Err(error) => {
+                // The error that counts is the one being returned.
+                let _ = fs::remove_dir_all(&home.path);
+                Err(error)
+            }
         }
-        started
     }
 
     /// The port on 127.0.0.1.
@@ -76,7 +79,7 @@ impl Postgres {
 
     /// Where its `data` and its `log` are.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.home.path
     }
 
     /// The address of the maintenance database, as the superuser.
@@ -107,6 +110,32 @@ impl Postgres {
         script::statements(text).into_iter().try_for_each(|statement| session.execute(statement))
     }
 
+    /// Ends the server as a crash does (immediate shutdown), and starts it anew on its data and port. What was committed with
+    /// `synchronous_commit` on is there again, also without `fsync`: the machine itself did not stop.
+    pub fn restart_immediately(&mut self) -> Result<(), ScratchError> {
+        let pid = fs::read_to_string(self.home.path.join("data/postmaster.pid"))
+            .map_err(ScratchError::io("read the server's process id"))?;
+        let pid = pid.lines().next().unwrap_or_default();
+        Command::new("/bin/sh")
+            .args(["-c", "kill -s QUIT \"$0\"", pid])
+            .status()
+            .map_err(ScratchError::io("run /bin/sh"))?;
+        let until = Instant::now() + ANSWER_WITHIN;
+        while self.keeper.ended()?.is_none() {
+            if Instant::now() > until {
+                return Err(ScratchError::Silent {
+                    server: "PostgreSQL, told to stop,",
+                    after: ANSWER_WITHIN,
+                    said: self.home.log_end(),
+                });
+            }
+            thread::sleep(GLANCE);
+        }
+        self.keeper.leave_directory();
+        self.keeper = self.home.serve_on(&self.programs, self.port)?;
+        Ok(())
+    }
+
     /// Ends the server and removes its data. Dropping does the same and prints an error instead of returning it.
     pub fn stop(mut self) -> Result<(), ScratchError> {
         self.keeper.end()
@@ -114,6 +143,7 @@ impl Postgres {
 }
 
 /// The directory of a server: its data and its log.
+#[derive(Debug)]
 struct Home {
     path: PathBuf,
     account: Option<Account>,
@@ -146,13 +176,13 @@ impl Home {
             .map_err(ScratchError::io(format!("write {}", configuration.display())))
     }
 
-    fn serve(&self, programs: &PostgresPrograms, wanted: Option<u16>) -> Result<Postgres, ScratchError> {
+    fn serve(&self, programs: &PostgresPrograms, wanted: Option<u16>) -> Result<(u16, Keeper), ScratchError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let port = wanted.map_or_else(port::free_port, Ok)?;
             match self.serve_on(programs, port) {
-                Ok(keeper) => return Ok(Postgres { port, directory: self.path.clone(), keeper }),
+                Ok(keeper) => return Ok((port, keeper)),
                 Err(ScratchError::Failed { said, .. })
                     if wanted.is_none() && tries < PORTS_TRIED && said.contains("Address already in use") => {}
                 Err(error) => return Err(error),

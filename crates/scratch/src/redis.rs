@@ -1,7 +1,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ const PORTS_TRIED: u32 = 5;
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
+    program: PathBuf,
     keeper: Keeper,
 }
 
@@ -63,7 +64,7 @@ impl Redis {
             }
             thread::sleep(GLANCE);
         }
-        Ok(Self { port, keeper })
+        Ok(Self { port, program: program.to_owned(), keeper })
     }
 
     /// The port on 127.0.0.1.
@@ -74,6 +75,13 @@ impl Redis {
     /// The server's address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Ends the server, with all it held, and starts it anew on its port.
+    pub fn restart(&mut self) -> Result<(), ScratchError> {
+        self.keeper.end()?;
+        self.keeper = Self::start_on(self.port, &self.program)?.keeper;
+        Ok(())
     }
 
     /// Ends the server. Dropping does the same and prints an error instead of returning it.
