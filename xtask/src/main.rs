@@ -18,7 +18,7 @@ const USAGE: &str = "usage: cargo xtask <command>
             a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
   bench <writer|latency> [--help]
             what the triggers cost the forum's writers; how soon a commit reaches the browsers
-  chaos [--seed <n>] [--minutes <m>] [--help]
+  chaos [--seed <n>] [--minutes <m>] [--broken <name>] [--help]
             nodes, clients and writers under random faults; what each client was told is accounted for
   fuzz [<target>] [--seconds <n>]
             random inputs for everything that reads what comes from outside; 30 seconds a target
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             }
         },
         (Some("bench"), _) => bench::run(&rest),
-        (Some("chaos"), _) => chaos::run(&rest),
+        (Some("chaos"), _) => chaos::run(rest),
         (Some("fuzz"), _) => match fuzz::Arguments::parse(rest) {
             Ok(arguments) => fuzz::run(&arguments),
             Err(wrong) => {

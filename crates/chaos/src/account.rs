@@ -6,6 +6,8 @@
 mod counts;
 mod lost;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::collections::BTreeSet;
@@ -25,17 +27,26 @@ pub enum Kind {
     WithoutRight,
     /// Told of something that was never committed.
     Invented,
+    /// Committed while its receiver was shut out, and sent when he was let in: a node that lags lets people in by the rights of the
+    /// moment and tells from where it is. Left open by the contract, counted, and no failure.
+    BeforeLetIn,
 }
 
 impl Kind {
     /// All of them, with how they are called in a summary.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Lost, "lost"),
         (Self::Twice, "twice"),
         (Self::OutOfOrder, "out of order"),
         (Self::WithoutRight, "without right"),
         (Self::Invented, "never committed"),
+        (Self::BeforeLetIn, "before let in"),
     ];
+
+    /// Whether it breaks a promise.
+    pub fn is_failure(self) -> bool {
+        self != Self::BeforeLetIn
+    }
 }
 
 /// One broken promise.

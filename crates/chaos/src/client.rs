@@ -179,12 +179,12 @@ impl Visit<'_> {
             let recovered = answer["recovered"] == true;
             let boards = answer["boardIds"].as_array().into_iter().flatten();
             let boards = boards.filter_map(Value::as_i64).filter_map(|board| i32::try_from(board).ok()).collect();
-            let entry = self.log.write(self.number, Entry::Joined { room, recovered, boards });
+            let cursor = answer["cursor"].as_str().unwrap_or_default().to_owned();
+            let joined = Entry::Joined { room, recovered, boards, cursor: cursor.clone() };
+            let entry = self.log.write(self.number, joined);
             self.sits_in.insert(room);
             self.memory.held.insert(room);
-            if let Some(cursor) = answer["cursor"].as_str() {
-                self.newer(cursor.to_owned(), entry);
-            }
+            self.newer(cursor, entry);
             return true;
         }
         let code = answer["error"]["code"].as_str().unwrap_or_default().to_owned();

@@ -67,6 +67,7 @@ pub enum Entry {
         room: Room,
         recovered: bool,
         boards: Vec<i32>,
+        cursor: String,
     },
     Refused {
         room: Room,

@@ -15,7 +15,7 @@ const TOLD: usize = 5;
 const AROUND: usize = 12;
 
 /// The heading of [`line`]s.
-pub const HEADING: &str = "| seed | commits | changes of rights | events delivered | of them as missed | connections | recovered | refetched | faults | lost | twice | out of order | without right | never committed |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+pub const HEADING: &str = "| seed | commits | changes of rights | events delivered | of them as missed | connections | recovered | refetched | faults | lost | twice | out of order | without right | never committed | before let in |\n|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 /// One run in one line.
 pub fn line(settings: &Settings, outcome: &Outcome, findings: &[Finding]) -> String {

@@ -1,4 +1,4 @@
-//! Counts: merged as they may be, none goes back to an older value, and the last is the committed one.
+//! Counts: merged as they may be, on one connection none goes back to an older value, and the last is the committed one.
 
 use std::collections::HashMap;
 
@@ -42,8 +42,8 @@ fn gone_back(account: &Account, client: usize) -> Vec<Finding> {
     let mut findings = Vec::new();
     for Logged { at, entry, .. } in &account.clients[client].1 {
         let told = match entry {
-            // What is loaded may be newer than what is told next.
-            Entry::Joined { recovered: false, .. } => {
+            // What is loaded, or was told by a node that lagged, may be newer than what is told next.
+            Entry::Connected { .. } | Entry::Joined { recovered: false, .. } => {
                 newest.clear();
                 continue;
             }

@@ -60,6 +60,7 @@ enum Seat {
 }
 
 struct Joining {
+    room: Room,
     since: Option<usize>,
     /// What was heard meanwhile belongs to the stay if it goes on.
     heard: Vec<usize>,
@@ -88,10 +89,10 @@ pub fn walk<'a>(account: &'a Account, client: usize) -> Walked<'a> {
                 walk.feed = false;
                 walk.joining = None;
             }
-            Entry::Joining { since, .. } => {
-                walk.joining = Some(Joining { since: *since, heard: Vec::new() });
+            Entry::Joining { room, since } => {
+                walk.joining = Some(Joining { room: *room, since: *since, heard: Vec::new() });
             }
-            Entry::Joined { room, recovered, boards } => walk.joined(*room, *recovered, boards, *at),
+            Entry::Joined { room, recovered, boards, .. } => walk.joined(*room, *recovered, boards, *at),
             Entry::Refused { room, code } => {
                 walk.joining = None;
                 if !matches!(code.as_str(), "unavailable" | "rate_limited") {
@@ -168,7 +169,8 @@ impl<'a> Walk<'a> {
             Teller::Nothing => {}
             Teller::Unknown => self.walked.unknown.push(Unknown { told, at }),
             Teller::Row(row) => {
-                let replayed_since = self.joining.as_ref().and_then(|joining| joining.since);
+                let asked = self.joining.as_ref().filter(|joining| may_be_missed(joining.room, told));
+                let replayed_since = asked.and_then(|joining| joining.since);
                 let place = self.walked.heard.len();
                 let heard = Heard { told, row, at, connection, entry, replayed_since, mixed: self.mixed };
                 for seat in &self.seated {
@@ -201,11 +203,22 @@ fn fits(room: Room, heard: &Heard<'_>) -> bool {
             heard.told.board == Some(board)
                 && heard.told.name.starts_with("board:")
                 && heard.told.name != "board:created"
+                // Whoever only sat in the post's room is told that it moved out of his reach.
+                && !(heard.told.name == "board:postDeleted" && heard.told.moved)
         }
         Room::Post(post) => {
             heard.told.post == Some(post) && !matches!(heard.told.name.as_str(), "board:newPost" | "notification:new")
         }
         Room::Feed => false,
+    }
+}
+
+/// Whether it may have come as one that was missed in this room.
+fn may_be_missed(room: Room, told: &Told) -> bool {
+    match room {
+        Room::Board(board) => told.board == Some(board),
+        Room::Post(post) => told.post == Some(post),
+        Room::Feed => true,
     }
 }
 
