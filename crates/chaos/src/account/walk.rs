@@ -240,7 +240,10 @@ pub fn row_of<'a>(history: &'a History, told: &Told) -> Teller<'a> {
         "board:newPost" if told.moved => newest(What::PostMoved, told.post),
         "board:newPost" => only(What::PostCreated, told.post),
         "board:postUpdated" => newest(What::PostUpdated, told.post),
-        "board:postDeleted" if told.moved => newest(What::PostMoved, told.post),
+        // One that lies ahead is told with the time of the newest change of rights.
+        "board:postDeleted" if told.moved => told.post.and_then(|post| {
+            history.of(What::PostMoved, post).filter(|row| row.at <= at && row.from() == told.board).last()
+        }),
         "board:postDeleted" => only(What::PostDeleted, told.post),
         "post:newComment" | "notification:new" => only(What::CommentCreated, told.comment),
         "post:commentUpdated" => newest(What::CommentUpdated, told.comment),
