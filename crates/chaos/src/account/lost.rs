@@ -24,7 +24,8 @@ pub fn lost(account: &Account, client: usize, walked: &Walked<'_>) -> Vec<Findin
     }
     let end = account.clients[client].1.last().map_or(0, |logged| logged.at);
     for seq in &account.markers[client] {
-        if !had.contains(&(*seq, "board:newPost")) && !had.contains(&(*seq, "post:newComment")) {
+        let told = had.contains(&(*seq, "board:newPost")) || had.contains(&(*seq, "post:newComment"));
+        if !told && !was_loaded(account, walked, *seq) {
             let said = "the last of a room, written when everything was mended, never came".to_owned();
             findings.push(Finding { kind: Kind::Lost, client, seq: Some(*seq), at: end, said });
         }
@@ -37,6 +38,15 @@ pub fn lost(account: &Account, client: usize, walked: &Walked<'_>) -> Vec<Findin
         }
     }
     findings
+}
+
+/// Whether the stay that lasts began with a load that showed the row: it had to look anew at the very end.
+fn was_loaded(account: &Account, walked: &Walked<'_>, seq: i64) -> bool {
+    let Some(row) = account.history.rows.iter().find(|row| row.seq == seq) else { return false };
+    let shows = |stay: &Stay| {
+        owed(stay.room, row).is_some() && account.shown_at(stay.loaded).is_some_and(|shown| shown.sees(row.xid))
+    };
+    walked.stays.iter().any(|stay| stay.lasts && shows(stay))
 }
 
 fn gaps(
