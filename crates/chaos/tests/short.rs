@@ -37,5 +37,5 @@ fn every_broken_build_can_still_be_made() {
         assert!(patch.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&patch.stdout));
         patches += 1;
     }
-    assert_eq!(patches, 3);
+    assert!(patches >= 3);
 }

@@ -198,16 +198,18 @@ impl<'a> Walk<'a> {
 
 /// Whether it was told in this room.
 fn fits(room: Room, heard: &Heard<'_>) -> bool {
+    // Whoever sat in the post's room is told ahead of the stream that it moved out of his reach.
+    let moved_away = heard.told.name == "board:postDeleted" && heard.told.moved;
     match room {
         Room::Board(board) => {
             heard.told.board == Some(board)
                 && heard.told.name.starts_with("board:")
                 && heard.told.name != "board:created"
-                // Whoever only sat in the post's room is told that it moved out of his reach.
-                && !(heard.told.name == "board:postDeleted" && heard.told.moved)
+                && !moved_away
         }
         Room::Post(post) => {
-            heard.told.post == Some(post) && !matches!(heard.told.name.as_str(), "board:newPost" | "notification:new")
+            let elsewhere = matches!(heard.told.name.as_str(), "board:newPost" | "notification:new");
+            heard.told.post == Some(post) && !elsewhere && !moved_away
         }
         Room::Feed => false,
     }
