@@ -243,9 +243,9 @@ pub fn row_of<'a>(history: &'a History, told: &Told) -> Teller<'a> {
         "board:newPost" => only(What::PostCreated, told.post),
         "board:postUpdated" => newest(What::PostUpdated, told.post),
         // One that lies ahead is told with the time of the newest change of rights.
-        "board:postDeleted" if told.moved => told.post.and_then(|post| {
-            history.of(What::PostMoved, post).filter(|row| row.at <= at && row.from() == told.board).next_back()
-        }),
+        "board:postDeleted" if told.moved => told
+            .post
+            .and_then(|post| history.of(What::PostMoved, post).rfind(|row| row.at <= at && row.from() == told.board)),
         "board:postDeleted" => only(What::PostDeleted, told.post),
         "post:newComment" | "notification:new" => only(What::CommentCreated, told.comment),
         "post:commentUpdated" => newest(What::CommentUpdated, told.comment),
