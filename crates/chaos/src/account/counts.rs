@@ -110,7 +110,13 @@ fn not_last(account: &Account, client: usize, stay: &Stay, board: i32) -> Vec<Fi
     let mut findings = Vec::new();
     for ((what, post), row) in newest {
         let ended = history.stay_ended(post, board, row.seq).is_some();
-        if row.board != Some(board) || ended || loaded.sees(row.xid) || !history.may_open(persona, board, row.seq) {
+        let shut_out = !history.may_open(persona, board, i64::MAX);
+        if shut_out
+            || row.board != Some(board)
+            || ended
+            || loaded.sees(row.xid)
+            || !history.may_open(persona, board, row.seq)
+        {
             continue;
         }
         let told = last.get(&(what, post)).map(|(count, _)| *count);

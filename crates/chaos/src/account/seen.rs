@@ -44,7 +44,7 @@ fn twice(client: usize, walked: &Walked<'_>) -> Vec<Finding> {
             format!("{} of row {} twice on connection {connection}", key.1, key.0)
         } else if heard.told.name == "board:created" {
             continue;
-        } else if heard.replayed_since.is_some_and(|upto| entry <= upto) && !heard.mixed {
+        } else if heard.replayed_since.is_some_and(|upto| (heard.loaded..=upto).contains(&entry)) && !heard.mixed {
             format!(
                 "{} of row {} again on connection {}, though its cursor says it was had",
                 key.1, key.0, heard.connection

@@ -24,6 +24,8 @@ pub struct Heard<'a> {
     pub replayed_since: Option<usize>,
     /// Another room of this connection was not recovered.
     pub mixed: bool,
+    /// The entry of the newest load, from which on its cursors count.
+    pub loaded: usize,
 }
 
 /// An event that tells of nothing committed.
@@ -76,6 +78,7 @@ struct Walk<'a> {
     /// Whether the feed is joined on this connection.
     feed: bool,
     mixed: bool,
+    loaded: usize,
 }
 
 /// Goes through the log of a client.
@@ -92,7 +95,12 @@ pub fn walk<'a>(account: &'a Account, client: usize) -> Walked<'a> {
             Entry::Joining { room, since } => {
                 walk.joining = Some(Joining { room: *room, since: *since, heard: Vec::new() });
             }
-            Entry::Joined { room, recovered, boards, .. } => walk.joined(*room, *recovered, boards, *at),
+            Entry::Joined { room, recovered, boards, .. } => {
+                if !recovered {
+                    walk.loaded = number;
+                }
+                walk.joined(*room, *recovered, boards, *at);
+            }
             Entry::Refused { room, code } => {
                 walk.joining = None;
                 if !matches!(code.as_str(), "unavailable" | "rate_limited") {
@@ -172,7 +180,8 @@ impl<'a> Walk<'a> {
                 let asked = self.joining.as_ref().filter(|joining| may_be_missed(joining.room, told));
                 let replayed_since = asked.and_then(|joining| joining.since);
                 let place = self.walked.heard.len();
-                let heard = Heard { told, row, at, connection, entry, replayed_since, mixed: self.mixed };
+                let heard =
+                    Heard { told, row, at, connection, entry, replayed_since, mixed: self.mixed, loaded: self.loaded };
                 for seat in &self.seated {
                     if let Some(stay) = self.open.get_mut(seat).filter(|stay| fits(stay.room, &heard)) {
                         stay.heard.push(place);
