@@ -104,8 +104,10 @@ pub struct Dispatcher<S> {
 }
 
 impl<S: EffectSink> Dispatcher<S> {
-    /// Starts behind everything of `tick`.
+    /// Starts behind everything of `tick`, at which reading begins. Facts that were read before are no longer taken: what changed
+    /// up to there is not going to be told.
     pub fn new(sink: S, versions: Arc<Versions>, options: &Options, epoch: Epoch, tick: Tick) -> Self {
+        versions.bump_all();
         let told = Place::end_of(tick);
         Self {
             rooms: Rooms::new(options.max_rooms),

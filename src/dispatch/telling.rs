@@ -14,7 +14,7 @@ use crate::{
     event::{Rows, tell},
     fence::{Fence, Verdicts},
     frame::Frame,
-    ids::{BoardId, Cursor, Place, PostId, SocketKey, Tick},
+    ids::{BoardId, Cursor, Place, PostId, Room, SocketKey, Tick},
     ports::EffectSink,
     versions::Subject,
 };
@@ -168,7 +168,9 @@ impl<S: EffectSink> Dispatcher<S> {
         position: Position,
     ) {
         let event = ServerEvent::BoardPostDeleted(PostDeleted { post_id, board_id, moved: true });
-        for (_, key) in gone {
+        // Who sits in the board was told there.
+        let told = self.rooms.members(&Room::Board(board_id));
+        for (_, key) in gone.into_iter().filter(|(_, key)| !told.contains(key)) {
             self.tell_one(key, &event, position).await;
         }
     }

@@ -554,3 +554,31 @@ async fn a_reset_and_a_new_epoch_end_what_can_be_recovered() {
     stage.tick(Batch::discontinuity(Epoch(8), Tick(0))).await;
     assert!(!recovered(&mut stage, before).await);
 }
+
+#[test]
+fn facts_that_were_read_before_the_stream_was_taken_up_are_not_taken() {
+    let versions = Arc::new(Versions::default());
+    let basis = versions.basis(&[crate::versions::Subject::Board(BoardId(1))]);
+    let options = Options { max_rooms: 10, merge_window: 50 * MS, history: Bounds { records: 1, size: 1, missed: 1 } };
+    let _dispatcher = Dispatcher::new(Recorder::default(), Arc::clone(&versions), &options, EPOCH, Tick(3));
+    assert!(!versions.still(&basis), "what changed between the reading and tick 3 is never told here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sits_in_board_and_post_is_told_once_that_the_post_moved_out_of_reach() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    stage.tick(forum.batch(1, &[Act::Post(1)])).await;
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    let board = Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+    stage.join(key, board, Since::Now).await;
+    stage.join(key, Seat::Post { permit: permit(1), post: PostId(1) }, Since::Now).await;
+    let mut batch = forum.batch(2, &[Act::Move(0)]);
+    let mut rows = forum.rows();
+    rows.facts.remove(&BoardId(2));
+    batch.fence.rows = Arc::new(rows);
+    stage.tick(batch).await;
+    let told = stage.recorder.sent(key).into_iter().filter(|got| got.event == "board:postDeleted");
+    assert_eq!(told.count(), 1);
+}

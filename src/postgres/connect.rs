@@ -58,6 +58,10 @@ impl ConnectError {
             (_, "53300" | "57P01" | "57P02" | "57P03") | (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, _) => {
                 Self::Unreachable { place, cause, source: Some(source) }
             }
+            // A server that closes before it answers, since it is being stopped, reads to the driver as this answer.
+            (sqlx::Error::Protocol(said), _) if said.contains("response from SSLRequest: 0x00") => {
+                Self::Unreachable { place, cause, source: Some(source) }
+            }
             _ => Self::Other { place, cause, source },
         }
     }
@@ -86,5 +90,17 @@ pub async fn connect(url: &DatabaseUrl) -> Result<PgConnection, ConnectError> {
             cause: format!("no answer within {} s", CONNECT_WITHIN.as_secs()),
             source: None,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_closes_before_it_answers_is_not_reached_yet() {
+        let url: DatabaseUrl = "postgres://forum@127.0.0.1:5432/forum".parse().unwrap();
+        let closed = sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".to_owned());
+        assert!(matches!(ConnectError::of(&url, closed), ConnectError::Unreachable { .. }));
     }
 }

@@ -8,18 +8,8 @@ use crate::{interrupt::Interrupt, step};
 
 /// Hands `words` to `curia-bench`, which explains itself.
 pub fn run(words: &[String]) -> Result<(), Box<dyn Error>> {
-    const BUILD: [&str; 3] = ["--release", "--quiet", "--package"];
     let interrupt = Interrupt::listen()?;
-    eprintln!("building for release (the first time takes a few minutes) ...");
-    let mut build = Command::new(env!("CARGO"));
-    build.arg("build").args(BUILD).args(["curia-bench", "--package", "curia-realtime", "--bins"]);
-    let (status, _) = step::run(&mut build, &interrupt)?;
-    if interrupt.asked() {
-        return Err("interrupted".into());
-    }
-    if !status.success() {
-        return Err(format!("cargo build failed ({status})").into());
-    }
+    step::build_release(&["curia-bench", "curia-realtime"], &interrupt)?;
     provide::postgres()?;
     let program = std::env::current_exe()?.with_file_name("../release/curia-bench");
     let (status, _) = step::run(Command::new(program).args(words), &interrupt)?;

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what a developer does, in one word. Arguments only; each subcommand has a file of its own.
 
 mod bench;
+mod chaos;
 mod demo;
 mod fuzz;
 mod interrupt;
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask <command>
             a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
   bench <writer|latency|nodes> [--help]
             what the triggers cost the forum's writers; how soon a commit reaches the browsers
+  chaos [--seed <n>] [--minutes <m>] [--broken <name>] [--help]
+            nodes, clients and writers under random faults; what each client was told is accounted for
   fuzz [<target>] [--seconds <n>]
             random inputs for everything that reads what comes from outside; 30 seconds a target
   test      formatting, clippy with warnings as errors, every test
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
             }
         },
         (Some("bench"), _) => bench::run(&rest),
+        (Some("chaos"), _) => chaos::run(rest),
         (Some("fuzz"), _) => match fuzz::Arguments::parse(rest) {
             Ok(arguments) => fuzz::run(&arguments),
             Err(wrong) => {

@@ -61,6 +61,21 @@ pub fn run(command: &mut Command, interrupt: &Interrupt) -> io::Result<(ExitStat
     Ok((status, output.and(errors)))
 }
 
+/// Builds the programs of these packages as they are deployed.
+pub fn build_release(packages: &[&str], interrupt: &Interrupt) -> Result<(), Box<dyn std::error::Error>> {
+    eprintln!("building for release (the first time takes a few minutes) ...");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--release", "--quiet", "--bins"]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
+    let (status, _) = run(&mut build, interrupt)?;
+    if interrupt.asked() {
+        return Err("interrupted".into());
+    }
+    if status.success() { Ok(()) } else { Err(format!("cargo build failed ({status})").into()) }
+}
+
 /// Runs `command` in the same way and keeps what it prints on standard error to be looked into; its standard output is dropped.
 pub fn listen(command: &mut Command, interrupt: &Interrupt) -> io::Result<(ExitStatus, String)> {
     let read = |mut from: Box<dyn Read>| {

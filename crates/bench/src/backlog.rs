@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use curia_driver::{Client, Person, Service, token};
 use tokio::time::timeout;
 
 use crate::{
-    client::Client,
     error::BenchError,
-    forum::{self, BOARD, Session},
-    service::{self, Service},
+    forum::{self, BOARD, COMMUNITY, Session},
     statistics::{Sample, Verdict},
     writer::load_average,
 };
@@ -61,7 +60,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
 
 /// From the start of the program until a browser was told of a post that was written behind all the others.
 async fn drain(url: &str, session: &Session) -> Result<Duration, BenchError> {
-    let token = service::token("1").await?;
+    let token = token(&Person::new("1", COMMUNITY)).await?;
     let last = session.client.query_one(include_str!("../sql/last_post.sql"), &[&BOARD]).await;
     let last = i64::from(last.map_err(BenchError::database("take the last post"))?.get::<_, i32>(0));
     let began = Instant::now();
@@ -70,7 +69,7 @@ async fn drain(url: &str, session: &Session) -> Result<Duration, BenchError> {
     browser.join_board(BOARD).await?;
     let listening = async {
         loop {
-            let heard = browser.next().await?;
+            let heard = browser.next_event().await?;
             if heard.name == "board:newPost" && heard.payload["post"]["id"].as_i64() == Some(last) {
                 return Ok::<_, BenchError>(heard.at - began);
             }

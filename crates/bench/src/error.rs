@@ -1,5 +1,6 @@
-use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
+use std::{io, process::ExitStatus};
 
+use curia_driver::DriverError;
 use curia_scratch::ScratchError;
 use tokio_postgres::error::SqlState;
 
@@ -8,6 +9,8 @@ use tokio_postgres::error::SqlState;
 pub enum BenchError {
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    #[error(transparent)]
+    Driver(#[from] DriverError),
     #[error(
         "pgbench is neither beside the PostgreSQL server's programs nor in PATH; it comes with the system's server package: apt-get install postgresql, dnf install postgresql-contrib, brew install postgresql@17"
     )]
@@ -26,20 +29,6 @@ pub enum BenchError {
         #[source]
         source: tokio_postgres::Error,
     },
-    #[error("the service is not at {}; start benchmarks with `cargo xtask bench`, which builds it", .0.display())]
-    NoService(PathBuf),
-    #[error("the service ended by itself ({0}); the reason stands above")]
-    ServiceEnded(ExitStatus),
-    #[error("the service was not ready within {} s: {said}", .within.as_secs())]
-    NotReady { within: Duration, said: String },
-    #[error("a client of the service could not {doing}")]
-    Socket {
-        doing: &'static str,
-        #[source]
-        source: Box<tokio_tungstenite::tungstenite::Error>,
-    },
-    #[error("a client of the service expected {expected} and was told: {said}")]
-    Protocol { expected: &'static str, said: String },
     /// What was measured did not do its work, so its speed says nothing.
     #[error("no measurement: {0}")]
     Unproved(String),
@@ -55,11 +44,6 @@ impl BenchError {
     /// For `map_err`: names what was asked of PostgreSQL.
     pub fn database(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
         move |source| Self::Database { doing, source }
-    }
-
-    /// For `map_err`: names what a client was at.
-    pub fn socket(doing: &'static str) -> impl FnOnce(tokio_tungstenite::tungstenite::Error) -> Self {
-        move |source| Self::Socket { doing, source: Box::new(source) }
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use curia_driver::{Client, Event, Person, Service, token as token_of};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -17,10 +18,8 @@ use tokio::{
 use tokio_postgres::Statement;
 
 use crate::{
-    client::{Client, Heard},
     error::BenchError,
-    forum::{self, BOARD, Session},
-    service::{self, Service},
+    forum::{self, BOARD, COMMUNITY, Session},
     statistics::Sample,
     writer::load_average,
 };
@@ -59,7 +58,7 @@ enum Change {
 }
 
 impl Change {
-    fn heard(heard: &Heard) -> Option<Self> {
+    fn heard(heard: &Event) -> Option<Self> {
         let payload = &heard.payload;
         let (post, count) = (&payload["postId"], &payload["newCount"]);
         Some(match heard.name.as_str() {
@@ -108,7 +107,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let mut token = String::new();
     for number in 0..arguments.clients {
         if number % BROWSERS_OF_ONE == 0 {
-            token = service::token(&(1 + number / BROWSERS_OF_ONE).to_string()).await?;
+            token = token_of(&Person::new(&(1 + number / BROWSERS_OF_ONE).to_string(), COMMUNITY)).await?;
         }
         let mut client = Client::connect(service.port, &token).await?;
         client.join_board(BOARD).await?;
@@ -148,7 +147,7 @@ async fn listen(
             return Ok(all);
         }
         tokio::select! {
-            heard = client.next() => {
+            heard = client.next_event() => {
                 let heard = heard?;
                 if let Some(change) = Change::heard(&heard) {
                     all.entry(change).or_insert(heard.at);

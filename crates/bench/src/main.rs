@@ -4,7 +4,6 @@
 //! `cargo xtask bench` builds it and the service and runs it. How to read its tables: `docs/performance.md`.
 
 mod backlog;
-mod client;
 mod error;
 mod forum;
 mod latency;
@@ -12,7 +11,6 @@ mod nodes;
 mod observer;
 mod pgbench;
 mod reconnect;
-mod service;
 mod statistics;
 mod writer;
 

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use curia_driver::Service;
 use curia_scratch::Redis;
 use tokio::time::sleep;
 
@@ -12,7 +13,6 @@ use crate::{
     error::BenchError,
     forum::{self, Session},
     pgbench::{self, Load, People},
-    service::Service,
 };
 
 /// What is to be measured.

@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use curia_driver::Client;
 use serde_json::Value;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::{
-    client::Client,
     error::BenchError,
     forum::{BOARD, Session},
 };
@@ -103,7 +103,7 @@ async fn watch(mut client: Client, mut set: oneshot::Receiver<Goal>) -> Result<u
                 goal = Some(reached.map_err(given_up)?);
                 continue;
             }
-            heard = client.next() => heard?,
+            heard = client.next_event() => heard?,
         };
         events += 1;
         let number = |value: &Value| value.as_i64().unwrap_or_default();

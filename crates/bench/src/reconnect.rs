@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use curia_driver::{Client, Person, Service, token};
 use tokio::{
     sync::Barrier,
     task::JoinSet,
@@ -12,10 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    client::Client,
     error::BenchError,
-    forum::{self, BOARD, Session},
-    service::{self, Service},
+    forum::{self, BOARD, COMMUNITY, Session},
     statistics::Sample,
     writer::load_average,
 };
@@ -52,7 +51,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let mut service = Service::start(&url).await?;
     let mut tokens = Vec::new();
     for person in 0..arguments.clients.div_ceil(BROWSERS_OF_ONE) {
-        tokens.push(service::token(&(1 + person).to_string()).await?);
+        tokens.push(token(&Person::new(&(1 + person).to_string(), COMMUNITY)).await?);
     }
     println!(
         "PostgreSQL {}; {} clients come back at once, each missed {} changes; {} rounds; load average at the start {}",
@@ -140,7 +139,7 @@ async fn come_back(
             let joined = client.resume_board(BOARD, Some(&cursor)).await?;
             if !joined.recovered || joined.events < missed {
                 let said = format!("recovered: {}, {} of {missed} events", joined.recovered, joined.events);
-                return Err(BenchError::Protocol { expected: "everything that was missed", said });
+                return Err(BenchError::Unproved(format!("a client missed something; {said}")));
             }
             Ok((began.elapsed(), client))
         });

@@ -6,14 +6,14 @@
 
 use std::{fs, path::PathBuf};
 
+use curia_driver::{Person, Service};
 use curia_scratch::Postgres;
 
 use crate::{
     error::BenchError,
-    forum::{self, Session},
+    forum::{self, COMMUNITY, Session},
     observer::{Account, Observer},
     pgbench::{self, Load, PAIRS_A_SECOND, People, Rate},
-    service::{self, Service},
     statistics::{Sample, Verdict},
 };
 
@@ -90,7 +90,7 @@ struct Contender {
 pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let (server, programs) = forum::server()?;
     let pgbench = pgbench::find(&programs)?;
-    let token = service::token("1").await?;
+    let token = curia_driver::token(&Person::new("1", COMMUNITY)).await?;
     println!(
         "PostgreSQL {}, fsync and synchronous_commit on; {} rounds of {} s; load average at the start {}",
         programs.version(),

@@ -76,6 +76,16 @@ impl Keeper {
         plan.start()
     }
 
+    /// As [`Keeper::start`], but it gets SIGKILL at once: for a program whose sudden death is what is wanted.
+    pub fn start_to_kill<A: AsRef<OsStr>>(
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self, ScratchError> {
+        let mut plan = Plan::new(program, "KILL", None);
+        plan.command().args(arguments);
+        plan.start()
+    }
+
     /// The program's exit status, once it has ended.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, ScratchError> {
         if self.ended.is_none() {

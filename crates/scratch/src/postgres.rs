@@ -1,6 +1,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
-    directory: PathBuf,
+    home: Home,
+    programs: PostgresPrograms,
     keeper: Keeper,
 }
 
@@ -47,10 +48,12 @@ impl Postgres {
     /// Starts a server with these programs, and waits until it answers.
     pub fn start_with(programs: &PostgresPrograms, options: &Options) -> Result<Self, ScratchError> {
         let home = Home::fresh(programs)?;
-        home.or_removed(|| {
+        let begun = home.or_removed(|| {
             home.initialise(programs, options)?;
             home.serve(programs, options.port)
-        })
+        });
+        let (port, keeper) = begun?;
+        Ok(Self { port, home, programs: programs.clone(), keeper })
     }
 
     /// Starts a server and a hot standby that follows it, asynchronously and by streaming. They part at birth: the standby begins
@@ -60,17 +63,19 @@ impl Postgres {
         let mut options = options.clone();
         // Whatever the primary writes until the standby has connected.
         options.settings.push(("wal_keep_size".to_owned(), "1GB".to_owned()));
-        let first = Home::fresh(programs)?;
-        first.or_removed(|| {
-            first.initialise(programs, &options)?;
-            let second = Home::fresh(programs)?;
+        let (first, second) = (Home::fresh(programs)?, Home::fresh(programs)?);
+        let begun = first.or_removed(|| {
             second.or_removed(|| {
+                first.initialise(programs, &options)?;
                 second.copy(&first)?;
                 let primary = first.serve(programs, options.port)?;
-                second.follow(primary.port)?;
+                second.follow(primary.0)?;
                 Ok((primary, second.serve(programs, None)?))
             })
-        })
+        });
+        let (primary, standby) = begun?;
+        let server = |home, (port, keeper)| Self { port, home, programs: programs.clone(), keeper };
+        Ok((server(first, primary), server(second, standby)))
     }
 
     /// Makes a standby a primary, and waits until it is one.
@@ -85,7 +90,7 @@ impl Postgres {
 
     /// Where its `data` and its `log` are.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.home.path
     }
 
     /// The address of the maintenance database, as the superuser.
@@ -116,6 +121,32 @@ impl Postgres {
         script::statements(text).into_iter().try_for_each(|statement| session.execute(statement))
     }
 
+    /// Ends the server as a crash does (immediate shutdown), and starts it anew on its data and port. What was committed with
+    /// `synchronous_commit` on is there again, also without `fsync`: the machine itself did not stop.
+    pub fn restart_immediately(&mut self) -> Result<(), ScratchError> {
+        let pid = fs::read_to_string(self.home.path.join("data/postmaster.pid"))
+            .map_err(ScratchError::io("read the server's process id"))?;
+        let pid = pid.lines().next().unwrap_or_default();
+        Command::new("/bin/sh")
+            .args(["-c", "kill -s QUIT \"$0\"", pid])
+            .status()
+            .map_err(ScratchError::io("run /bin/sh"))?;
+        let until = Instant::now() + ANSWER_WITHIN;
+        while self.keeper.ended()?.is_none() {
+            if Instant::now() > until {
+                return Err(ScratchError::Silent {
+                    server: "PostgreSQL, told to stop,",
+                    after: ANSWER_WITHIN,
+                    said: self.home.log_end(),
+                });
+            }
+            thread::sleep(GLANCE);
+        }
+        self.keeper.leave_directory();
+        self.keeper = self.home.serve_on(&self.programs, self.port)?;
+        Ok(())
+    }
+
     /// Ends the server and removes its data. Dropping does the same and prints an error instead of returning it.
     pub fn stop(mut self) -> Result<(), ScratchError> {
         self.keeper.end()
@@ -123,6 +154,7 @@ impl Postgres {
 }
 
 /// The directory of a server: its data and its log.
+#[derive(Debug)]
 struct Home {
     path: PathBuf,
     account: Option<Account>,
@@ -207,13 +239,13 @@ impl Home {
             .map_err(ScratchError::io(format!("write {}", configuration.display())))
     }
 
-    fn serve(&self, programs: &PostgresPrograms, wanted: Option<u16>) -> Result<Postgres, ScratchError> {
+    fn serve(&self, programs: &PostgresPrograms, wanted: Option<u16>) -> Result<(u16, Keeper), ScratchError> {
         let mut tries = 0;
         loop {
             tries += 1;
             let port = wanted.map_or_else(port::free_port, Ok)?;
             match self.serve_on(programs, port) {
-                Ok(keeper) => return Ok(Postgres { port, directory: self.path.clone(), keeper }),
+                Ok(keeper) => return Ok((port, keeper)),
                 Err(ScratchError::Failed { said, .. })
                     if wanted.is_none() && tries < PORTS_TRIED && said.contains("Address already in use") => {}
                 Err(error) => return Err(error),

@@ -18,6 +18,7 @@ const PORTS_TRIED: u32 = 5;
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
+    program: PathBuf,
     keeper: Keeper,
 }
 
@@ -67,7 +68,7 @@ impl Redis {
             }
             thread::sleep(GLANCE);
         }
-        Ok(Self { port, keeper })
+        Ok(Self { port, program: program.to_owned(), keeper })
     }
 
     /// The port on 127.0.0.1.
@@ -78,6 +79,13 @@ impl Redis {
     /// The server's address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Ends the server, with all it held, and starts it anew on its port.
+    pub fn restart(&mut self) -> Result<(), ScratchError> {
+        self.keeper.end()?;
+        self.keeper = Self::start_on(self.port, &self.program)?.keeper;
+        Ok(())
     }
 
     /// Ends the server. Dropping does the same and prints an error instead of returning it.

@@ -1,0 +1,1 @@
+UPDATE boards SET name = $2 WHERE id = $1

@@ -1,0 +1,1 @@
+SELECT id, board_id FROM posts WHERE id = $1

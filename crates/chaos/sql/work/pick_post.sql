@@ -1,0 +1,1 @@
+SELECT id, board_id FROM posts WHERE board_id IS NOT NULL ORDER BY id DESC OFFSET $1 LIMIT 1

@@ -1,0 +1,247 @@
+//! Small histories by hand: each kind of broken promise is found, and what is left open is not.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    history::{Row, What},
+    log::Told,
+};
+
+/// A story: one row a transaction, one after the other, a microsecond a step, seen by one client in board 1.
+struct Story {
+    rows: Vec<Row>,
+    log: Vec<Logged>,
+    clock: Micros,
+}
+
+fn snapshot(xmax: u64) -> Snapshot {
+    Snapshot::read(&format!("1:{xmax}:")).unwrap()
+}
+
+impl Story {
+    /// Board 1 is open to everybody of community a, and the client sits in it.
+    fn new() -> Self {
+        let mut story = Self { rows: Vec::new(), log: Vec::new(), clock: 0 };
+        story.commit(What::Community, None, json!({"community": "a", "settings": {}}));
+        story.commit(What::BoardCreated, None, json!({"community": "a", "settings": {}}));
+        story.write(Entry::Connected { node: 0 });
+        story.write(Entry::Joining { room: Room::Board(1), since: None });
+        story.joined(false);
+        story
+    }
+
+    fn commit(&mut self, what: What, post: Option<i32>, data: Value) -> i64 {
+        self.clock += 10_000;
+        let seq = self.rows.len() as i64 + 1;
+        let xid = seq as u64 + 1;
+        let row =
+            Row { seq, xid, snapshot: snapshot(xid), at: self.clock, what, board: Some(1), post, comment: None, data };
+        self.rows.push(row);
+        seq
+    }
+
+    fn post(&mut self, post: i32) -> i64 {
+        self.commit(What::PostCreated, Some(post), json!({"stamp": format!("post {post}")}))
+    }
+
+    fn roles(&mut self, roles: &[&str]) -> i64 {
+        let settings = json!({"permissions": {"allowedRoles": roles}});
+        self.commit(What::BoardUpdated, None, json!({"community": "a", "settings": settings}))
+    }
+
+    fn count(&mut self, post: i32, count: i64) {
+        self.commit(What::Upvotes, Some(post), json!({ "count": count }));
+    }
+
+    fn write(&mut self, entry: Entry) -> usize {
+        self.clock += 10_000;
+        self.log.push(Logged { at: self.clock, connection: 1, entry });
+        self.log.len() - 1
+    }
+
+    fn joined(&mut self, recovered: bool) {
+        self.write(Entry::Joined { room: Room::Board(1), recovered, boards: Vec::new(), cursor: String::new() });
+    }
+
+    fn told(&mut self, name: &str, post: i32, told: Told) -> usize {
+        let written = told.written.or(Some(self.clock));
+        self.write(Entry::Told(Told { name: name.to_owned(), board: Some(1), post: Some(post), written, ..told }))
+    }
+
+    fn told_post(&mut self, post: i32) -> usize {
+        let stamp = Some(format!("post {post}"));
+        self.told("board:newPost", post, Told { stamp, ..Told::default() })
+    }
+
+    fn told_count(&mut self, post: i32, count: i64) {
+        self.told("post:voteChanged", post, Told { count: Some(count), ..Told::default() });
+    }
+
+    /// The client went, and comes back with the cursor of an entry.
+    fn back(&mut self, since: usize, recovered: bool) {
+        self.write(Entry::Disconnected);
+        self.write(Entry::Connected { node: 1 });
+        self.write(Entry::Joining { room: Room::Board(1), since: Some(since) });
+        self.joined(recovered);
+        for logged in self.log.iter_mut().rev().take(3) {
+            logged.connection = 2;
+        }
+    }
+
+    fn kinds(self) -> Vec<Kind> {
+        let persona =
+            Persona { user: "ada".into(), community: "a".into(), rooms: vec![Room::Board(1)], ..Persona::default() };
+        let ticks = (1..=self.rows.len() as u64 + 2).map(snapshot).collect();
+        // The load showed what stood there before the client came.
+        let samples = vec![(0, snapshot(4))];
+        let clients = vec![(persona, self.log)];
+        let history = History::new(self.rows);
+        let account =
+            Account { history, ticks, samples, clients, expected: vec![BTreeSet::new()], markers: vec![Vec::new()] };
+        account.findings().into_iter().map(|finding| finding.kind).collect()
+    }
+}
+
+#[test]
+fn nothing_is_found_where_everything_came_in_order() {
+    let mut story = Story::new();
+    for post in 1..4 {
+        story.post(post);
+        story.told_post(post);
+    }
+    story.count(1, 1);
+    story.told_count(1, 1);
+    assert_eq!(story.kinds(), []);
+}
+
+#[test]
+fn what_was_committed_before_something_that_came_is_lost() {
+    let mut story = Story::new();
+    story.post(1);
+    story.post(2);
+    story.told_post(2);
+    assert_eq!(story.kinds(), [Kind::Lost]);
+}
+
+#[test]
+fn what_is_dead_by_then_is_not_owed() {
+    let mut story = Story::new();
+    story.post(1);
+    story.commit(What::PostDeleted, Some(1), json!({"with_board": false}));
+    story.told("board:postDeleted", 1, Told::default());
+    story.post(2);
+    story.told_post(2);
+    assert_eq!(story.kinds(), []);
+}
+
+#[test]
+fn a_gap_over_a_reconnection_is_lost_only_if_it_was_said_to_be_none() {
+    for (recovered, found) in [(true, vec![Kind::Lost]), (false, Vec::new())] {
+        let mut story = Story::new();
+        story.post(1);
+        let last = story.told_post(1);
+        story.post(2);
+        story.back(last, recovered);
+        if !recovered {
+            // The load of that moment.
+            story.post(3);
+            story.told_post(3);
+            assert_eq!(story_with_load(story), found);
+            continue;
+        }
+        story.post(3);
+        story.told_post(3);
+        assert_eq!(story.kinds(), found);
+    }
+}
+
+/// With a second load that showed everything up to the last row but one.
+fn story_with_load(story: Story) -> Vec<Kind> {
+    let rows = story.rows.len() as u64;
+    let persona = Persona { community: "a".into(), rooms: vec![Room::Board(1)], ..Persona::default() };
+    let samples = vec![(0, snapshot(4)), (story.log[7].at, snapshot(rows + 1))];
+    let account = Account {
+        history: History::new(story.rows),
+        ticks: Vec::new(),
+        samples,
+        clients: vec![(persona, story.log)],
+        expected: vec![BTreeSet::new()],
+        markers: vec![Vec::new()],
+    };
+    account.findings().into_iter().map(|finding| finding.kind).collect()
+}
+
+#[test]
+fn an_event_that_comes_again_is_twice() {
+    let mut story = Story::new();
+    story.post(1);
+    story.told_post(1);
+    story.told_post(1);
+    assert_eq!(story.kinds(), [Kind::Twice]);
+}
+
+#[test]
+fn changes_of_one_row_that_come_the_other_way_round_are_out_of_order() {
+    let mut story = Story::new();
+    story.post(1);
+    story.told_post(1);
+    for edit in ["a", "b"] {
+        story.commit(What::PostUpdated, Some(1), json!({ "stamp": edit }));
+    }
+    let (first, second) = (story.rows[3].at, story.rows[4].at);
+    let told = |at, stamp: &str| Told { written: Some(at), stamp: Some(stamp.to_owned()), ..Told::default() };
+    story.told("board:postUpdated", 1, told(second, "b"));
+    story.told("board:postUpdated", 1, told(first, "b"));
+    assert_eq!(story.kinds(), [Kind::OutOfOrder]);
+}
+
+#[test]
+fn a_row_as_it_was_before_its_change_is_out_of_order() {
+    let mut story = Story::new();
+    story.post(1);
+    story.told_post(1);
+    story.commit(What::PostUpdated, Some(1), json!({"stamp": "new"}));
+    story.told("board:postUpdated", 1, Told { stamp: Some("post 1".to_owned()), ..Told::default() });
+    assert_eq!(story.kinds(), [Kind::OutOfOrder]);
+}
+
+#[test]
+fn a_count_that_goes_back_or_is_not_the_last_is_found() {
+    let mut story = Story::new();
+    story.post(1);
+    story.told_post(1);
+    story.count(1, 1);
+    story.count(1, 2);
+    story.told_count(1, 2);
+    story.told_count(1, 1);
+    assert_eq!(story.kinds(), [Kind::OutOfOrder, Kind::Lost]);
+}
+
+#[test]
+fn who_is_shut_out_is_told_nothing_more() {
+    let mut story = Story::new();
+    story.roles(&["crew"]);
+    story.post(1);
+    story.told_post(1);
+    assert_eq!(story.kinds(), [Kind::WithoutRight]);
+}
+
+#[test]
+fn what_was_committed_while_shut_out_and_sent_when_let_in_is_told_apart() {
+    let mut story = Story::new();
+    story.roles(&["crew"]);
+    story.post(1);
+    story.roles(&[]);
+    story.told_post(1);
+    let found = story.kinds();
+    assert_eq!(found, [Kind::BeforeLetIn]);
+    assert!(!found[0].is_failure());
+}
+
+#[test]
+fn what_was_never_committed_is_found() {
+    let mut story = Story::new();
+    story.told_post(9);
+    assert_eq!(story.kinds(), [Kind::Invented]);
+}
