@@ -4,6 +4,9 @@
 //! stream where the change stands, so that cursors stay in order. What was true before is taken from the changes themselves
 //! (`*_was` of the outbox), undone from the last to the first, and serves only the telling: a wrong `was` can leave somebody
 //! untold, never inside.
+//!
+//! A tick that is read late shows rows of a later moment. Whom that moment shuts out is shut out first, and told at once
+//! ([`Fence::shut_ahead`]); the tick itself is then judged by its own moment as well.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -36,7 +39,7 @@ pub struct Verdicts {
     pub gained: BTreeMap<u32, Vec<(Permit, SocketKey)>>,
     /// Put out of a post's room because it moved out of their reach.
     pub moved_out: BTreeMap<u32, Vec<(PostId, SocketKey)>>,
-    /// The boards that others may open than before, with the last change that concerns them.
+    /// The boards that others might open at some moment than at the one before, with the last change that made it so.
     pub changed: BTreeMap<BoardId, u32>,
 }
 
@@ -55,23 +58,53 @@ impl Verdicts {
     }
 }
 
-/// What the rule rested on before the tick.
-struct Before {
+/// What the rule rests on at some moment, as far as it is not what the rows say.
+#[derive(Debug, Default)]
+struct Rights {
+    /// `None` where there is no such board yet.
     boards: HashMap<BoardId, Option<BoardFacts>>,
     communities: HashMap<CommunityId, CommunityFacts>,
 }
 
+/// The rights before and behind the changes of a fence.
+struct Turn {
+    before: Rights,
+    after: Rights,
+    /// The boards that others might open at some moment than at the one before, with the last change that made it so.
+    changed: BTreeMap<BoardId, u32>,
+}
+
 impl Fence {
-    /// Brings `rooms`, which were told everything up to `told`, to the rights of this tick.
-    pub fn shut(&self, rooms: &mut Rooms, told: Place) -> Verdicts {
-        let before = self.before(rooms);
+    /// Brings `rooms`, which were told everything up to `told`, to the rights of this tick. Where the rows are of a later moment,
+    /// `ahead` are the changes until then: they were applied before, by [`Fence::shut_ahead`], and are judged here as not made yet. So
+    /// nobody is seated but whom the tick and the moment of the rows let in.
+    pub fn shut(&self, ahead: Option<&Fence>, rooms: &mut Rooms, told: Place) -> Verdicts {
+        let after = ahead.map(|ahead| ahead.undone(Rights::default(), rooms).before).unwrap_or_default();
+        let turn = self.undone(after, rooms);
+        let mut verdicts = self.judge_all(&turn, rooms, told);
+        for (permit, key) in verdicts.gained.values().flatten() {
+            rooms.reopen(*key, permit.board());
+        }
+        verdicts.changed = turn.changed;
+        verdicts
+    }
+
+    /// Shuts out whom later ticks shut out, before rows of their time are shown. Who lost a board is to be told at once, and is not told
+    /// by the tick itself; who gained one is told by the tick.
+    pub fn shut_ahead(&self, rooms: &mut Rooms, told: Place) -> Verdicts {
+        let turn = self.undone(Rights::default(), rooms);
+        let verdicts = self.judge_all(&turn, rooms, told);
+        for (board, _, key) in verdicts.lost.values().flatten() {
+            rooms.shut_ahead(*key, *board);
+        }
+        Verdicts { gained: BTreeMap::new(), ..verdicts }
+    }
+
+    fn judge_all(&self, turn: &Turn, rooms: &mut Rooms, told: Place) -> Verdicts {
         self.renew_communities(rooms);
         let mut verdicts = Verdicts::default();
-        for (board, ordinal) in self.boards(&before) {
-            if self.differs(board, &before) {
-                verdicts.changed.insert(board, ordinal);
-            }
-            self.judge(board, ordinal, &before, rooms, &mut verdicts, told);
+        for (board, ordinal) in self.boards(turn) {
+            self.judge(board, ordinal, turn, rooms, &mut verdicts, told);
         }
         for (ordinal, change) in &self.changes {
             match change {
@@ -83,47 +116,69 @@ impl Fence {
         verdicts
     }
 
-    /// The state before the first change, by undoing all of them.
-    fn before(&self, rooms: &Rooms) -> Before {
+    /// The state before the first change, by undoing all of them from `after` on.
+    fn undone(&self, after: Rights, rooms: &Rooms) -> Turn {
         let touched = self.changes.iter().filter_map(|(_, change)| match change {
             Change::BoardCreated { board }
             | Change::BoardUpdated { board, .. }
-            | Change::ImportChanged { board, .. } => Some((*board, self.rows.board_facts(*board).cloned())),
+            | Change::ImportChanged { board, .. } => Some((*board, self.facts_in(&after, *board).cloned())),
             _ => None,
         });
-        let mut boards: HashMap<BoardId, Option<BoardFacts>> = touched.collect();
-        let mut communities: HashMap<CommunityId, CommunityFacts> = HashMap::new();
-        for (_, change) in self.changes.iter().rev() {
+        let mut before = Rights { boards: touched.collect(), communities: HashMap::new() };
+        let mut changed = BTreeMap::new();
+        for (ordinal, change) in self.changes.iter().rev() {
             match change {
                 Change::BoardCreated { board } => {
-                    boards.insert(*board, None);
+                    before.boards.insert(*board, None);
                 }
-                Change::BoardUpdated { board, was, .. } => {
-                    if let Some(Some(facts)) = boards.get_mut(board) {
-                        facts.community = was.community.clone();
-                        facts.rule = RoleRule::of_settings(Some(&was.settings));
-                    }
-                }
-                Change::ImportChanged { board, community, active_was } => {
-                    if let Some(Some(facts)) = boards.get_mut(board) {
-                        if *active_was {
-                            facts.importers.insert(community.clone());
-                        } else {
-                            facts.importers.remove(community);
+                Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
+                    if let Some(Some(facts)) = before.boards.get_mut(board) {
+                        let then = facts.clone();
+                        undo(change, facts);
+                        if *facts != then {
+                            changed.entry(*board).or_insert(*ordinal);
                         }
                     }
                 }
                 Change::CommunityUpdated { community, settings_was } => {
-                    let known = rooms.communities.get(community).or_else(|| self.rows.communities.get(community));
-                    if let Some(facts) = known {
+                    let known = before.communities.get(community).or_else(|| after.communities.get(community));
+                    let known = known.or_else(|| self.rows.communities.get(community));
+                    if let Some(facts) = known.or_else(|| rooms.communities.get(community)).cloned() {
                         let rule = RoleRule::of_settings(Some(settings_was));
-                        communities.insert(community.clone(), CommunityFacts { rule, ..facts.clone() });
+                        if rule != facts.rule {
+                            for board in self.shown_in(community, &before, &after) {
+                                changed.entry(board).or_insert(*ordinal);
+                            }
+                        }
+                        before.communities.insert(community.clone(), CommunityFacts { rule, ..facts });
                     }
                 }
                 _ => {}
             }
         }
-        Before { boards, communities }
+        Turn { before, after, changed }
+    }
+
+    /// The boards that a community owns or imports at the moment to which `before` goes back from `after`.
+    fn shown_in(&self, community: &CommunityId, before: &Rights, after: &Rights) -> Vec<BoardId> {
+        let known = before.boards.keys().chain(after.boards.keys()).chain(self.rows.facts.keys());
+        let boards: BTreeSet<BoardId> = known.copied().collect();
+        let shown = |board: &BoardId| {
+            let facts = match before.boards.get(board) {
+                Some(facts) => facts.as_ref(),
+                None => self.facts_in(after, *board),
+            };
+            facts.is_some_and(|facts| is_shown_in(facts, community))
+        };
+        boards.into_iter().filter(shown).collect()
+    }
+
+    /// What the rule asks of the board at that moment, if there is one.
+    fn facts_in<'a>(&'a self, rights: &'a Rights, board: BoardId) -> Option<&'a BoardFacts> {
+        match rights.boards.get(&board) {
+            Some(facts) => facts.as_ref(),
+            None => self.rows.board_facts(board),
+        }
     }
 
     fn renew_communities(&self, rooms: &mut Rooms) {
@@ -135,72 +190,49 @@ impl Fence {
     }
 
     /// Every board whose answer may have changed, with the ordinal of the last change that concerns it.
-    fn boards(&self, before: &Before) -> BTreeMap<BoardId, u32> {
-        let mut boards = BTreeMap::new();
+    fn boards(&self, turn: &Turn) -> BTreeMap<BoardId, u32> {
+        let mut boards = turn.changed.clone();
         for (ordinal, change) in &self.changes {
-            match change {
-                Change::BoardCreated { board }
-                | Change::BoardUpdated { board, .. }
-                | Change::ImportChanged { board, .. } => {
-                    boards.insert(*board, *ordinal);
-                }
-                Change::CommunityUpdated { community, .. } => {
-                    let rule_is = self.rows.communities.get(community).map(|facts| &facts.rule);
-                    if rule_is != before.communities.get(community).map(|facts| &facts.rule) {
-                        let shown = self.rows.facts.values().filter(|facts| is_shown_in(facts, community));
-                        boards.extend(shown.map(|facts| (facts.board, *ordinal)));
-                    }
-                }
-                _ => {}
+            if let Change::BoardCreated { board }
+            | Change::BoardUpdated { board, .. }
+            | Change::ImportChanged { board, .. } = change
+            {
+                let last = boards.entry(*board).or_insert(*ordinal);
+                *last = (*last).max(*ordinal);
             }
         }
         boards
-    }
-
-    /// Whether the rule's answer may differ for a board that was there before.
-    fn differs(&self, board: BoardId, before: &Before) -> bool {
-        let now = self.rows.board_facts(board);
-        let of_its_own = match before.boards.get(&board) {
-            Some(None) => return false,
-            Some(then) => then.as_ref() != now,
-            None => false,
-        };
-        let shown_in = now.into_iter().flat_map(|facts| std::iter::once(&facts.community).chain(&facts.importers));
-        let rule_differs = |community: &CommunityId| {
-            let was = before.communities.get(community).map(|facts| &facts.rule);
-            was.is_some() && was != self.rows.communities.get(community).map(|facts| &facts.rule)
-        };
-        of_its_own || shown_in.into_iter().any(rule_differs)
     }
 
     fn judge(
         &self,
         board: BoardId,
         ordinal: u32,
-        before: &Before,
+        turn: &Turn,
         rooms: &mut Rooms,
         verdicts: &mut Verdicts,
         told: Place,
     ) {
         // A board that is gone has no rows to leak; its rooms are dissolved once they have been told.
         let Some(now) = self.rows.board_facts(board) else { return };
-        let then = match before.boards.get(&board) {
-            Some(then) => then.as_ref(),
-            None => Some(now),
-        };
-        let created = before.boards.get(&board).is_some_and(Option::is_none);
+        let at = self.facts_in(&turn.after, board);
+        let then = turn.before.boards.get(&board).map_or(at, Option::as_ref);
+        let created = turn.before.boards.get(&board).is_some_and(Option::is_none);
         let mut concerned: BTreeSet<SocketKey> = rooms.members(&Room::Board(board)).into_iter().collect();
-        for facts in then.into_iter().chain([now]) {
+        for facts in then.into_iter().chain(at).chain([now]) {
             for community in std::iter::once(&facts.community).chain(&facts.importers) {
                 concerned.extend(rooms.members(&Room::Community(community.clone())));
             }
         }
         for key in concerned {
             let Some(seat) = rooms.seats.get(&key) else { continue };
-            let community_is = rooms.communities.get(&seat.actor.community);
-            let community_was = before.communities.get(&seat.actor.community).or(community_is);
-            let could = decide(&seat.actor, then, community_was).is_ok();
-            match decide(&seat.actor, Some(now), community_is) {
+            let actor = &seat.actor;
+            let community_is = rooms.communities.get(&actor.community);
+            let community_at = turn.after.communities.get(&actor.community).or(community_is);
+            let community_was = turn.before.communities.get(&actor.community).or(community_at);
+            let could = decide(actor, then, community_was).is_ok() && !seat.is_shut_out(board);
+            let can = decide(actor, at, community_at).and_then(|_| decide(actor, Some(now), community_is));
+            match can {
                 Err(denied) => {
                     rooms.evict(key, board);
                     if could {
@@ -232,6 +264,19 @@ impl Fence {
                 }
             }
         }
+    }
+}
+
+/// Takes back what a change of a board or of an import did to what the rule asks.
+fn undo(change: &Change, facts: &mut BoardFacts) {
+    match change {
+        Change::BoardUpdated { was, .. } => {
+            facts.community = was.community.clone();
+            facts.rule = RoleRule::of_settings(Some(&was.settings));
+        }
+        Change::ImportChanged { community, active_was: true, .. } => drop(facts.importers.insert(community.clone())),
+        Change::ImportChanged { community, active_was: false, .. } => drop(facts.importers.remove(community)),
+        _ => {}
     }
 }
 

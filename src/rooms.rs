@@ -29,6 +29,8 @@ pub(crate) struct Seat {
     posts: BTreeMap<PostId, (BoardId, Place)>,
     /// The boards of the feed, if it has one.
     feed: Option<BTreeMap<BoardId, Place>>,
+    /// Boards that it was shut out of, and told so, ahead of the tick that shuts them.
+    shut: BTreeSet<BoardId>,
 }
 
 impl Seat {
@@ -44,6 +46,11 @@ impl Seat {
     fn served_in(&self, board: BoardId) -> Option<Place> {
         let feed = self.feed.as_ref().and_then(|feed| feed.get(&board));
         self.boards.get(&board).into_iter().chain(feed).min().copied()
+    }
+
+    /// Whether it was told ahead of the tick that the board is shut.
+    pub(crate) fn is_shut_out(&self, board: BoardId) -> bool {
+        self.shut.contains(&board)
     }
 
     fn stands_in(&self, board: BoardId) -> impl Iterator<Item = PostId> {
@@ -90,8 +97,9 @@ impl Rooms {
         if let Some(facts) = community {
             self.communities.insert(actor.community.clone(), facts);
         }
-        let boards = BTreeMap::new();
-        let seat = Seat { actor, since, boards, typing: BTreeSet::new(), posts: BTreeMap::new(), feed: None };
+        let (boards, posts) = (BTreeMap::new(), BTreeMap::new());
+        let (typing, shut) = (BTreeSet::new(), BTreeSet::new());
+        let seat = Seat { actor, since, boards, typing, posts, feed: None, shut };
         self.seats.insert(key, seat);
         for room in own {
             self.enter(room, key);
@@ -149,6 +157,7 @@ impl Rooms {
         let board = permit.board();
         let seat = self.seat_with_room(key, Spot::Board(board))?;
         earlier(&mut seat.boards, board, since);
+        seat.shut.remove(&board);
         if typing {
             seat.typing.insert(board);
             self.enter(Room::Typing(board), key);
@@ -162,6 +171,7 @@ impl Rooms {
         let seat = self.seat_with_room(key, Spot::Post(post))?;
         let since = seat.posts.get(&post).map_or(since, |(_, earlier)| since.min(*earlier));
         seat.posts.insert(post, (permit.board(), since));
+        seat.shut.remove(&permit.board());
         self.enter(Room::Post(post), key);
         Ok(())
     }
@@ -173,6 +183,7 @@ impl Rooms {
         let mut feed = BTreeMap::new();
         for board in permits.iter().map(Permit::board) {
             feed.insert(board, before.get(&board).map_or(since, |earlier| since.min(*earlier)));
+            seat.shut.remove(&board);
         }
         seat.feed = Some(feed.clone());
         for board in before.keys().filter(|board| !feed.contains_key(board)) {
@@ -221,6 +232,20 @@ impl Rooms {
             self.leave_post(key, post);
         }
         self.leave_board(key, board);
+    }
+
+    /// The socket was told that it lost the board, ahead of the tick that shuts it.
+    pub fn shut_ahead(&mut self, key: SocketKey, board: BoardId) {
+        if let Some(seat) = self.seats.get_mut(&key) {
+            seat.shut.insert(board);
+        }
+    }
+
+    /// It is told that it may open the board again.
+    pub fn reopen(&mut self, key: SocketKey, board: BoardId) {
+        if let Some(seat) = self.seats.get_mut(&key) {
+            seat.shut.remove(&board);
+        }
     }
 
     /// Takes a socket out of every board, post and feed; it stays connected.

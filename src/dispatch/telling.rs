@@ -30,7 +30,7 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
         self.shut_ahead(batch.ahead.as_ref()).await;
-        let verdicts = self.shut(&batch.fence, batch.tick);
+        let verdicts = self.shut(&batch.fence, batch.ahead.as_ref().map(|ahead| &ahead.fence), batch.tick);
         self.verdicts.append(verdicts);
         for entry in &batch.entries {
             let place = Place { tick: batch.tick, ordinal: entry.ordinal, part: 0 };
@@ -73,27 +73,38 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Who is to be told what, of those that remain where they may.
-    fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
-        let changes = || fence.changes.iter().map(|(_, change)| change);
-        self.outdate(changes(), &fence.rows);
-        if changes().any(|change| matches!(change, Change::Reset { .. })) {
-            self.send_everybody_away();
-            self.chronicle.restart(self.chronicle.epoch(), Place::end_of(tick));
-        }
-        let verdicts = fence.shut(&mut self.rooms, self.chronicle.told());
+    fn shut(&mut self, fence: &Fence, ahead: Option<&Fence>, tick: Tick) -> Verdicts {
+        self.heed(fence, tick);
+        let verdicts = fence.shut(ahead, &mut self.rooms, self.chronicle.told());
         for (board, ordinal) in &verdicts.changed {
             self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
         }
         verdicts
     }
 
-    /// The ticks themselves tell who lost a board. Who loses sight of a post is told here: the tick finds them gone.
+    /// Facts that the changes make wrong are no longer taken; where nothing that was known holds, everybody has to come back.
+    fn heed(&mut self, fence: &Fence, tick: Tick) {
+        let changes = || fence.changes.iter().map(|(_, change)| change);
+        self.outdate(changes(), &fence.rows);
+        if changes().any(|change| matches!(change, Change::Reset { .. })) {
+            self.send_everybody_away();
+            self.chronicle.restart(self.chronicle.epoch(), Place::end_of(tick));
+        }
+    }
+
+    /// Whom later ticks shut out, out of a board or away from a post: the ticks themselves find them gone.
     async fn shut_ahead(&mut self, ahead: Option<&Ahead>) {
         let Some(ahead) = ahead else { return };
         let told = self.chronicle.told();
         let position = Position { place: told, at: ahead.at };
+        self.heed(&ahead.fence, told.tick);
+        let verdicts = ahead.fence.shut_ahead(&mut self.rooms, told);
+        for (board_id, reason, key) in verdicts.lost.into_values().flatten() {
+            let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
+            self.tell_one(key, &event, position).await;
+        }
         let moves: HashMap<u32, Change> = ahead.fence.changes.iter().cloned().collect();
-        for (ordinal, gone) in self.shut(&ahead.fence, told.tick).moved_out {
+        for (ordinal, gone) in verdicts.moved_out {
             if let Some(Change::PostMoved { post, from: Some(from), .. }) = moves.get(&ordinal) {
                 self.tell_moved_out(*post, *from, gone, position).await;
             }

@@ -173,7 +173,7 @@ proptest! {
                 }
             }
             let changes = acts.iter().enumerate().map(|(at, act)| (at as u32 + 1, forum.act(act))).collect();
-            let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(&mut rooms, start());
+            let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(None, &mut rooms, start());
 
             let lost: BTreeSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
             let gained: BTreeSet<_> =
@@ -186,6 +186,67 @@ proptest! {
                     prop_assert_eq!((sits, reads), (could && can, could && can));
                     prop_assert_eq!(lost.contains(&(board, *key)), could && !can);
                     prop_assert_eq!(gained.contains(&(board, *key)), !could && can);
+                }
+            }
+        }
+    }
+}
+
+/// The changes of some ticks, in order, with the rows of a moment.
+fn fence<'a>(ticks: impl IntoIterator<Item = &'a Vec<Change>>, rows: &Arc<Rows>) -> Fence {
+    let changes = (1..).zip(ticks.into_iter().flatten().cloned()).collect();
+    Fence { changes, rows: Arc::clone(rows) }
+}
+
+proptest! {
+    /// Ticks that are read late show rows of a later moment: nobody sits where the tick or that moment shuts him out, who sits was told
+    /// so, and who may is let in again, at the latest when the tick is told up to which he may.
+    #[test]
+    fn a_late_reading_lets_in_nobody_too_early_and_leaves_nobody_out(
+        acts in proptest::collection::vec((proptest::collection::vec(any_act(), 1..4), 0usize..4), 1..8),
+    ) {
+        let mut forum = Forum::new();
+        let mut states = vec![forum.clone()];
+        let mut changes: Vec<Vec<Change>> = Vec::new();
+        for (acts, _) in &acts {
+            changes.push(acts.iter().map(|act| forum.act(act)).collect());
+            states.push(forum.clone());
+        }
+        let mut rooms = Rooms::new(200);
+        let boards = [BoardId(1), BoardId(2)];
+        let mut told = BTreeSet::new();
+        let keys: Vec<(SocketKey, Actor)> = (0..).map(SocketKey).zip(actors()).collect();
+        for (key, actor) in &keys {
+            let community = states[0].community_facts(&actor.community);
+            let facts = boards.map(|board| states[0].board_facts(board));
+            let permits: Vec<Permit> =
+                facts.iter().filter_map(|facts| decide(actor, Some(facts), Some(&community)).ok()).collect();
+            rooms.connect(*key, actor.clone(), Some(community), start());
+            rooms.join_feed(*key, &permits, start()).unwrap();
+            told.extend(permits.iter().map(|permit| (*key, permit.board())));
+        }
+        let mut seen = 0;
+        for (at, (_, lag)) in (1..).zip(&acts) {
+            seen = (at + lag).min(acts.len()).max(seen);
+            let rows = Arc::new(states[seen].rows());
+            let ahead = (seen > at).then(|| fence(&changes[at..seen], &rows));
+            let early = ahead.as_ref().map(|ahead| ahead.shut_ahead(&mut rooms, start())).unwrap_or_default();
+            let verdicts = fence([&changes[at - 1]], &rows).shut(ahead.as_ref(), &mut rooms, start());
+            prop_assert!(early.gained.is_empty());
+            for (board, _, key) in early.lost.values().chain(verdicts.lost.values()).flatten() {
+                told.remove(&(*key, *board));
+            }
+            for (permit, key) in verdicts.gained.values().flatten() {
+                prop_assert!(told.insert((*key, permit.board())), "told twice that it is open");
+                rooms.extend_feed(*key, permit, start());
+            }
+            for (key, actor) in &keys {
+                for board in boards {
+                    let sits = rooms.members(&Room::Board(board)).contains(key);
+                    prop_assert_eq!(sits, told.contains(&(*key, board)), "{:?} {:?} at {}", key, board, at);
+                    let open: Vec<bool> = states[at..=seen].iter().map(|state| state.opens(actor, board)).collect();
+                    prop_assert!(!sits || (open[0] && open[seen - at]), "{key:?} sits in {board:?} at {at}: {open:?}");
+                    prop_assert!(sits || open.contains(&false), "{key:?} is left out of {board:?} at {at}");
                 }
             }
         }
