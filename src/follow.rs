@@ -46,6 +46,30 @@ pub struct Follower {
     pub relay: Option<Ends>,
 }
 
+/// Where the following stands.
+struct Course {
+    reader: OutboxReader,
+    told: Told,
+    hearing: Hearing,
+    retries: ExponentialBackoff,
+    /// When the look under way began.
+    looked: Instant,
+    /// Since when there are changes that no tick holds.
+    unticked: Option<Instant>,
+    /// Whoever should make them is stuck.
+    stuck: bool,
+    /// Makes ticks for another that is stuck, until that makes one again.
+    stands_in: bool,
+}
+
+impl Course {
+    /// There is another tick; whether it was made here.
+    fn ticked(&mut self, here: bool) {
+        self.unticked = None;
+        self.stands_in = here && (self.stuck || self.stands_in);
+    }
+}
+
 impl Follower {
     /// Hands over batches; says once from which position.
     pub async fn run(self, position: oneshot::Sender<(Epoch, Tick)>, shutdown: CancellationToken) {
@@ -58,90 +82,94 @@ impl Follower {
             Some(Ends { told, heard }) => (told, Some(heard)),
             None => (Told::default(), None),
         };
-        let mut hearing = Hearing::new(heard, self.wake.pace().safety_poll);
-        let Some(mut reader) = self.open().await else { return };
+        let hearing = Hearing::new(heard, self.wake.pace().safety_poll);
+        let Some(reader) = self.open().await else { return };
         // Whoever asked may have given up.
         let _ = position.send(reader.position());
         told.stands(reader.position());
-        let mut retries = retries();
-        let mut unticked: Option<Instant> = None;
-        // For another that is stuck, until it makes a tick again.
-        let mut stands_in = false;
-        loop {
-            let looked = Instant::now();
-            let may_tick = self.wake.may_tick().await;
-            let stuck = unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
-            let ticks = may_tick || stuck || stands_in;
-            if ticks {
-                hearing.ignore();
-            } else if !reader.amid_a_tick() {
-                match hearing.next(reader.standing(), self.wake.lease_due()).await {
-                    Heard::Next(batch, snapshot) => {
-                        (unticked, stands_in) = (None, false);
-                        reader.advance(batch.tick, snapshot);
-                        if !self.hand_over(*batch, &told).await {
-                            return;
-                        }
-                        continue;
-                    }
-                    Heard::Nothing => continue,
-                    Heard::Look => hearing.looked(),
-                }
-            }
-            metrics::counter!("curia_outbox_looks_total").increment(1);
-            let found = reader.next(ticks).await;
-            if found.is_ok() {
-                retries = self::retries();
-                self.stream.set(State::Ready);
-            }
-            match found {
-                Ok(Found::Page(batch)) => {
-                    unticked = None;
-                    stands_in = batch.made.is_some() && (stuck || stands_in);
-                    let last = batch.last;
-                    if !self.hand_over(batch, &told).await {
-                        return;
-                    }
-                    // Whoever hears the ticks of another has to be in time for the next.
-                    if last && !hearing.carries() {
-                        // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
-                        let spread = (looked.elapsed() * SPREAD).min(LONGEST_SPREAD);
-                        sleep_until(looked + spread.max(self.wake.pace().poll)).await;
-                    }
-                }
-                Ok(Found::Unticked) => {
-                    if unticked.is_none() {
-                        unticked = Some(Instant::now());
-                        self.wake.stir().await;
-                    }
-                    self.rest(&hearing).await;
-                }
-                Ok(Found::Nothing) => {
-                    unticked = None;
-                    self.rest(&hearing).await;
-                }
-                Err(error @ OutboxError::Discontinued { .. }) => {
-                    self.stream.set(State::NotReady(chain(&error)));
-                    self.wake.reconnect();
-                    if !self.reopen(&mut reader).await {
-                        return;
-                    }
-                    let (epoch, tick) = reader.position();
-                    told.stands((epoch, tick));
-                    if self.batches.send(Batch::discontinuity(epoch, tick)).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => self.wait_for_database(&error, &mut retries).await,
-            }
-        }
+        let mut course = Course {
+            reader,
+            told,
+            hearing,
+            retries: retries(),
+            looked: Instant::now(),
+            unticked: None,
+            stuck: false,
+            stands_in: false,
+        };
+        while self.go_on(&mut course).await.is_some() {}
     }
 
-    /// To the other nodes and to the dispatcher; `false` when nobody takes batches any longer.
-    async fn hand_over(&mut self, batch: Batch, told: &Told) -> bool {
+    /// One look, at what is heard or into the outbox. `None` when nobody takes batches any longer.
+    async fn go_on(&mut self, course: &mut Course) -> Option<()> {
+        course.looked = Instant::now();
+        let may_tick = self.wake.may_tick().await;
+        course.stuck = course.unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
+        let ticks = may_tick || course.stuck || course.stands_in;
+        if ticks {
+            course.hearing.ignore();
+        } else if !course.reader.amid_a_tick() {
+            match course.hearing.next(course.reader.standing(), self.wake.lease_due()).await {
+                Heard::Next(batch, snapshot) => {
+                    course.ticked(false);
+                    course.reader.advance(batch.tick, snapshot);
+                    return self.hand_over(*batch, &course.told).await;
+                }
+                Heard::Nothing => return Some(()),
+                Heard::Look => course.hearing.looked(),
+            }
+        }
+        metrics::counter!("curia_outbox_looks_total").increment(1);
+        let found = course.reader.next(ticks).await;
+        if found.is_ok() {
+            course.retries = retries();
+            self.stream.set(State::Ready);
+        }
+        self.take(found, course).await
+    }
+
+    async fn take(&mut self, found: Result<Found, OutboxError>, course: &mut Course) -> Option<()> {
+        match found {
+            Ok(Found::Page(batch)) => {
+                course.ticked(batch.made.is_some());
+                let last = batch.last;
+                self.hand_over(batch, &course.told).await?;
+                // Whoever hears the ticks of another has to be in time for the next.
+                if last && !course.hearing.carries() {
+                    // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
+                    let spread = (course.looked.elapsed() * SPREAD).min(LONGEST_SPREAD);
+                    sleep_until(course.looked + spread.max(self.wake.pace().poll)).await;
+                }
+            }
+            Ok(Found::Unticked) => {
+                if course.unticked.is_none() {
+                    course.unticked = Some(Instant::now());
+                    self.wake.stir().await;
+                }
+                self.rest(&course.hearing).await;
+            }
+            Ok(Found::Nothing) => {
+                course.unticked = None;
+                self.rest(&course.hearing).await;
+            }
+            Err(error @ OutboxError::Discontinued { .. }) => {
+                self.stream.set(State::NotReady(chain(&error)));
+                self.wake.reconnect();
+                self.reopen(&mut course.reader).await?;
+                let (epoch, tick) = course.reader.position();
+                course.told.stands((epoch, tick));
+                self.batches.send(Batch::discontinuity(epoch, tick)).await.ok()?;
+            }
+            Err(error) => self.wait_for_database(&error, &mut course.retries).await,
+        }
+        Some(())
+    }
+
+    /// To the other nodes and to the dispatcher; `None` when nobody takes batches any longer.
+    async fn hand_over(&mut self, batch: Batch, told: &Told) -> Option<()> {
         report(&batch);
         told.tell(&batch);
-        let taken = self.batches.send(batch).await.is_ok();
+        let taken = self.batches.send(batch).await.ok();
         self.wake.stir().await;
         taken
     }
@@ -165,16 +193,16 @@ impl Follower {
         None
     }
 
-    /// `false` when nobody takes batches any longer.
-    async fn reopen(&self, reader: &mut OutboxReader) -> bool {
+    /// As above.
+    async fn reopen(&self, reader: &mut OutboxReader) -> Option<()> {
         let mut retries = retries();
         while !self.batches.is_closed() {
             match reader.reopen().await {
-                Ok(()) => return true,
+                Ok(()) => return Some(()),
                 Err(error) => self.wait_for_database(&error, &mut retries).await,
             }
         }
-        false
+        None
     }
 
     async fn wait_for_database(&self, error: &OutboxError, retries: &mut ExponentialBackoff) {

@@ -26,7 +26,7 @@ program=$!
 } &
 watcher=$!
 
-wait "$program"
+wait "$program" 2>/dev/null
 status=$?
 kill "$watcher" 2>/dev/null
 # The emptied directory itself may lie where only another account can remove it; its owner, if alive, does that.
