@@ -10,7 +10,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     actor::Actor,
@@ -24,7 +24,7 @@ use crate::{
         Metrics, Readiness, ServeError, ServeOptions, metrics_page, pages, readiness::State, serve, stream::TcpOptions,
     },
     ids::{Epoch, Place, RoleId, Tick},
-    lifecycle::{Drain, Ending},
+    lifecycle::{Drain, Ending, Tasks},
     postgres::{
         archive::OutboxArchive,
         connect::{ConnectError, connect},
@@ -71,6 +71,10 @@ pub enum AppError {
     Migrate(#[from] MigrateError),
     #[error(transparent)]
     NotAdmitted(#[from] NotAdmitted),
+    #[error(
+        "the task {0:?} ended before it was told to, and the service with it; its reason stands in the log. Start it again"
+    )]
+    TaskDied(&'static str),
     #[error("serving ended before it was told to")]
     Serve(#[from] ServeError),
 }
@@ -159,10 +163,10 @@ impl App {
         let versions = Arc::new(Versions::default());
         let members = Members::new(config.limits.max_pending);
 
-        let tasks = TaskTracker::new();
+        let tasks = Tasks::new(shutdown.clone());
         let draining = readiness.component("draining", State::Ready);
         let drain = Drain { members: members.clone(), draining, window: config.drain };
-        tasks.spawn(drain.run(ending));
+        tasks.spawn("drain", drain.run(ending));
         let (refused, refusal) = oneshot::channel();
         let wake = Wake::new(
             config.database.direct().clone(),
@@ -172,7 +176,7 @@ impl App {
         let relay = config.redis.map(|RedisConfig { url, prefix }| {
             let redis = readiness.component("redis", State::Degraded("Redis has not been reached yet".to_owned()));
             let (relay, ends) = Relay::new(url, &prefix, redis, wake.leads());
-            tasks.spawn(relay.run(shutdown.clone()));
+            tasks.spawn("relay", relay.run(shutdown.clone()));
             ends
         });
         let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
@@ -180,9 +184,9 @@ impl App {
         let retention =
             Retention { pool: pool.clone(), keep: config.stream.retention, max_size: config.stream.outbox_max_size };
         let outbox = readiness.component("outbox", State::Ready);
-        tasks.spawn(sweep(retention, follower.wake.leads(), outbox, shutdown.clone()));
+        tasks.spawn("sweep", sweep(retention, follower.wake.leads(), outbox, shutdown.clone()));
         let stop = shutdown.clone();
-        tasks.spawn(async move {
+        tasks.spawn("follow", async move {
             if let Err(error) = admitted(&config.database.url, &follower.pool, &follower.stream, &stop).await {
                 // The receiver waits at the end of this function.
                 let _ = refused.send(error);
@@ -199,7 +203,7 @@ impl App {
         let begun = Place::end_of(Tick(0));
         let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });
         let stop = shutdown.clone();
-        tasks.spawn(async move {
+        tasks.spawn("dispatch", async move {
             // Without a position the service is stopping.
             let Ok((epoch, tick)) = from.await else { return };
             let dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
@@ -208,17 +212,21 @@ impl App {
         let (recall, recalled) = mpsc::channel(REQUESTS_WAITING);
         let archive = OutboxArchive { pool: pool.clone(), content_limit };
         let asker = Recall { archive, requests: requests.clone(), reached: watched.clone(), options };
-        tasks.spawn(asker.run(recalled, shutdown.clone()));
+        tasks.spawn("recall", asker.run(recalled, shutdown.clone()));
         if crowd {
-            tasks.spawn(demo::simulate(pool.clone(), shutdown.clone()));
+            let (writing, stop) = (pool.clone(), shutdown.clone());
+            tasks.spawn("crowd", async move {
+                if let Err(error) = demo::simulate(writing, stop).await {
+                    tracing::error!(error = chain(&error), "nobody writes");
+                }
+            });
         }
         let metrics = metrics.and_then(|(metrics, alone)| {
-            tasks.spawn(metrics.clone().upkeep(shutdown.clone()));
+            tasks.spawn("metrics", metrics.clone().upkeep(shutdown.clone()));
             let Some(listener) = alone else { return Some(metrics) };
-            tasks.spawn(serve_metrics(listener, metrics, shutdown.clone()));
+            tasks.spawn("metrics port", serve_metrics(listener, metrics, shutdown.clone()));
             None
         });
-        tasks.close();
 
         let facts = PostgresFacts { pool: pool.clone(), reached: watched.clone() };
         let verifier = Arc::new(config.tokens.verifier());
@@ -238,16 +246,17 @@ impl App {
 
         shutdown.cancel();
         let ended = async {
-            tasks.wait().await;
+            tasks.ended().await;
             pool.close().await;
         };
         if timeout(ENDED_WITHIN, ended).await.is_err() {
             tracing::warn!("the database gives no answer; its connections are left to end with the process");
         }
-        match refusal.await {
-            Ok(error) => Err(error.into()),
+        match (refusal.await, tasks.died()) {
+            (Ok(error), _) => Err(error.into()),
+            (Err(_), Some(task)) => Err(AppError::TaskDied(task)),
             // It followed the outbox until it was told to stop.
-            Err(_) => Ok(()),
+            (Err(_), None) => Ok(()),
         }
     }
 }
@@ -257,7 +266,7 @@ async fn bind(host: &str, port: u16) -> Result<TcpListener, AppError> {
     listen.map_err(|source| AppError::Listen { host: host.to_owned(), port, source })
 }
 
-/// Whoever looks at metrics is missed less than the service.
+/// Ends the service with it: an operator who sees no metrics would not see what is wrong either.
 async fn serve_metrics(listener: TcpListener, metrics: Metrics, shutdown: CancellationToken) {
     if let Err(error) = serve(listener, metrics_page(metrics), ServeOptions::default(), shutdown).await {
         tracing::error!(error = chain(&error), "metrics are no longer served");

@@ -77,7 +77,8 @@ pub enum Change {
     },
     BoardDeleted {
         board: BoardId,
-        community: CommunityId,
+        /// None had it where the column was null.
+        community: Option<CommunityId>,
     },
     CommunityUpdated {
         community: CommunityId,
@@ -100,7 +101,8 @@ pub enum Change {
 /// What the access rule asks of a board, as it stood before the change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BoardWas {
-    pub community: CommunityId,
+    /// Without one nobody may open it.
+    pub community: Option<CommunityId>,
     pub settings: Value,
 }
 
@@ -162,7 +164,7 @@ enum CountColumn {
 #[derive(Deserialize)]
 struct BoardUpdate {
     changed: Vec<BoardColumn>,
-    community_id_was: CommunityId,
+    community_id_was: Option<CommunityId>,
     settings_was: Value,
 }
 
@@ -173,6 +175,11 @@ enum BoardColumn {
     Description,
     Settings,
     CommunityId,
+}
+
+#[derive(Deserialize)]
+struct OfBoard {
+    community_id: Option<CommunityId>,
 }
 
 #[derive(Deserialize)]
@@ -230,7 +237,7 @@ impl TryFrom<&OutboxRow> for Change {
                 }
             }
             "board_deleted" => {
-                Self::BoardDeleted { board: row.board()?, community: row.data::<OfCommunity>()?.community_id }
+                Self::BoardDeleted { board: row.board()?, community: row.data::<OfBoard>()?.community_id }
             }
             "community_updated" => {
                 let data = row.data::<CommunityUpdate>()?;

@@ -131,6 +131,10 @@ impl Fence {
                 Change::BoardCreated { board } => {
                     before.boards.insert(*board, None);
                 }
+                Change::BoardUpdated { board, was, .. } if was.community.is_none() => {
+                    before.boards.insert(*board, None);
+                    changed.entry(*board).or_insert(*ordinal);
+                }
                 Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
                     if let Some(Some(facts)) = before.boards.get_mut(board) {
                         let then = facts.clone();
@@ -213,13 +217,18 @@ impl Fence {
         verdicts: &mut Verdicts,
         told: Place,
     ) {
+        let now = self.rows.board_facts(board);
         // A board that is gone has no rows to leak; its rooms are dissolved once they have been told.
-        let Some(now) = self.rows.board_facts(board) else { return };
+        let ends =
+            |(_, change): &(u32, Change)| matches!(change, Change::BoardDeleted { board: gone, .. } if *gone == board);
+        if now.is_none() && self.changes.iter().any(ends) {
+            return;
+        }
         let at = self.facts_in(&turn.after, board);
         let then = turn.before.boards.get(&board).map_or(at, Option::as_ref);
         let created = turn.before.boards.get(&board).is_some_and(Option::is_none);
         let mut concerned: BTreeSet<SocketKey> = rooms.members(&Room::Board(board)).into_iter().collect();
-        for facts in then.into_iter().chain(at).chain([now]) {
+        for facts in then.into_iter().chain(at).chain(now) {
             for community in std::iter::once(&facts.community).chain(&facts.importers) {
                 concerned.extend(rooms.members(&Room::Community(community.clone())));
             }
@@ -231,7 +240,7 @@ impl Fence {
             let community_at = turn.after.communities.get(&actor.community).or(community_is);
             let community_was = turn.before.communities.get(&actor.community).or(community_at);
             let could = decide(actor, then, community_was).is_ok() && !seat.is_shut_out(board);
-            let can = decide(actor, at, community_at).and_then(|_| decide(actor, Some(now), community_is));
+            let can = decide(actor, at, community_at).and_then(|_| decide(actor, now, community_is));
             match can {
                 Err(denied) => {
                     rooms.evict(key, board);
@@ -271,7 +280,9 @@ impl Fence {
 fn undo(change: &Change, facts: &mut BoardFacts) {
     match change {
         Change::BoardUpdated { was, .. } => {
-            facts.community = was.community.clone();
+            if let Some(community) = &was.community {
+                facts.community = community.clone();
+            }
             facts.rule = RoleRule::of_settings(Some(&was.settings));
         }
         Change::ImportChanged { community, active_was: true, .. } => drop(facts.importers.insert(community.clone())),

@@ -248,7 +248,13 @@ impl<F: FactStore> Gateway<F> {
     async fn community_facts(&self, id: &CommunityId) -> Result<Option<Shared<CommunityFacts>>, Failure> {
         let version = self.versions.of(Subject::Community(id));
         let read = async { Ok(self.facts.community(id.clone()).await?.map(Arc::new)) };
-        self.communities.try_get_with((id.clone(), version), read).await.map_err(unavailable)
+        let key = (id.clone(), version);
+        let found = self.communities.try_get_with(key.clone(), read).await.map_err(unavailable)?;
+        if found.is_none() {
+            // That one begins is noted by no trigger.
+            self.communities.invalidate(&key).await;
+        }
+        Ok(found)
     }
 
     async fn shown_in(&self, id: &CommunityId) -> Result<Shared<HashMap<BoardId, BoardFacts>>, Failure> {

@@ -13,6 +13,8 @@
 //!
 //! One task, which is the one that ends all others.
 
+mod tasks;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -25,6 +27,8 @@ use crate::{
     ids::SocketKey,
     socket::Members,
 };
+
+pub use self::tasks::Tasks;
 
 /// How long those who were sent away may take to be gone.
 const FAREWELLS_WITHIN: Duration = Duration::from_secs(1);

@@ -24,6 +24,9 @@ pub trait EffectSink: Send + 'static {
     /// it comes back with its cursor; it is never passed over and left open.
     fn emit(&self, to: &[SocketKey], frame: &Frame) -> impl Future<Output = ()> + Send;
 
+    /// Whether the socket can be handed so many frames of so many bytes in all at once, beside what waits for it already.
+    fn takes(&self, key: SocketKey, frames: usize, bytes: usize) -> bool;
+
     /// Cuts the connection; the client comes back by itself.
     fn close(&self, key: SocketKey);
 }

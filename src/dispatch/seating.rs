@@ -97,7 +97,7 @@ impl<S: EffectSink> Dispatcher<S> {
             return Err((NotJoined::NotSeated(refused), join));
         }
         let missed = match self.missed(&join) {
-            Ok(missed) => missed,
+            Ok(missed) => missed.filter(|missed| self.fits(join.key, missed)),
             Err(refused) => return Err((refused, join)),
         };
         if let Err(refused) = self.sit(join.key, &join.seat, join.since, missed.is_some()) {
@@ -149,6 +149,15 @@ impl<S: EffectSink> Dispatcher<S> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whoever is handed more at once than may wait for him would be closed, and come back for the same.
+    fn fits(&self, key: SocketKey, missed: &[Arc<Frame>]) -> bool {
+        let fits = self.sink.takes(key, missed.len(), missed.iter().map(|frame| frame.size()).sum());
+        if !fits {
+            count("too_large");
+        }
+        fits
     }
 
     /// The frame for this socket, unless it was sent it through another room or does not want it.

@@ -100,6 +100,10 @@ impl<S: EffectSink> Dispatcher<S> {
         self.heed(&ahead.fence, told.tick);
         let verdicts = ahead.fence.shut_ahead(&mut self.rooms, told);
         for (board_id, reason, key) in verdicts.lost.into_values().flatten() {
+            // What an earlier page of this tick was about to tell.
+            for gained in self.verdicts.gained.values_mut() {
+                gained.retain(|(permit, to)| (permit.board(), *to) != (board_id, key));
+            }
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
             self.tell_one(key, &event, position).await;
         }
@@ -133,9 +137,17 @@ impl<S: EffectSink> Dispatcher<S> {
                 Change::BoardCreated { board } => self.versions.bump_board(*board, rows.board_facts(*board)),
                 Change::BoardUpdated { board, was, .. } => {
                     self.versions.bump_board(*board, rows.board_facts(*board));
-                    self.versions.bump(Subject::Community(&was.community));
+                    if let Some(community) = &was.community {
+                        self.versions.bump(Subject::Community(community));
+                    }
                 }
-                Change::BoardDeleted { board, community } | Change::ImportChanged { board, community, .. } => {
+                Change::BoardDeleted { board, community } => {
+                    self.versions.bump(Subject::Board(*board));
+                    if let Some(community) = community {
+                        self.versions.bump(Subject::Community(community));
+                    }
+                }
+                Change::ImportChanged { board, community, .. } => {
                     self.versions.bump(Subject::Board(*board));
                     self.versions.bump(Subject::Community(community));
                 }

@@ -65,13 +65,13 @@ impl Forum {
         match act {
             Act::Board(id, settings) => {
                 let board = self.boards.get_mut(&BoardId(*id)).unwrap();
-                let was = BoardWas { community: board.0.clone(), settings: board.1.clone() };
+                let was = BoardWas { community: Some(board.0.clone()), settings: board.1.clone() };
                 board.1 = settings.clone();
                 Change::BoardUpdated { board: BoardId(*id), was, told: true }
             }
             Act::Give(id, to) => {
                 let board = self.boards.get_mut(&BoardId(*id)).unwrap();
-                let was = BoardWas { community: board.0.clone(), settings: board.1.clone() };
+                let was = BoardWas { community: Some(board.0.clone()), settings: board.1.clone() };
                 board.0 = CommunityId::from(*to);
                 Change::BoardUpdated { board: BoardId(*id), was, told: false }
             }

@@ -222,7 +222,12 @@ async fn serve<F: FactStore>(
         let asker = socket.clone();
         let acknowledge: Acknowledge = Box::new(move |outcome| answer(&asker, next, outcome));
         match command {
-            Ok(command) => doors.gateway.serve(key, &actor, command, acknowledge).await,
+            // The end does not wait for a join that waits. What the dispatcher was asked meanwhile is undone by the farewell.
+            Ok(command) => tokio::select! {
+                biased;
+                () = &mut expiry => return expire(&doors, key, socket),
+                () = doors.gateway.serve(key, &actor, command, acknowledge) => {}
+            },
             Err(failure) => acknowledge(Err(failure)),
         }
     }

@@ -30,7 +30,7 @@ impl Default for SocketLimits {
     fn default() -> Self {
         Self {
             message_bytes: 64 * 1024,
-            frames_waiting: 8_192,
+            frames_waiting: sink::FRAMES_WAITING,
             connect_within: Duration::from_secs(10),
             ping_every: Duration::from_secs(25),
             pong_within: Duration::from_secs(20),

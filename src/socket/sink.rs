@@ -23,6 +23,10 @@ use crate::{frame::Frame, ids::SocketKey, ports::EffectSink, socket::links::Engi
 
 /// After so many sockets others get a turn.
 const SLICE: usize = 256;
+/// So many frames may wait for a client before it is closed.
+pub const FRAMES_WAITING: usize = 8_192;
+/// A count with its cursor takes more.
+const SMALLEST_FRAME: u64 = 128;
 
 /// The sockets of this node by key. Clones share them.
 #[derive(Clone)]
@@ -80,6 +84,15 @@ impl Member {
             self.due.fetch_add(bytes(frame), Ordering::Relaxed);
         }
         overflows
+    }
+
+    /// Whether so much may be queued at once. Half of what may wait is left for what is told meanwhile; frames that wait are reckoned
+    /// from their bytes, as small as they can be.
+    fn takes(&self, frames: usize, bytes: usize, max_pending: u64) -> bool {
+        let Some(session) = &self.session else { return true };
+        let waiting = self.due.load(Ordering::Relaxed).saturating_sub(session.taken());
+        let frames = frames as u64 + waiting / SMALLEST_FRAME;
+        waiting + bytes as u64 <= max_pending / 2 && frames <= FRAMES_WAITING as u64 / 2
     }
 
     /// Ends the connection without its cooperation, once, so that the client comes back by itself.
@@ -172,6 +185,11 @@ impl Members {
         }
     }
 
+    /// As [`EffectSink::takes`]; one that is gone takes anything.
+    fn takes(&self, key: SocketKey, frames: usize, bytes: usize) -> bool {
+        self.find(key).is_none_or(|member| member.takes(frames, bytes, self.0.max_pending))
+    }
+
     fn find(&self, key: SocketKey) -> Option<Arc<Member>> {
         self.read().get(&key).cloned()
     }
@@ -199,6 +217,10 @@ impl EffectSink for SocketSink {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    fn takes(&self, key: SocketKey, frames: usize, bytes: usize) -> bool {
+        self.0.takes(key, frames, bytes)
     }
 
     fn close(&self, key: SocketKey) {

@@ -128,8 +128,12 @@ fn every_change() -> Vec<Entry> {
         Change::CommentUpdated { comment, post },
         Change::CommentDeleted { comment, post },
         Change::BoardCreated { board },
-        Change::BoardUpdated { board, was: BoardWas { community: community(), settings: settings() }, told: true },
-        Change::BoardDeleted { board, community: community() },
+        Change::BoardUpdated {
+            board,
+            was: BoardWas { community: Some(community()), settings: settings() },
+            told: true,
+        },
+        Change::BoardDeleted { board, community: Some(community()) },
         Change::CommunityUpdated { community: community(), settings_was: settings() },
         Change::CommunityDeleted { community: community() },
         Change::ImportChanged { board, community: community(), active_was: true },
@@ -213,7 +217,7 @@ fn change() -> impl Strategy<Value = (Change, i64)> {
                 Just(Change::CommentCreated { comment: CommentId(id), post }),
                 Just(Change::BoardUpdated {
                     board,
-                    was: BoardWas { community: community.clone(), settings: settings.clone() },
+                    was: BoardWas { community: Some(community.clone()), settings: settings.clone() },
                     told: false,
                 }),
                 Just(Change::CommunityUpdated { community: community.clone(), settings_was: settings }),
