@@ -72,6 +72,8 @@ struct Turn {
     after: Rights,
     /// The boards that others might open at some moment than at the one before, with the last change that made it so.
     changed: BTreeMap<BoardId, u32>,
+    /// The boards that were deleted by now.
+    gone: BTreeSet<BoardId>,
 }
 
 impl Fence {
@@ -80,7 +82,8 @@ impl Fence {
     /// nobody is seated but whom the tick and the moment of the rows let in.
     pub fn shut(&self, ahead: Option<&Fence>, rooms: &mut Rooms, told: Place) -> Verdicts {
         let after = ahead.map(|ahead| ahead.undone(Rights::default(), rooms).before).unwrap_or_default();
-        let turn = self.undone(after, rooms);
+        let mut turn = self.undone(after, rooms);
+        turn.gone.extend(ahead.into_iter().flat_map(Fence::deleted));
         let mut verdicts = self.judge_all(&turn, rooms, told);
         for (permit, key) in verdicts.gained.values().flatten() {
             rooms.reopen(*key, permit.board());
@@ -136,7 +139,10 @@ impl Fence {
                     changed.entry(*board).or_insert(*ordinal);
                 }
                 Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
-                    if let Some(Some(facts)) = before.boards.get_mut(board) {
+                    if let (Some(facts @ None), Some(was)) = (before.boards.get_mut(board), was_without(change)) {
+                        *facts = Some(was);
+                        changed.entry(*board).or_insert(*ordinal);
+                    } else if let Some(Some(facts)) = before.boards.get_mut(board) {
                         let then = facts.clone();
                         undo(change, facts);
                         if *facts != then {
@@ -160,7 +166,14 @@ impl Fence {
                 _ => {}
             }
         }
-        Turn { before, after, changed }
+        Turn { before, after, changed, gone: self.deleted().collect() }
+    }
+
+    fn deleted(&self) -> impl Iterator<Item = BoardId> {
+        self.changes.iter().filter_map(|(_, change)| match change {
+            Change::BoardDeleted { board, .. } => Some(*board),
+            _ => None,
+        })
     }
 
     /// The boards that a community owns or imports at the moment to which `before` goes back from `after`.
@@ -219,9 +232,7 @@ impl Fence {
     ) {
         let now = self.rows.board_facts(board);
         // A board that is gone has no rows to leak; its rooms are dissolved once they have been told.
-        let ends =
-            |(_, change): &(u32, Change)| matches!(change, Change::BoardDeleted { board: gone, .. } if *gone == board);
-        if now.is_none() && self.changes.iter().any(ends) {
+        if now.is_none() && turn.gone.contains(&board) {
             return;
         }
         let at = self.facts_in(&turn.after, board);
@@ -274,6 +285,13 @@ impl Fence {
             }
         }
     }
+}
+
+/// What the rule asked of a board that belongs to nobody since this change. Who imported it is not known any more.
+fn was_without(change: &Change) -> Option<BoardFacts> {
+    let Change::BoardUpdated { board, was, .. } = change else { return None };
+    let rule = RoleRule::of_settings(Some(&was.settings));
+    Some(BoardFacts { board: *board, community: was.community.clone()?, rule, importers: BTreeSet::new() })
 }
 
 /// Takes back what a change of a board or of an import did to what the rule asks.

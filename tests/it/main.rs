@@ -15,6 +15,7 @@ mod imports;
 mod layers;
 mod migrate;
 mod nodes;
+mod odd_rows;
 mod order;
 mod paging;
 mod poison;

@@ -1,0 +1,48 @@
+//! Rows that the forum's tables allow and its application never writes.
+
+use serde_json::json;
+
+use crate::support::{client::Client, postgres::Forum, service::Service};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_that_no_calendar_has_is_shown_as_none_and_the_stream_goes_on() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    for time in ["infinity", "-infinity", "294276-01-01"] {
+        sqlx::query("UPDATE posts SET created_at = $1::text::timestamptz, title = $1 WHERE id = 1")
+            .bind(time)
+            .execute(&forum.pool)
+            .await
+            .expect("an update");
+        let event = ada.next().await;
+        assert_eq!((&event[0], &event[1]["post"]["title"]), (&json!("board:postUpdated"), &json!(time)));
+        assert_eq!(event[1]["post"]["created_at"], json!(null), "{time}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_without_a_community_is_nobodys_and_sends_nobody_away() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    forum.run("INSERT INTO boards (id, community_id, name) VALUES (50, NULL, 'Adrift')").await;
+    forum.run("UPDATE boards SET name = 'Afloat' WHERE id = 50").await;
+    let answer = ada.ask("board:join", json!(50)).await;
+    assert_eq!(answer["error"]["code"], "not_found");
+    forum.run("UPDATE boards SET community_id = 'c1' WHERE id = 50").await;
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Ashore', '', 1)").await;
+    assert_eq!(ada.next().await[1]["post"]["title"], "Ashore", "the socket stayed");
+    let answer = ada.ask("board:join", json!(50)).await;
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+
+    forum.run("UPDATE boards SET community_id = NULL WHERE id = 50").await;
+    assert_eq!(ada.next().await[0], "board:accessRevoked");
+    forum.run("DELETE FROM boards WHERE id = 50").await;
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Still here', '', 1)").await;
+    assert_eq!(ada.next().await[1]["post"]["title"], "Still here", "the socket stayed");
+    service.stop().await;
+}
