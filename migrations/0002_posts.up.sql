@@ -74,7 +74,7 @@ END
 $$;
 
 -- One function and one trigger for each counter: PostgreSQL reads a WHEN clause anew with every statement, and a list
--- built at run time costs as much again. Together they were a quarter of what noting a comment cost.
+-- built at run time costs as much again.
 CREATE FUNCTION curia_realtime.post_upvotes_counted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

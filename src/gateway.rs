@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    access::{BoardFacts, CommunityFacts, Denied, Permit, decide, facts_needed},
+    access::{BoardFacts, CommunityFacts, Denied, Permit, RoleRule, decide, facts_needed},
     actor::Actor,
     command::{Command, Since},
     contract::{BoardLeft, Empty, ErrorCode, Failure, PostLeft},
@@ -231,7 +231,7 @@ impl<F: FactStore> Gateway<F> {
         let version = self.versions.of(Subject::Board(needed.board));
         let read = async {
             let found = self.facts.boards(BTreeSet::from([needed.board]), BTreeSet::new()).await?;
-            Ok(found.into_values().next().map(Arc::new))
+            Ok(found.into_values().next().inspect(|facts| report("board", &facts.board, &facts.rule)).map(Arc::new))
         };
         let board = self.boards.try_get_with((needed.board, version), read).await.map_err(unavailable)?;
         Ok(decide(actor, board.as_deref(), community.as_deref()))
@@ -247,7 +247,10 @@ impl<F: FactStore> Gateway<F> {
 
     async fn community_facts(&self, id: &CommunityId) -> Result<Option<Shared<CommunityFacts>>, Failure> {
         let version = self.versions.of(Subject::Community(id));
-        let read = async { Ok(self.facts.community(id.clone()).await?.map(Arc::new)) };
+        let read = async {
+            let found = self.facts.community(id.clone()).await?;
+            Ok(found.inspect(|facts| report("community", &facts.community, &facts.rule)).map(Arc::new))
+        };
         let key = (id.clone(), version);
         let found = self.communities.try_get_with(key.clone(), read).await.map_err(unavailable)?;
         if found.is_none() {
@@ -297,6 +300,18 @@ fn not_seated(refused: NotSeated) -> Failure {
             "this socket is in as many rooms as it may be; leave one, or use feed:join, which counts as one",
         ),
         NotSeated::Gone => stopping(),
+    }
+}
+
+/// Once for each version that somebody asks for: who is shut out can't tell, so the operator has to be told.
+fn report(what: &'static str, id: &dyn std::fmt::Display, rule: &RoleRule) {
+    if *rule == RoleRule::Malformed {
+        metrics::counter!("curia_malformed_permissions_total").increment(1);
+        tracing::warn!(
+            what,
+            %id,
+            "settings.permissions.allowedRoles is no array of role ids, so nobody but admins may open it; correct it in the forum"
+        );
     }
 }
 

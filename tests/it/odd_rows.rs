@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{client::Client, postgres::Forum, service::Service};
+use crate::support::{client::Client, postgres::Forum, program::Serving, service::Service};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_time_that_no_calendar_has_is_shown_as_none_and_the_stream_goes_on() {
@@ -45,4 +45,20 @@ async fn a_board_without_a_community_is_nobodys_and_sends_nobody_away() {
     forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Still here', '', 1)").await;
     assert_eq!(ada.next().await[1]["post"]["title"], "Still here", "the socket stayed");
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn permissions_that_cannot_be_read_close_the_board_and_are_reported_to_the_operator() {
+    let forum = Forum::captured().await;
+    forum.run(r#"UPDATE boards SET settings = '{"permissions": {"allowedRoles": "everybody"}}' WHERE id = 1"#).await;
+    let service = Serving::start(&forum.url(), &["--drain", "100ms"]).await;
+    let mut ada =
+        Client::connected(&service.url, &Service::token("ada", "c1", &["everybody"], false), "websocket").await;
+    assert_eq!(ada.ask("board:join", json!(1)).await["error"]["code"], "forbidden");
+    assert_eq!(service.metric("curia_malformed_permissions_total").await, Some(1.0));
+    drop(ada);
+    let log = service.stop().await;
+    let told = |line: &&serde_json::Value| line["fields"]["what"] == "board" && line["fields"]["id"] == "1";
+    let line = log.iter().find(told).expect("a line that names the board");
+    assert!(line["fields"]["message"].as_str().expect("a text").contains("allowedRoles"), "{line}");
 }

@@ -275,3 +275,17 @@ async fn two_hundred_joins_under_500_writes_a_second_have_no_hole_and_nothing_tw
     assert_eq!(seen, (1..=written).collect::<Vec<_>>());
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_ends_while_its_join_waits_is_not_waited_for() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let token = Service::token_for("ada", "c1", &[], false, chrono::TimeDelta::seconds(2));
+    let mut ada = Client::connected(&service.url, &token, "websocket").await;
+    let ours = ada.ask("board:join", json!(1)).await["cursor"].as_str().expect("a cursor").to_owned();
+    let (epoch, _) = ours.split_once('.').expect("a cursor");
+    // Waits for two seconds for a place that never comes; the token, whose end is in whole seconds, is gone before.
+    ada.emit("board:join", json!({"boardId": 1, "since": format!("{epoch}.3e8.1.0")})).await;
+    assert_eq!(ada.next().await[0], "session:expired");
+    service.stop().await;
+}
