@@ -586,3 +586,37 @@ async fn who_sits_in_board_and_post_is_told_once_that_the_post_moved_out_of_reac
     let told = stage.recorder.sent(key).into_iter().filter(|got| got.event == "board:postDeleted");
     assert_eq!(told.count(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_let_in_by_an_earlier_page_when_the_board_was_shut_meanwhile() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    stage.join(key, Seat::Feed { permits: vec![permit(2)] }, Since::Now).await;
+    let told = stage.recorder.sent(key).len();
+    let settings = |allowed: &[&str]| serde_json::json!({"permissions": {"allowedRoles": allowed}});
+    let updated = |was: &[&str]| {
+        let was = crate::change::BoardWas { community: Some("a".into()), settings: settings(was) };
+        Change::BoardUpdated { board: BoardId(1), was, told: false }
+    };
+    // The tick opens the board with its second page.
+    let mut first = forum.batch(1, &[]);
+    first.fence = Fence { changes: vec![(5, updated(&["crew"]))], rows: Arc::clone(&first.rows) };
+    first.last = false;
+    stage.tick(first).await;
+    // That page is read anew, when the board is shut again.
+    let mut rows = forum.rows();
+    rows.facts.insert(BoardId(1), BoardFacts { rule: RoleRule::AnyOf(["crew".into()].into()), ..facts(1) });
+    let rows = Arc::new(rows);
+    let mut second = forum.batch(1, &[]);
+    second.entries = vec![Entry { ordinal: 5, at: DateTime::UNIX_EPOCH, change: updated(&["crew"]) }];
+    let fence = Fence { changes: vec![(1, updated(&[]))], rows: Arc::clone(&rows) };
+    second.ahead = Some(crate::batch::Ahead { fence, at: DateTime::UNIX_EPOCH });
+    second.rows = rows;
+    stage.tick(second).await;
+    let names: Vec<String> = stage.recorder.sent(key)[told..].iter().map(|got| got.event.clone()).collect();
+    assert_eq!(names, ["board:accessRevoked"]);
+    stage.tick(forum.batch(2, &[Act::Post(1)])).await;
+    assert_eq!(stage.recorder.sent(key).len(), told + 1, "nothing of the board");
+}

@@ -289,3 +289,22 @@ async fn a_token_that_ends_while_its_join_waits_is_not_waited_for() {
     assert_eq!(ada.next().await[0], "session:expired");
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_may_wait_for_a_client_is_not_sent_at_once_but_to_be_loaded() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &[("max-pending", "128KiB")]).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    let since = ada.ask("board:join", json!(1)).await["cursor"].clone();
+    drop(ada);
+    for _ in 0..8 {
+        forum
+            .run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Long', repeat('sea ', 4000), 1)")
+            .await;
+    }
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    assert_eq!(ada.ask("board:join", json!({"boardId": 1, "since": since})).await["recovered"], json!(false));
+    post(&forum.pool, "Live").await;
+    assert_eq!(ada.next().await[1]["post"]["title"], "Live", "the socket stayed");
+    service.stop().await;
+}
