@@ -242,7 +242,9 @@ impl App {
         let served = socket::layer(pages(readiness, metrics).merge(beside), doors, limits);
         let app = config.http.allowed_origins.guard(served);
         let tcp = TcpOptions { user_timeout: config.limits.stall_timeout, ..TcpOptions::default() };
-        serve(listener, app, ServeOptions { tcp, ..ServeOptions::default() }, shutdown.clone()).await?;
+        let usual = ServeOptions::default();
+        let answer_within = usual.answer_within.max(config.limits.ping_interval * 2);
+        serve(listener, app, ServeOptions { tcp, answer_within, ..usual }, shutdown.clone()).await?;
 
         shutdown.cancel();
         let ended = async {

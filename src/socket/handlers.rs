@@ -195,6 +195,7 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
 fn queue(ask: &mpsc::Sender<Asked>, socket: &SocketRef, asked: Asked) {
     if let Err(mpsc::error::TrySendError::Full(asked)) = ask.try_send(asked) {
         let message = format!("more than {COMMANDS_WAITING} commands wait; send the next after an answer");
+        // Whoever sends so much and reads nothing is closed by the next event he can't take.
         answer(socket, asked, Err(Failure::new(ErrorCode::RateLimited, message)));
     }
 }
@@ -220,7 +221,12 @@ async fn serve<F: FactStore>(
         }
         let command = Command::read(&next.event, &next.argument);
         let asker = socket.clone();
-        let acknowledge: Acknowledge = Box::new(move |outcome| answer(&asker, next, outcome));
+        let members = doors.members.clone();
+        let acknowledge: Acknowledge = Box::new(move |outcome| {
+            if !answer(&asker, next, outcome) {
+                members.close(key);
+            }
+        });
         match command {
             // The end does not wait for a join that waits. What the dispatcher was asked meanwhile is undone by the farewell.
             Ok(command) => tokio::select! {
@@ -241,8 +247,8 @@ fn expire<F>(doors: &Doors<F>, key: SocketKey, socket: SocketRef) {
     }
 }
 
-/// A socket that can't take its answer is closed by the next event it can't take.
-fn answer(socket: &SocketRef, asked: Asked, outcome: Result<Value, Failure>) {
+/// `false` where the socket can't take its answer: it would wait for it for ever.
+fn answer(socket: &SocketRef, asked: Asked, outcome: Result<Value, Failure>) -> bool {
     let sent = match (asked.callback, outcome) {
         (Some(callback), Ok(Value::Object(mut fields))) => {
             fields.insert("ok".to_owned(), Value::Bool(true));
@@ -255,9 +261,10 @@ fn answer(socket: &SocketRef, asked: Asked, outcome: Result<Value, Failure>) {
         }
         (None, Ok(_)) => Ok(()),
     };
-    if let Err(error) = sent {
+    if let Err(error) = &sent {
         tracing::debug!(%error, "an answer could not be sent");
     }
+    sent.is_ok()
 }
 
 async fn farewell<F: FactStore>(doors: &Doors<F>, key: SocketKey) {
