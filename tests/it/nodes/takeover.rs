@@ -1,0 +1,65 @@
+//! The node that makes the ticks dies, or is stuck.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_ticking_node_is_killed_another_goes_on_within_two_seconds() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (mut leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let before = lease_held(&forum.pool, None).await;
+    let (mut client, _) = joined(&follower, None).await;
+    let reading = tokio::spawn(async move {
+        let (mut all, mut gap, mut last) = (Vec::new(), Duration::ZERO, None);
+        while all.last().is_none_or(|seen: &Seen| seen.title != END) {
+            all.push(next(&mut client).await);
+            let now = Instant::now();
+            gap = last.replace(now).map_or(gap, |last| gap.max(now - last));
+        }
+        (all, gap)
+    });
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+    let killed = Instant::now();
+    leader.kill().await;
+    lease_held(&forum.pool, Some(before)).await;
+    let taken_over = killed.elapsed();
+    writer.writes(100).await;
+    let written = writer.stop().await;
+    let (told, gap) = timeout(PATIENCE, reading).await.expect("the last post").expect("a reader");
+    println!("the lease was taken over within {taken_over:?}; the longest time without an event was {gap:?}");
+    assert_eq!(titles(&told), written);
+    assert!(taken_over < Duration::from_secs(2), "taken over after {taken_over:?}");
+    assert!(gap < Duration::from_secs(5), "silent for {gap:?}");
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticking_node_that_is_stuck_is_stood_in_for_and_catches_up() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
+    let one = read(joined(&leader, None).await.0);
+    let other = read(joined(&follower, None).await.0);
+    let mut writer = Writer::start(&forum);
+    takes(&follower, 5.0).await;
+    leader.signal("-STOP");
+    let stopped = Instant::now();
+    let before = follower.metric(MADE).await.unwrap_or_default();
+    let asking = async {
+        while follower.metric(MADE).await.unwrap_or_default() < before + 20.0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("ticks of the other");
+    println!("20 ticks were made by the other {:?} after the first was stuck", stopped.elapsed());
+    leader.signal("-CONT");
+    writer.writes(100).await;
+    let written = writer.stop().await;
+    let told = all(one).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(all(other).await, told);
+    assert!(stopped.elapsed() < PATIENCE);
+    leader.stop().await;
+    follower.stop().await;
+}
