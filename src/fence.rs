@@ -8,13 +8,16 @@
 //! A tick that is read late shows rows of a later moment. Whom that moment shuts out is shut out first, and told at once
 //! ([`Fence::shut_ahead`]); the tick itself is then judged by its own moment as well.
 
+mod turn;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use self::turn::{Rights, Turn};
 use crate::{
-    access::{BoardFacts, CommunityFacts, Denied, Permit, RoleRule, decide},
+    access::{Denied, Permit, decide},
     change::Change,
     contract::RevokeReason,
     event::Rows,
@@ -58,24 +61,6 @@ impl Verdicts {
     }
 }
 
-/// What the rule rests on at some moment, as far as it is not what the rows say.
-#[derive(Debug, Default)]
-struct Rights {
-    /// `None` where there is no such board yet.
-    boards: HashMap<BoardId, Option<BoardFacts>>,
-    communities: HashMap<CommunityId, CommunityFacts>,
-}
-
-/// The rights before and behind the changes of a fence.
-struct Turn {
-    before: Rights,
-    after: Rights,
-    /// The boards that others might open at some moment than at the one before, with the last change that made it so.
-    changed: BTreeMap<BoardId, u32>,
-    /// The boards that were deleted by now.
-    gone: BTreeSet<BoardId>,
-}
-
 impl Fence {
     /// Brings `rooms`, which were told everything up to `told`, to the rights of this tick. Where the rows are of a later moment,
     /// `ahead` are the changes until then: they were applied before, by [`Fence::shut_ahead`], and are judged here as not made yet. So
@@ -117,85 +102,6 @@ impl Fence {
             }
         }
         verdicts
-    }
-
-    /// The state before the first change, by undoing all of them from `after` on.
-    fn undone(&self, after: Rights, rooms: &Rooms) -> Turn {
-        let touched = self.changes.iter().filter_map(|(_, change)| match change {
-            Change::BoardCreated { board }
-            | Change::BoardUpdated { board, .. }
-            | Change::ImportChanged { board, .. } => Some((*board, self.facts_in(&after, *board).cloned())),
-            _ => None,
-        });
-        let mut before = Rights { boards: touched.collect(), communities: HashMap::new() };
-        let mut changed = BTreeMap::new();
-        for (ordinal, change) in self.changes.iter().rev() {
-            match change {
-                Change::BoardCreated { board } => {
-                    before.boards.insert(*board, None);
-                }
-                Change::BoardUpdated { board, was, .. } if was.community.is_none() => {
-                    before.boards.insert(*board, None);
-                    changed.entry(*board).or_insert(*ordinal);
-                }
-                Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
-                    if let (Some(facts @ None), Some(was)) = (before.boards.get_mut(board), was_without(change)) {
-                        *facts = Some(was);
-                        changed.entry(*board).or_insert(*ordinal);
-                    } else if let Some(Some(facts)) = before.boards.get_mut(board) {
-                        let then = facts.clone();
-                        undo(change, facts);
-                        if *facts != then {
-                            changed.entry(*board).or_insert(*ordinal);
-                        }
-                    }
-                }
-                Change::CommunityUpdated { community, settings_was } => {
-                    let known = before.communities.get(community).or_else(|| after.communities.get(community));
-                    let known = known.or_else(|| self.rows.communities.get(community));
-                    if let Some(facts) = known.or_else(|| rooms.communities.get(community)).cloned() {
-                        let rule = RoleRule::of_settings(Some(settings_was));
-                        if rule != facts.rule {
-                            for board in self.shown_in(community, &before, &after) {
-                                changed.entry(board).or_insert(*ordinal);
-                            }
-                        }
-                        before.communities.insert(community.clone(), CommunityFacts { rule, ..facts });
-                    }
-                }
-                _ => {}
-            }
-        }
-        Turn { before, after, changed, gone: self.deleted().collect() }
-    }
-
-    fn deleted(&self) -> impl Iterator<Item = BoardId> {
-        self.changes.iter().filter_map(|(_, change)| match change {
-            Change::BoardDeleted { board, .. } => Some(*board),
-            _ => None,
-        })
-    }
-
-    /// The boards that a community owns or imports at the moment to which `before` goes back from `after`.
-    fn shown_in(&self, community: &CommunityId, before: &Rights, after: &Rights) -> Vec<BoardId> {
-        let known = before.boards.keys().chain(after.boards.keys()).chain(self.rows.facts.keys());
-        let boards: BTreeSet<BoardId> = known.copied().collect();
-        let shown = |board: &BoardId| {
-            let facts = match before.boards.get(board) {
-                Some(facts) => facts.as_ref(),
-                None => self.facts_in(after, *board),
-            };
-            facts.is_some_and(|facts| is_shown_in(facts, community))
-        };
-        boards.into_iter().filter(shown).collect()
-    }
-
-    /// What the rule asks of the board at that moment, if there is one.
-    fn facts_in<'a>(&'a self, rights: &'a Rights, board: BoardId) -> Option<&'a BoardFacts> {
-        match rights.boards.get(&board) {
-            Some(facts) => facts.as_ref(),
-            None => self.rows.board_facts(board),
-        }
     }
 
     fn renew_communities(&self, rooms: &mut Rooms) {
@@ -285,32 +191,6 @@ impl Fence {
             }
         }
     }
-}
-
-/// What the rule asked of a board that belongs to nobody since this change. Who imported it is not known any more.
-fn was_without(change: &Change) -> Option<BoardFacts> {
-    let Change::BoardUpdated { board, was, .. } = change else { return None };
-    let rule = RoleRule::of_settings(Some(&was.settings));
-    Some(BoardFacts { board: *board, community: was.community.clone()?, rule, importers: BTreeSet::new() })
-}
-
-/// Takes back what a change of a board or of an import did to what the rule asks.
-fn undo(change: &Change, facts: &mut BoardFacts) {
-    match change {
-        Change::BoardUpdated { was, .. } => {
-            if let Some(community) = &was.community {
-                facts.community = community.clone();
-            }
-            facts.rule = RoleRule::of_settings(Some(&was.settings));
-        }
-        Change::ImportChanged { community, active_was: true, .. } => drop(facts.importers.insert(community.clone())),
-        Change::ImportChanged { community, active_was: false, .. } => drop(facts.importers.remove(community)),
-        _ => {}
-    }
-}
-
-fn is_shown_in(facts: &BoardFacts, community: &CommunityId) -> bool {
-    facts.community == *community || facts.importers.contains(community)
 }
 
 fn evict_community(community: &CommunityId, rooms: &mut Rooms) {

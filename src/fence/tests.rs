@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    access::{BoardFacts, CommunityFacts, RoleRule},
     actor::Actor,
     change::BoardWas,
     contract::{Board, Features},
