@@ -9,7 +9,7 @@
 //!
 //! Bounded by the number and the size of records; `F` is what is sent.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use chrono::{DateTime, Utc};
 
@@ -93,6 +93,11 @@ impl<F> Record<F> {
             Audience::Post(post) => (None, Some(post)),
             Audience::Community(_) | Audience::User(..) => (None, None),
         }
+    }
+
+    /// Of which post it tells a count, and of what.
+    fn count(&self) -> Option<(PostId, Topic)> {
+        self.counted.and(self.about.post).map(|post| (post, self.topic))
     }
 
     fn end(&self) -> Option<End> {
@@ -228,8 +233,9 @@ impl<F> History<F> {
         }
     }
 
-    /// Takes in what was told before, complete up to `upto`; they may stay beside the bounds until [`History::relax`]. Does
-    /// nothing and says so where something is missing between the two.
+    /// Takes in what was told before, read at a later moment and complete up to `upto`; a count is left out where a later one of the
+    /// same is here. They may stay beside the bounds until [`History::relax`]. Does nothing and says so where something is missing
+    /// between the two.
     pub fn prepend(&mut self, older: Self, upto: Place) -> bool {
         if upto < self.floor || older.floor > self.floor {
             return false;
@@ -242,7 +248,13 @@ impl<F> History<F> {
         }
         self.board_ended = self.board_ended.or(older.board_ended);
         let before = Slack { records: self.records.len(), size: self.size };
-        for (record, size) in older.records.into_iter().rev().skip_while(|(record, _)| record.place > self.floor) {
+        let counted: HashSet<(PostId, Topic)> = self.records.iter().filter_map(|(record, _)| record.count()).collect();
+        let missing = older.records.into_iter().rev().skip_while(|(record, _)| record.place > self.floor);
+        for (record, size) in missing {
+            // Read at a later moment, it shows a value that what is here may be behind: a count never goes back.
+            if record.count().is_some_and(|kind| counted.contains(&kind)) {
+                continue;
+            }
             self.first -= 1;
             let number = self.first;
             let (board, post) = record.rooms();
@@ -433,3 +445,6 @@ fn remove_if<K: std::hash::Hash + Eq>(ends: &mut HashMap<K, u64>, key: &K, numbe
         ends.remove(key);
     }
 }
+
+#[cfg(test)]
+mod tests;
