@@ -2,8 +2,8 @@
 //!
 //! [`Fence::shut`] evicts, whatever was believed before; who lost and who gained a board is told later, at the place in the
 //! stream where the change stands, so that cursors stay in order. What was true before is taken from the changes themselves
-//! (`*_was` of the outbox), undone from the last to the first, and serves only the telling: a wrong `was` can leave somebody
-//! untold, never inside.
+//! (`*_was` of the outbox), undone from the last to the first, and lets nobody in: a wrong `was` can leave somebody
+//! untold, or out, never inside.
 //!
 //! A tick that is read late shows rows of a later moment. Whom that moment shuts out is shut out first, and told at once
 //! ([`Fence::shut_ahead`]); the tick itself is then judged by its own moment as well.
