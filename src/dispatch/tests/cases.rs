@@ -1,0 +1,140 @@
+//! What can't all be had, and who must not have it.
+
+use super::*;
+
+fn told_at(stage: &Stage) -> Since {
+    Since::Cursor(stage.dispatcher.chronicle.cursor())
+}
+
+async fn recovered(stage: &mut Stage, since: Since) -> bool {
+    let key = SocketKey(stage.next_key);
+    stage.next_key += 1;
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    let seat = Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+    stage.join(key, seat, since).await;
+    stage.recorder.sent(key).last().unwrap().payload["recovered"] == true
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_all_be_had_is_not_half_replayed() {
+    let mut stage = Stage::new(Bounds { records: 8, size: 1 << 20, missed: 4 });
+    let mut forum = Forum::default();
+    stage.tick(forum.batch(1, &[Act::Post(1)])).await;
+    let early = told_at(&stage);
+    for tick in 2..5 {
+        stage.tick(forum.batch(tick, &[Act::Post(1)])).await;
+    }
+    assert!(recovered(&mut stage, early).await);
+    stage.tick(forum.batch(5, &[Act::Post(1), Act::Post(1)])).await;
+    assert!(!recovered(&mut stage, early).await, "five are more than four");
+    let late = told_at(&stage);
+    for tick in 6..15 {
+        stage.tick(forum.batch(tick, &[Act::Post(2)])).await;
+    }
+    assert!(!recovered(&mut stage, late).await, "it has fallen out");
+    let now = told_at(&stage);
+    assert!(recovered(&mut stage, now).await);
+    let Since::Cursor(cursor) = now else { unreachable!() };
+    assert!(!recovered(&mut stage, Since::Cursor(Cursor { epoch: Epoch(8), ..cursor })).await, "another database");
+    assert!(!recovered(&mut stage, Since::Unknown).await);
+    assert!(!recovered(&mut stage, Since::Now).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_across_a_change_of_rights() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    stage.tick(forum.batch(1, &[Act::Post(1)])).await;
+    let before = told_at(&stage);
+    // Closed in one tick, opened in a later one: today it is open.
+    let was = |allowed: &str| crate::change::BoardWas {
+        community: Some("a".into()),
+        settings: serde_json::json!({"permissions": {"allowedRoles": [allowed]}}),
+    };
+    let change = Change::BoardUpdated { board: BoardId(1), was: was("crew"), told: true };
+    let mut batch = forum.batch(2, &[]);
+    batch.entries = vec![Entry { ordinal: 1, at: DateTime::UNIX_EPOCH, change }];
+    batch.fence = crate::batch::fence_of(&batch.entries, &batch.rows);
+    stage.tick(batch).await;
+    let after = told_at(&stage);
+    stage.tick(forum.batch(3, &[Act::Post(1)])).await;
+    assert!(!recovered(&mut stage, before).await);
+    assert!(recovered(&mut stage, after).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_and_a_new_epoch_end_what_can_be_recovered() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    stage.tick(forum.batch(1, &[Act::Post(1)])).await;
+    let before = told_at(&stage);
+    let mut batch = forum.batch(2, &[]);
+    batch.fence = Fence { changes: vec![(1, Change::Reset { table: String::new() })], rows: Arc::default() };
+    stage.tick(batch).await;
+    assert!(!recovered(&mut stage, before).await);
+    let before = told_at(&stage);
+    stage.tick(Batch::discontinuity(Epoch(8), Tick(0))).await;
+    assert!(!recovered(&mut stage, before).await);
+}
+
+#[test]
+fn facts_that_were_read_before_the_stream_was_taken_up_are_not_taken() {
+    let versions = Arc::new(Versions::default());
+    let basis = versions.basis(&[crate::versions::Subject::Board(BoardId(1))]);
+    let options = Options { max_rooms: 10, merge_window: 50 * MS, history: Bounds { records: 1, size: 1, missed: 1 } };
+    let _dispatcher = Dispatcher::new(Recorder::default(), Arc::clone(&versions), &options, EPOCH, Tick(3));
+    assert!(!versions.still(&basis), "what changed between the reading and tick 3 is never told here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sits_in_board_and_post_is_told_once_that_the_post_moved_out_of_reach() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    stage.tick(forum.batch(1, &[Act::Post(1)])).await;
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    let board = Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+    stage.join(key, board, Since::Now).await;
+    stage.join(key, Seat::Post { permit: permit(1), post: PostId(1) }, Since::Now).await;
+    let mut batch = forum.batch(2, &[Act::Move(0)]);
+    let mut rows = forum.rows();
+    rows.facts.remove(&BoardId(2));
+    batch.fence.rows = Arc::new(rows);
+    stage.tick(batch).await;
+    let told = stage.recorder.sent(key).into_iter().filter(|got| got.event == "board:postDeleted");
+    assert_eq!(told.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_let_in_by_an_earlier_page_when_the_board_was_shut_meanwhile() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    stage.join(key, Seat::Feed { permits: vec![permit(2)] }, Since::Now).await;
+    let told = stage.recorder.sent(key).len();
+    let settings = |allowed: &[&str]| serde_json::json!({"permissions": {"allowedRoles": allowed}});
+    let updated = |was: &[&str]| {
+        let was = crate::change::BoardWas { community: Some("a".into()), settings: settings(was) };
+        Change::BoardUpdated { board: BoardId(1), was, told: false }
+    };
+    // The tick opens the board with its second page.
+    let mut first = forum.batch(1, &[]);
+    first.fence = Fence { changes: vec![(5, updated(&["crew"]))], rows: Arc::clone(&first.rows) };
+    first.last = false;
+    stage.tick(first).await;
+    // That page is read anew, when the board is shut again.
+    let mut rows = forum.rows();
+    rows.facts.insert(BoardId(1), BoardFacts { rule: RoleRule::AnyOf(["crew".into()].into()), ..facts(1) });
+    let rows = Arc::new(rows);
+    let mut second = forum.batch(1, &[]);
+    second.entries = vec![Entry { ordinal: 5, at: DateTime::UNIX_EPOCH, change: updated(&["crew"]) }];
+    let fence = Fence { changes: vec![(1, updated(&[]))], rows: Arc::clone(&rows) };
+    second.ahead = Some(crate::batch::Ahead { fence, at: DateTime::UNIX_EPOCH });
+    second.rows = rows;
+    stage.tick(second).await;
+    let names: Vec<String> = stage.recorder.sent(key)[told..].iter().map(|got| got.event.clone()).collect();
+    assert_eq!(names, ["board:accessRevoked"]);
+    stage.tick(forum.batch(2, &[Act::Post(1)])).await;
+    assert_eq!(stage.recorder.sent(key).len(), told + 1, "nothing of the board");
+}
