@@ -56,8 +56,8 @@ pub struct Made {
 #[derive(Debug)]
 pub struct Ahead {
     pub fence: Fence,
-    /// When the last of them was written.
-    pub at: DateTime<Utc>,
+    /// When each of them was written, by the number it has in the fence.
+    pub at: Vec<DateTime<Utc>>,
 }
 
 impl Batch {

@@ -96,21 +96,26 @@ impl<S: EffectSink> Dispatcher<S> {
     async fn shut_ahead(&mut self, ahead: Option<&Ahead>) {
         let Some(ahead) = ahead else { return };
         let told = self.chronicle.told();
-        let position = Position { place: told, at: ahead.at };
+        let position = |number: u32| {
+            let at = ahead.at.get(number as usize).or(ahead.at.last()).copied();
+            Position { place: told, at: at.unwrap_or_default() }
+        };
         self.heed(&ahead.fence, told.tick);
         let verdicts = ahead.fence.shut_ahead(&mut self.rooms, told);
-        for (board_id, reason, key) in verdicts.lost.into_values().flatten() {
+        let lost =
+            verdicts.lost.into_iter().flat_map(|(number, lost)| lost.into_iter().map(move |lost| (number, lost)));
+        for (number, (board_id, reason, key)) in lost {
             // What an earlier page of this tick was about to tell.
             for gained in self.verdicts.gained.values_mut() {
                 gained.retain(|(permit, to)| (permit.board(), *to) != (board_id, key));
             }
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
-            self.tell_one(key, &event, position).await;
+            self.tell_one(key, &event, position(number)).await;
         }
         let moves: HashMap<u32, Change> = ahead.fence.changes.iter().cloned().collect();
         for (ordinal, gone) in verdicts.moved_out {
             if let Some(Change::PostMoved { post, from: Some(from), .. }) = moves.get(&ordinal) {
-                self.tell_moved_out(*post, *from, gone, position).await;
+                self.tell_moved_out(*post, *from, gone, position(ordinal)).await;
             }
         }
     }

@@ -130,7 +130,7 @@ async fn nobody_is_let_in_by_an_earlier_page_when_the_board_was_shut_meanwhile()
     let mut second = forum.batch(1, &[]);
     second.entries = vec![Entry { ordinal: 5, at: DateTime::UNIX_EPOCH, change: updated(&["crew"]) }];
     let fence = Fence { changes: vec![(1, updated(&[]))], rows: Arc::clone(&rows) };
-    second.ahead = Some(crate::batch::Ahead { fence, at: DateTime::UNIX_EPOCH });
+    second.ahead = Some(crate::batch::Ahead { fence, at: vec![DateTime::UNIX_EPOCH] });
     second.rows = rows;
     stage.tick(second).await;
     let names: Vec<String> = stage.recorder.sent(key)[told..].iter().map(|got| got.event.clone()).collect();

@@ -107,7 +107,7 @@ impl OutboxReader {
             return Ok((Fence { changes: vec![(0, reset())], rows: Arc::default() }, None));
         }
         let mut changes = (Vec::new(), Vec::new());
-        let mut ahead_at = None;
+        let mut ahead_at = Vec::new();
         for row in found {
             let at = row.at;
             let ordinal = row.ordinal.map(|ordinal| u32::try_from(ordinal).unwrap_or(u32::MAX));
@@ -125,7 +125,7 @@ impl OutboxReader {
             match ordinal {
                 Some(ordinal) => changes.0.push((ordinal, change)),
                 None => {
-                    ahead_at = Some(at);
+                    ahead_at.push(at);
                     let place = u32::try_from(changes.1.len()).unwrap_or(u32::MAX);
                     changes.1.push((place, change));
                 }
@@ -134,7 +134,8 @@ impl OutboxReader {
         let needs = Needs::of(changes.0.iter().chain(&changes.1).map(|(_, change)| change));
         let rows = Arc::new(rows::load(reading, &needs, self.content_limit).await?);
         let fence = Fence { changes: changes.0, rows: Arc::clone(&rows) };
-        let ahead = ahead_at.map(|at| Ahead { fence: Fence { changes: changes.1, rows }, at });
+        let ahead = Ahead { fence: Fence { changes: changes.1, rows }, at: ahead_at };
+        let ahead = Some(ahead).filter(|ahead| !ahead.at.is_empty());
         Ok((fence, ahead))
     }
 }
