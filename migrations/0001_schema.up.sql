@@ -87,9 +87,9 @@ CREATE TABLE curia_realtime.outbox (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 20000,
     autovacuum_vacuum_insert_scale_factor = 0,
-    autovacuum_vacuum_insert_threshold = 100000,
+    autovacuum_vacuum_insert_threshold = 500000,
     autovacuum_analyze_scale_factor = 0,
-    autovacuum_analyze_threshold = 50000,
+    autovacuum_analyze_threshold = 500000,
     vacuum_truncate = false
 );
 
@@ -126,9 +126,9 @@ CREATE TABLE curia_realtime.tick (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 20000,
     autovacuum_vacuum_insert_scale_factor = 0,
-    autovacuum_vacuum_insert_threshold = 100000,
+    autovacuum_vacuum_insert_threshold = 500000,
     autovacuum_analyze_scale_factor = 0,
-    autovacuum_analyze_threshold = 50000
+    autovacuum_analyze_threshold = 500000
 );
 
 -- A TRUNCATE names no rows: whoever follows that table has to start afresh.
