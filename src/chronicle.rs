@@ -49,9 +49,9 @@ pub struct Chronicle {
 }
 
 /// Beside its audience and place, what makes an event.
-struct Event<'a> {
-    event: &'a ServerEvent,
-    to_admins: Option<&'a ServerEvent>,
+struct Event {
+    event: ServerEvent,
+    to_admins: Option<ServerEvent>,
     counted: Option<Place>,
     held_from: Option<Tick>,
 }
@@ -106,10 +106,9 @@ impl Chronicle {
         match told {
             Told::Event { audience, event, to_admins, part } => {
                 let position = Position { place: Place { part, ..position.place }, ..position };
-                let to_admins = to_admins.as_deref();
-                let held_from = self.merger.held_from();
-                let event = Event { event: &event, to_admins, counted: None, held_from };
-                self.enter(audience, event, position).into_iter().collect()
+                let (event, to_admins) = (*event, to_admins.map(|event| *event));
+                let event = Event { event, to_admins, counted: None, held_from: self.merger.held_from() };
+                vec![self.enter(audience, event, position)]
             }
             Told::Count(change) => match self.merger.offer(change, position, position.place.tick, now) {
                 Some((change, position)) => self.count(&change, position),
@@ -131,8 +130,8 @@ impl Chronicle {
                 let waiting = &due[if n + 1 == count { at + 1 } else { at }..];
                 let held_from = waiting.iter().map(|due| due.since).chain(self.merger.held_from()).min();
                 let counted = Some(Place { part, ..newest.place });
-                let event = Event { event: &event, to_admins: None, counted, held_from };
-                sent.extend(self.enter(Audience::Board(change.board), event, position));
+                let event = Event { event, to_admins: None, counted, held_from };
+                sent.push(self.enter(Audience::Board(change.board), event, position));
             }
         }
         sent
@@ -156,31 +155,31 @@ impl Chronicle {
         for (part, event) in change.events() {
             let position = Position { place: Place { part, ..position.place }, ..position };
             let (counted, held_from) = (Some(position.place), self.merger.held_from());
-            let event = Event { event: &event, to_admins: None, counted, held_from };
-            sent.extend(self.enter(Audience::Board(change.board), event, position));
+            let event = Event { event, to_admins: None, counted, held_from };
+            sent.push(self.enter(Audience::Board(change.board), event, position));
         }
         sent
     }
 
-    fn enter(&mut self, audience: Audience, event: Event<'_>, position: Position) -> Option<Sent> {
+    fn enter(&mut self, audience: Audience, event: Event, position: Position) -> Sent {
         let cursor = Cursor { epoch: self.epoch, place: position.place, held_from: event.held_from };
-        let frame = Frame::durable(event.event, cursor, position.at)?;
-        let to_admins = event.to_admins.and_then(|event| Frame::durable(event, cursor, position.at));
-        let topic = Topic::of(event.event);
-        let size = frame.size() + to_admins.as_ref().map_or(0, Frame::size);
+        let (topic, about) = (Topic::of(&event.event), About::of(&event.event));
+        let frame = Frame::durable(event.event, cursor, position.at);
+        let to_admins = event.to_admins.map(|event| Frame::durable(event, cursor, position.at));
+        let size = frame.weight() + to_admins.as_ref().map_or(0, Frame::weight);
         let (frame, to_admins) = (Arc::new(frame), to_admins.map(Arc::new));
         let record = Record {
             place: position.place,
             at: position.at,
             audience: audience.clone(),
             topic,
-            about: About::of(event.event),
+            about,
             counted: event.counted,
             frame: Arc::clone(&frame),
             to_admins: to_admins.clone(),
         };
         self.history.push(record, size);
-        Some(Sent { audience, topic, frame, to_admins })
+        Sent { audience, topic, frame, to_admins }
     }
 }
 

@@ -199,9 +199,7 @@ impl<S: EffectSink> Dispatcher<S> {
             features: community.as_ref().map_or(Features::ALL_ON, |facts| facts.features),
         });
         self.rooms.connect(key, actor, community, self.chronicle.told());
-        if let Some(frame) = Frame::ephemeral(&ready) {
-            self.sink.emit(&[key], &frame).await;
-        }
+        self.sink.emit(&[key], &Frame::ephemeral(ready)).await;
     }
 }
 

@@ -32,7 +32,7 @@ const TAKE_OVER: Duration = Duration::from_secs(1);
 /// From tick to tick it takes at least so many times as long as the reading of one took: what is left is the forum's.
 const SPREAD: u32 = 5;
 /// And at most so long, whatever the reading took.
-const LONGEST_SPREAD: Duration = Duration::from_millis(100);
+const LONGEST_SPREAD: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub struct Follower {

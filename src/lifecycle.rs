@@ -104,18 +104,16 @@ impl Drain {
     async fn tell(&self, times: &[(SocketKey, Duration)]) {
         for slice in times.chunks(SLICE) {
             for (key, time) in slice {
-                if let Some(frame) = frame(*time) {
-                    self.members.tell(*key, &frame);
-                }
+                self.members.tell(*key, &frame(*time));
             }
             tokio::task::yield_now().await;
         }
     }
 }
 
-fn frame(time: Duration) -> Option<Frame> {
+fn frame(time: Duration) -> Frame {
     let reconnect_in_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Frame::ephemeral(&ServerEvent::ServerDraining(Draining { reconnect_in_ms }))
+    Frame::ephemeral(ServerEvent::ServerDraining(Draining { reconnect_in_ms }))
 }
 
 /// When each of `count` sockets is sent away: evenly, the last at the end of the window. None in its first tenth, so that the

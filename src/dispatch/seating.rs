@@ -171,7 +171,7 @@ impl<S: EffectSink> Dispatcher<S> {
         if !again {
             return Some(Arc::clone(frame));
         }
-        frame.as_ref().clone().at(cursor, record.at).map(Arc::new)
+        Some(Arc::new(frame.at(cursor, record.at)))
     }
 
     fn sit(&mut self, key: SocketKey, seat: &Seat, since: Since, recovered: bool) -> Result<(), NotSeated> {

@@ -110,7 +110,7 @@ impl<S: EffectSink> Dispatcher<S> {
                 gained.retain(|(permit, to)| (permit.board(), *to) != (board_id, key));
             }
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
-            self.tell_one(key, &event, position(number)).await;
+            self.tell_one(key, event, position(number)).await;
         }
         let moves: HashMap<u32, Change> = ahead.fence.changes.iter().cloned().collect();
         for (ordinal, gone) in verdicts.moved_out {
@@ -169,12 +169,12 @@ impl<S: EffectSink> Dispatcher<S> {
     async fn after(&mut self, entry: &Entry, position: Position) {
         for (board_id, reason, key) in self.verdicts.lost.remove(&entry.ordinal).into_iter().flatten() {
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
-            self.tell_one(key, &event, position).await;
+            self.tell_one(key, event, position).await;
         }
         for (permit, key) in self.verdicts.gained.remove(&entry.ordinal).into_iter().flatten() {
             self.rooms.extend_feed(key, &permit, position.place);
             let event = ServerEvent::BoardAccessGranted(AccessGranted { board_id: permit.board() });
-            self.tell_one(key, &event, position).await;
+            self.tell_one(key, event, position).await;
         }
         match &entry.change {
             Change::PostMoved { post, from: Some(board_id), .. } => {
@@ -199,17 +199,15 @@ impl<S: EffectSink> Dispatcher<S> {
         // Who sits in the board was told there.
         let told = self.rooms.members(&Room::Board(board_id));
         for (_, key) in gone.into_iter().filter(|(_, key)| !told.contains(key)) {
-            self.tell_one(key, &event, position).await;
+            self.tell_one(key, event.clone(), position).await;
         }
     }
 
-    async fn tell_one(&self, key: SocketKey, event: &ServerEvent, position: Position) {
-        if !self.rooms.wants(key, Topic::of(event)) {
+    async fn tell_one(&self, key: SocketKey, event: ServerEvent, position: Position) {
+        if !self.rooms.wants(key, Topic::of(&event)) {
             return;
         }
         let cursor = Cursor { place: position.place, ..self.chronicle.cursor() };
-        if let Some(frame) = Frame::durable(event, cursor, position.at) {
-            self.sink.emit(&[key], &frame).await;
-        }
+        self.sink.emit(&[key], &Frame::durable(event, cursor, position.at)).await;
     }
 }

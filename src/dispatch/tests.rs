@@ -49,13 +49,14 @@ impl Recorder {
 
 impl EffectSink for Recorder {
     async fn emit(&self, to: &[SocketKey], frame: &Frame) {
-        let payload = serde_json::from_str(frame.payload.get()).unwrap();
-        let meta: Option<Value> = frame.meta.as_ref().map(|meta| serde_json::from_str(meta.get()).unwrap());
+        let text = frame.text().unwrap();
+        let payload = serde_json::from_str(text.payload.get()).unwrap();
+        let meta: Option<Value> = text.meta.as_ref().map(|meta| serde_json::from_str(meta.get()).unwrap());
         let cursor = meta.map(|meta| meta["cursor"].as_str().unwrap().to_owned());
         for key in to {
             self.push(
                 *key,
-                Got { event: frame.event.to_owned(), payload: Value::clone(&payload), cursor: cursor.clone() },
+                Got { event: frame.name().to_owned(), payload: Value::clone(&payload), cursor: cursor.clone() },
             );
         }
     }

@@ -19,7 +19,12 @@ use socketioxide::{SendError, SocketError, extract::SocketRef};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{frame::Frame, ids::SocketKey, ports::EffectSink, socket::links::EngineSession};
+use crate::{
+    frame::{Frame, Text},
+    ids::SocketKey,
+    ports::EffectSink,
+    socket::links::EngineSession,
+};
 
 /// After so many sockets others get a turn.
 const SLICE: usize = 256;
@@ -58,10 +63,11 @@ impl Member {
         if self.doomed.load(Ordering::Acquire) {
             return;
         }
-        let too_much = if self.overflows(frame, max_pending) {
+        let Some(text) = frame.text() else { return };
+        let too_much = if self.overflows(bytes(frame.name(), text), max_pending) {
             Some("bytes")
         } else {
-            let sent = self.socket.emit(frame.event, &Arguments(frame));
+            let sent = self.socket.emit(frame.name(), &Arguments(text));
             matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull))).then_some("frames")
         };
         if let Some(what) = too_much {
@@ -75,13 +81,13 @@ impl Member {
     ///
     /// Reckoned low, so that nobody is closed by mistake: without the protocols' own bytes, and what was taken beside the
     /// frames (answers, pings) counts as taken of them. It is right again whenever nothing waits.
-    fn overflows(&self, frame: &Frame, max_pending: u64) -> bool {
+    fn overflows(&self, bytes: u64, max_pending: u64) -> bool {
         let Some(session) = &self.session else { return false };
         let taken = session.taken();
         let due = self.due.fetch_max(taken, Ordering::Relaxed).max(taken);
-        let overflows = due > taken && due - taken + bytes(frame) > max_pending;
+        let overflows = due > taken && due - taken + bytes > max_pending;
         if !overflows {
-            self.due.fetch_add(bytes(frame), Ordering::Relaxed);
+            self.due.fetch_add(bytes, Ordering::Relaxed);
         }
         overflows
     }
@@ -229,13 +235,12 @@ impl EffectSink for SocketSink {
 }
 
 /// What a frame says, without the protocols around it.
-fn bytes(frame: &Frame) -> u64 {
-    let meta = frame.meta.as_ref().map_or(0, |meta| meta.get().len());
-    (frame.event.len() + frame.payload.get().len() + meta) as u64
+fn bytes(name: &str, text: &Text) -> u64 {
+    (name.len() + text.size()) as u64
 }
 
 /// The arguments of an event as the parser spreads them.
-struct Arguments<'a>(&'a Frame);
+struct Arguments<'a>(&'a Text);
 
 impl Serialize for Arguments<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
