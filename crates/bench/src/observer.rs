@@ -41,6 +41,13 @@ pub struct Account {
     pub ticks: i64,
 }
 
+impl Account {
+    /// Both together.
+    pub fn and(self, other: &Self) -> Self {
+        Self { events: self.events + other.events, rows: self.rows + other.rows, ticks: self.ticks + other.ticks }
+    }
+}
+
 impl Observer {
     /// Joins the board.
     pub async fn begin(session: &Session, port: u16, token: &str) -> Result<Self, BenchError> {

@@ -1,8 +1,9 @@
 //! What noting a change costs whoever writes it: the forum's commit rate with each kind of trigger against none.
 //!
 //! Every variant has a database of its own on one server. A round runs all of them, one right after the other and each time in
-//! another order, and is compared only with itself: what else the machine does then falls on all alike. The service reads,
-//! and the session listens, only while its own variant runs.
+//! another order, and is compared only with itself: what else the machine does then falls on all alike. After some rounds all of them are
+//! made anew: where the pages and files of a database happen to lie is worth some percent. The service reads, and the session
+//! listens, only while its own variant runs.
 
 use std::{fs, path::PathBuf};
 
@@ -23,6 +24,9 @@ pub struct Arguments {
     /// Rounds; each runs every variant once for each number of clients
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u64).range(1..=500))]
     rounds: u64,
+    /// How often the databases are made anew, after equal numbers of rounds
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    databases: u64,
     /// How long one variant runs in a round
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
@@ -74,6 +78,8 @@ impl Variant {
 /// A variant's database and what it did.
 struct Contender {
     variant: Variant,
+    /// Of its database.
+    name: String,
     url: String,
     session: Session,
     people: People,
@@ -84,6 +90,21 @@ struct Contender {
     account: Option<Account>,
     commits: u64,
     notified: u64,
+}
+
+impl Contender {
+    /// Adds what another database of the same variant did.
+    fn join(&mut self, other: Self) {
+        for (rates, more) in self.rates.iter_mut().zip(other.rates) {
+            rates.extend(more);
+        }
+        self.account = match (self.account.take(), other.account) {
+            (Some(one), Some(other)) => Some(one.and(&other)),
+            (one, other) => one.or(other),
+        };
+        self.commits += other.commits;
+        self.notified += other.notified;
+    }
 }
 
 /// Runs the benchmark and prints its table.
@@ -98,46 +119,35 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         arguments.seconds,
         load_average()
     );
-    let variants = [Variant::None, Variant::Ours, Variant::Unread, Variant::Against, Variant::Notify];
-    let mut contenders = Vec::new();
-    for variant in variants {
-        if variant != Variant::Against || arguments.against.is_some() {
-            contenders.push(prepare(&server, variant, arguments).await?);
-        }
-    }
     let bench = Bench { pgbench, token };
-    for contender in &mut contenders {
-        let clients = arguments.clients.iter().copied().max().unwrap_or(1);
-        bench.one(contender, clients, WARM_UP).await?;
-    }
-    for round in 0..arguments.rounds {
-        for (place, clients) in arguments.clients.iter().enumerate() {
-            let count = contenders.len();
-            for turn in 0..count {
-                let contender = &mut contenders[(turn + round as usize) % count];
-                let rate = bench.one(contender, *clients, arguments.seconds).await?;
-                contender.rates[place].push(rate.a_second);
-            }
+    let mut contenders: Vec<Contender> = Vec::new();
+    for set in 0..arguments.databases.min(arguments.rounds) {
+        let measured = bench.set(&server, arguments, set).await?;
+        if contenders.is_empty() {
+            contenders = measured;
+        } else {
+            contenders.iter_mut().zip(measured).for_each(|(contender, measured)| contender.join(measured));
         }
-        eprintln!("round {} of {} done", round + 1, arguments.rounds);
     }
     for (place, clients) in arguments.clients.iter().enumerate() {
         print_table(&contenders, place, *clients);
     }
     print_proof(&contenders);
-    for contender in contenders {
-        contender.session.close().await;
-    }
     Ok(server.stop()?)
 }
 
-async fn prepare(server: &Postgres, variant: Variant, arguments: &Arguments) -> Result<Contender, BenchError> {
-    let name = variant.database();
-    let url = forum::create(server, name)?;
+async fn prepare(
+    server: &Postgres,
+    variant: Variant,
+    arguments: &Arguments,
+    set: u64,
+) -> Result<Contender, BenchError> {
+    let name = format!("{}_{set}", variant.database());
+    let url = forum::create(server, &name)?;
     match (variant, &arguments.against) {
-        (Variant::Ours | Variant::Unread, _) => forum::migrate(server, name, &forum::migrations())?,
-        (Variant::Against, Some(folder)) => forum::migrate(server, name, folder)?,
-        (Variant::Notify, _) => server.run_script(name, include_str!("../sql/notify.sql"))?,
+        (Variant::Ours | Variant::Unread, _) => forum::migrate(server, &name, &forum::migrations())?,
+        (Variant::Against, Some(folder)) => forum::migrate(server, &name, folder)?,
+        (Variant::Notify, _) => server.run_script(&name, include_str!("../sql/notify.sql"))?,
         _ => {}
     }
     let session = Session::open(&url).await?;
@@ -151,7 +161,7 @@ async fn prepare(server: &Postgres, variant: Variant, arguments: &Arguments) -> 
             "so many rounds of so many seconds would give a vote twice; take fewer".to_owned(),
         ));
     }
-    Ok(Contender { variant, url, session, people, drawn: 0, rates, account: None, commits: 0, notified: 0 })
+    Ok(Contender { variant, name, url, session, people, drawn: 0, rates, account: None, commits: 0, notified: 0 })
 }
 
 /// What every run needs.
@@ -161,6 +171,37 @@ struct Bench {
 }
 
 impl Bench {
+    /// Its share of the rounds, in databases of their own.
+    async fn set(&self, server: &Postgres, arguments: &Arguments, set: u64) -> Result<Vec<Contender>, BenchError> {
+        let variants = [Variant::None, Variant::Ours, Variant::Unread, Variant::Against, Variant::Notify];
+        let mut contenders = Vec::new();
+        for variant in variants {
+            if variant != Variant::Against || arguments.against.is_some() {
+                contenders.push(prepare(server, variant, arguments, set).await?);
+            }
+        }
+        for contender in &mut contenders {
+            let clients = arguments.clients.iter().copied().max().unwrap_or(1);
+            self.one(contender, clients, WARM_UP).await?;
+        }
+        let sets = arguments.databases.min(arguments.rounds);
+        for round in arguments.rounds * set / sets..arguments.rounds * (set + 1) / sets {
+            for (place, clients) in arguments.clients.iter().enumerate() {
+                let count = contenders.len();
+                for turn in 0..count {
+                    let contender = &mut contenders[(turn + round as usize) % count];
+                    let rate = self.one(contender, *clients, arguments.seconds).await?;
+                    contender.rates[place].push(rate.a_second);
+                }
+            }
+            eprintln!("round {} of {} done", round + 1, arguments.rounds);
+        }
+        for contender in &contenders {
+            server.run_script("postgres", &format!("DROP DATABASE {} WITH (FORCE)", contender.name))?;
+        }
+        Ok(contenders)
+    }
+
     /// One run of one variant, with whoever reads it.
     async fn one(&self, contender: &mut Contender, clients: u32, seconds: u32) -> Result<Rate, BenchError> {
         // Every run begins with tables in the same order, whoever wrote more before.
