@@ -3,6 +3,9 @@
 //! Check, join, check again: the versions are taken before the facts are read, and the dispatcher seats nobody whose versions
 //! moved on meanwhile; then the question is asked anew, a bounded number of times. Concurrent questions for the same facts
 //! are one question to the database. A cached fact is found only under the version it was read at.
+//!
+//! What is not shown in the actor's community is refused alike, whether it exists or not: after the same questions, and never sooner because
+//! others have asked for it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -54,7 +57,8 @@ pub struct Gateway<F> {
     communities: Cache<(CommunityId, u64), Option<Shared<CommunityFacts>>>,
     /// What a community owns or imports.
     shown: Cache<(CommunityId, u64), Shared<HashMap<BoardId, BoardFacts>>>,
-    posts: Cache<(PostId, u64), Option<BoardId>>,
+    /// By community: what others were told of a post must not show in how soon it is refused here.
+    posts: Cache<(CommunityId, PostId, u64), Option<BoardId>>,
 }
 
 /// What the handshake found out of the actor's community, and on which versions it rests.
@@ -206,7 +210,9 @@ impl<F: FactStore> Gateway<F> {
     async fn may_join_post(&self, actor: &Actor, post: PostId) -> Result<Decided, Failure> {
         for _ in 0..TRIES {
             let stands = self.versions.basis(&[Subject::Post(post)]);
-            let Some(board) = self.board_of(post).await? else { return Err(refusal(Denied::NotOfCommunity, "post")) };
+            let Some(board) = self.board_of(actor, post).await? else {
+                return Err(refusal(Denied::NotOfCommunity, "post"));
+            };
             let subjects = [Subject::Post(post), Subject::Board(board), Subject::Community(&actor.community)];
             let basis = self.versions.basis(&subjects);
             if self.versions.still(&stands) {
@@ -228,6 +234,9 @@ impl<F: FactStore> Gateway<F> {
     async fn permit(&self, actor: &Actor, board: BoardId) -> Result<Result<Permit, Denied>, Failure> {
         let needed = facts_needed(actor, board);
         let community = self.enabled_community(actor).await?;
+        if !self.shown_in(&actor.community).await?.contains_key(&needed.board) {
+            return Ok(Err(Denied::NotOfCommunity));
+        }
         let version = self.versions.of(Subject::Board(needed.board));
         let read = async {
             let found = self.facts.boards(BTreeSet::from([needed.board]), BTreeSet::new()).await?;
@@ -266,9 +275,13 @@ impl<F: FactStore> Gateway<F> {
         self.shown.try_get_with((id.clone(), version), read).await.map_err(unavailable)
     }
 
-    async fn board_of(&self, post: PostId) -> Result<Option<BoardId>, Failure> {
-        let version = self.versions.of(Subject::Post(post));
-        self.posts.try_get_with((post, version), self.facts.board_of_post(post)).await.map_err(unavailable)
+    /// The board in which a post stands, where the actor's community is shown it.
+    async fn board_of(&self, actor: &Actor, post: PostId) -> Result<Option<BoardId>, Failure> {
+        self.enabled_community(actor).await?;
+        let shown = self.shown_in(&actor.community).await?;
+        let key = (actor.community.clone(), post, self.versions.of(Subject::Post(post)));
+        let board = self.posts.try_get_with(key, self.facts.board_of_post(post)).await.map_err(unavailable)?;
+        Ok(board.filter(|board| shown.contains_key(board)))
     }
 }
 

@@ -16,6 +16,15 @@ const MISSED: usize = 60;
 /// Connecting in peace, so many at a time.
 const AT_A_TIME: usize = 50;
 
+/// How the looks for news and what is swept begin.
+const BY_THE_CLOCK: [&str; 5] = [
+    "-- What stands behind tick",
+    "-- The newest tick of the current epoch that is older",
+    "-- Some $3 of the ticks",
+    "-- The oldest $3 of the rows",
+    "-- What the live rows take",
+];
+
 /// A server of its own, which logs each statement.
 struct Watched {
     server: Postgres,
@@ -37,11 +46,11 @@ impl Watched {
         self.server.url_for("forum")
     }
 
-    /// Statements of the service so far, but for its looks for news, which it makes by the clock.
+    /// Statements of the service so far, but for those that it makes by the clock.
     fn asked(&self) -> usize {
         let log = std::fs::read_to_string(self.server.directory().join("log")).expect("the server's log");
-        let statements = log.lines().filter(|line| line.starts_with("curia-realtime") && line.contains("execute "));
-        statements.filter(|line| !line.contains("-- What stands behind tick")).count()
+        let statements = log.lines().filter(|line| line.starts_with("curia-realtime>") && line.contains("execute "));
+        statements.filter(|line| !BY_THE_CLOCK.iter().any(|statement| line.contains(statement))).count()
     }
 }
 
@@ -73,10 +82,13 @@ async fn queries_of(clients: usize) -> usize {
         }
         cursors.extend(joining.join_all().await);
     }
+    let (mut witness, ..) = come_back(&service.url, clients, None).await;
     for number in 0..MISSED {
         let insert = "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', $1, '', 1)";
         sqlx::query(insert).bind(number.to_string()).execute(&watched.pool).await.expect("a post");
     }
+    let last = format!(r#""title":"{}""#, MISSED - 1);
+    while !witness.next().await.expect("a connection that stays").contains(&last) {}
     service.stop().await;
 
     let service = Serving::start(&watched.url(), &["--rust-log", "info"]).await;
@@ -107,4 +119,36 @@ async fn two_thousand_who_come_back_at_once_ask_the_database_no_more_than_twenty
     println!("statements for 20: {few}, for 2,000: {many}");
     assert!(few > 0, "the count sees what is asked");
     assert!(many <= few + 5, "20 clients: {few} statements, 2,000 clients: {many}");
+}
+
+/// What a question is answered, and how many statements that took.
+async fn asked(watched: &Watched, frames: &mut Frames, event: &str, id: i32) -> (Value, usize) {
+    let before = watched.asked();
+    let answer = frames.ask(event, json!(id)).await;
+    (answer, watched.asked() - before)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_community_has_can_not_be_told_from_what_is_not_there() {
+    let watched = Watched::start().await;
+    let insert = "INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES (77, 'cy', 'Theirs', '', 3)";
+    sqlx::query(insert).execute(&watched.pool).await.expect("a post");
+    let service = Serving::start(&watched.url(), &["--rust-log", "info"]).await;
+    service.until_ready().await;
+    // To whom it belongs has it in use, so everything about it that may be remembered is.
+    let mut owner = Frames::connected(&service.url, &Service::token("cy", "c2", &[], false)).await;
+    for (event, id) in [("board:join", 3), ("post:join", 77)] {
+        assert_eq!(owner.ask(event, json!(id)).await["ok"], json!(true));
+    }
+    let mut ada = Frames::connected(&service.url, &Service::token("ada", "c1", &[], false)).await;
+    assert_eq!(ada.ask("board:join", json!(1)).await["ok"], json!(true));
+    for (event, theirs, nobodys) in [("board:join", 3, 999), ("post:join", 77, 9_999)] {
+        for again in [false, true] {
+            let (refused, statements) = asked(&watched, &mut ada, event, theirs).await;
+            let (absent, as_many) = asked(&watched, &mut ada, event, nobodys).await;
+            assert_eq!(refused["error"]["code"], json!("not_found"), "{refused}");
+            assert_eq!((refused, statements), (absent, as_many), "{event}, asked again: {again}");
+        }
+    }
+    service.stop().await;
 }
