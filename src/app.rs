@@ -24,6 +24,7 @@ use crate::{
         Metrics, Readiness, ServeError, ServeOptions, metrics_page, pages, readiness::State, serve, stream::TcpOptions,
     },
     ids::{Epoch, Place, RoleId, Tick},
+    inquiry::Inquiry,
     lifecycle::{Drain, Ending, Tasks},
     postgres::{
         archive::OutboxArchive,
@@ -31,6 +32,7 @@ use crate::{
         facts::PostgresFacts,
         migrations::{self, MigrateError},
         retention::Retention,
+        why::NotifiedAnswers,
     },
     recall::Recall,
     relay::Relay,
@@ -45,6 +47,8 @@ use crate::{
 const BATCHES_AHEAD: usize = 4;
 /// Requests of the gateway that may wait for the dispatcher.
 const REQUESTS_WAITING: usize = 1_024;
+/// What operators ask.
+const QUESTIONS_WAITING: usize = 16;
 const DATABASE_WITHIN: Duration = Duration::from_secs(5);
 /// For so long a connection may keep to a server that the address no longer leads to.
 const CONNECTED_AT_MOST: Duration = Duration::from_secs(60);
@@ -155,10 +159,12 @@ impl App {
     pub async fn run(self, ending: Ending) -> Result<(), AppError> {
         let Self { config, pool, listener, beside, metrics, crowd } = self;
         let shutdown = ending.stopped().clone();
+        let node = node_name(&listener);
         let readiness = Readiness::default();
         let stream = readiness.component("stream", State::NotReady("the outbox has not been read yet".to_owned()));
         let (batches, batch) = mpsc::channel(BATCHES_AHEAD);
         let (requests, request) = mpsc::channel(REQUESTS_WAITING);
+        let (questions, question) = mpsc::channel(QUESTIONS_WAITING);
         let (position, from) = oneshot::channel();
         let versions = Arc::new(Versions::default());
         let members = Members::new(config.limits.max_pending);
@@ -172,6 +178,7 @@ impl App {
             config.database.direct().clone(),
             config.stream.pace,
             readiness.component("listening", State::Ready),
+            questions,
         );
         let relay = config.redis.map(|RedisConfig { url, prefix }| {
             let redis = readiness.component("redis", State::Degraded("Redis has not been reached yet".to_owned()));
@@ -213,6 +220,8 @@ impl App {
         let archive = OutboxArchive { pool: pool.clone(), content_limit };
         let asker = Recall { archive, requests: requests.clone(), reached: watched.clone(), options };
         tasks.spawn("recall", asker.run(recalled, shutdown.clone()));
+        let inquiry = Inquiry { node, requests: requests.clone(), answers: NotifiedAnswers { pool: pool.clone() } };
+        tasks.spawn("inquiry", inquiry.run(question, shutdown.clone()));
         if crowd {
             let (writing, stop) = (pool.clone(), shutdown.clone());
             tasks.spawn("crowd", async move {
@@ -261,6 +270,14 @@ impl App {
             (Err(_), None) => Ok(()),
         }
     }
+}
+
+/// As operators tell nodes apart.
+fn node_name(listener: &TcpListener) -> String {
+    let process = std::process::id();
+    listener
+        .local_addr()
+        .map_or_else(|_| format!("process {process}"), |address| format!("{address}, process {process}"))
 }
 
 async fn bind(host: &str, port: u16) -> Result<TcpListener, AppError> {

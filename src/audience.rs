@@ -1,12 +1,14 @@
 //! Who an event is for, before anybody's rights or flags are looked at. [`crate::rooms::Rooms`] turns it into sockets.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     contract::{Features, ServerEvent},
     ids::{BoardId, CommunityId, PostId, UserId},
 };
 
 /// The addressees of one event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Audience {
     /// Who is in the board's room.
     Board(BoardId),
@@ -23,7 +25,7 @@ pub enum Audience {
 }
 
 /// What an event hangs on of the flags of contract section 6, beside `enabled`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Topic {
     /// Told whatever is switched off: the news that it was reaches those for whom it was.
     Always,

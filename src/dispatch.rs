@@ -9,6 +9,7 @@
 //! Life cycle: ends when `shutdown` is cancelled or the batches' sender is gone, and hands its sockets over to be closed by
 //! whoever serves them. Depends on the core and on [`EffectSink`].
 
+mod explaining;
 mod seating;
 mod telling;
 
@@ -34,6 +35,7 @@ use crate::{
     ports::EffectSink,
     rooms::{Rooms, Spot},
     versions::{Basis, Versions},
+    why::{Question, Report},
 };
 
 /// What was read again from the outbox is kept for so long after the last reading.
@@ -50,6 +52,8 @@ pub enum Request {
     Join { join: Box<Join>, reply: oneshot::Sender<Result<(), (NotJoined, Box<Join>)>> },
     /// What was told before what is in memory; answers whether it fitted.
     Extend { older: Box<History<Arc<Frame>>>, upto: Place, reply: oneshot::Sender<bool> },
+    /// What became of events for somebody's sockets.
+    Explain { question: Box<Question>, reply: oneshot::Sender<Report> },
     /// Never refused.
     Leave { key: SocketKey, spot: Spot },
 }
@@ -181,6 +185,10 @@ impl<S: EffectSink> Dispatcher<S> {
                 }
                 // As above.
                 let _ = reply.send(fits);
+            }
+            Request::Explain { question, reply } => {
+                // As above.
+                let _ = reply.send(self.explain(&question));
             }
             Request::Leave { key, spot } => match spot {
                 Spot::Board(board) => self.rooms.leave_board(key, board),

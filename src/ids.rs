@@ -121,16 +121,16 @@ impl fmt::Display for Room {
 }
 
 /// A stretch of history whose continuity is proved; a cursor of another epoch says nothing about this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub i64);
 
 /// The number of a snapshot tick within its epoch, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tick(pub i64);
 
 /// A place in the stream of one epoch. Rows of a tick are numbered from 1, ordinal 0 stands before the first; the events of one
 /// row are told apart by `part`, so that whoever was sent the first of two can ask for the second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The tick.
     pub tick: Tick,

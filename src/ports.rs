@@ -13,6 +13,7 @@ use crate::{
     contract::Failure,
     frame::Frame,
     ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick},
+    why::{Part, QuestionId},
 };
 
 /// Answers a client's command, once.
@@ -26,6 +27,9 @@ pub trait EffectSink: Send + 'static {
 
     /// Whether the socket can be handed so many frames of so many bytes in all at once, beside what waits for it already.
     fn takes(&self, key: SocketKey, frames: usize, bytes: usize) -> bool;
+
+    /// Bytes that were queued for the socket and not taken yet, where that is known.
+    fn waiting(&self, key: SocketKey) -> Option<u64>;
 
     /// Cuts the connection; the client comes back by itself.
     fn close(&self, key: SocketKey);
@@ -63,4 +67,10 @@ pub trait Archive: Send + Sync + 'static {
         upto: Tick,
         limit: usize,
     ) -> impl Future<Output = Result<Option<Stretch>, FactsError>> + Send;
+}
+
+/// The way back to an operator who asked.
+pub trait Answers: Send + Sync + 'static {
+    /// Sends the parts of an answer, in order.
+    fn answer(&self, to: &QuestionId, parts: &[Part]) -> impl Future<Output = Result<(), FactsError>> + Send;
 }

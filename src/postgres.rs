@@ -12,3 +12,4 @@ mod rows;
 pub mod schema;
 pub mod tls;
 pub mod wake;
+pub mod why;

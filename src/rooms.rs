@@ -17,6 +17,8 @@ use crate::{
     ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
 };
 
+mod standing;
+
 /// One socket's place.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -307,16 +309,22 @@ impl Rooms {
 
     /// Whether the socket was sent what was told at `place` to `audience`, or is about to be.
     pub fn was_sent(&self, key: SocketKey, audience: &Audience, place: Place) -> bool {
-        let Some(seat) = self.seats.get(&key) else { return false };
+        self.served(key, audience).is_some_and(|since| since < place)
+    }
+
+    /// From where on the socket is sent what is told to `audience`, if it sits there.
+    fn served(&self, key: SocketKey, audience: &Audience) -> Option<Place> {
+        let seat = self.seats.get(&key)?;
         let in_board = |board: &BoardId| seat.served_in(*board);
         let in_post = |post: &PostId| seat.posts.get(post).map(|(_, since)| *since);
-        let served = match audience {
+        match audience {
             Audience::Board(board) => in_board(board),
             Audience::Post(post) => in_post(post),
             Audience::BoardAndPost(board, post) => in_board(board).into_iter().chain(in_post(post)).min(),
-            Audience::WhoMayOpen(_) | Audience::Community(_) | Audience::User(..) => Some(seat.since),
-        };
-        served.is_some_and(|since| since < place)
+            Audience::WhoMayOpen(_) => Some(seat.since),
+            Audience::Community(community) => (seat.actor.community == *community).then_some(seat.since),
+            Audience::User(user, _) => (seat.actor.user == *user).then_some(seat.since),
+        }
     }
 
     /// The sockets of `audience` whose community wants the topic, each once. `rows` holds what the rule asks of the board

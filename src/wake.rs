@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -48,6 +48,8 @@ pub struct Wake {
     direct: DatabaseUrl,
     pace: Pace,
     listening: Component,
+    /// What operators ask.
+    questions: mpsc::Sender<String>,
     listener: Option<Listener>,
     leads: watch::Sender<bool>,
     parked: bool,
@@ -61,13 +63,14 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// `direct` leads to the database without a transaction pooler in between.
-    pub fn new(direct: DatabaseUrl, pace: Pace, listening: Component) -> Self {
+    /// `direct` leads to the database without a transaction pooler in between; what operators ask there is handed over.
+    pub fn new(direct: DatabaseUrl, pace: Pace, listening: Component, questions: mpsc::Sender<String>) -> Self {
         let now = Instant::now();
         Self {
             direct,
             pace,
             listening,
+            questions,
             listener: None,
             leads: watch::Sender::new(false),
             parked: false,
@@ -193,8 +196,8 @@ impl Wake {
                 self.connect_at = Instant::now() + LEASE_EVERY;
             }
             None if self.connecting.is_empty() && Instant::now() >= self.connect_at => {
-                let direct = self.direct.clone();
-                self.connecting.spawn(async move { Listener::connect(&direct).await });
+                let (direct, questions) = (self.direct.clone(), self.questions.clone());
+                self.connecting.spawn(async move { Listener::connect(&direct, questions).await });
             }
             None => {}
         }

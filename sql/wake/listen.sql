@@ -1,1 +1,2 @@
-LISTEN curia_realtime
+LISTEN curia_realtime;
+LISTEN curia_realtime_why

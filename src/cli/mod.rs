@@ -5,6 +5,7 @@ mod flags;
 mod migrate;
 mod serve;
 mod token;
+mod why;
 
 use std::{
     io::{self, Write},
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 use self::{
     flags::{Flags, Server},
     serve::Demo,
+    why::WhyError,
 };
 use crate::{
     admission::NotAdmitted,
@@ -55,6 +57,8 @@ enum Command {
         #[command(subcommand)]
         action: migrate::Action,
     },
+    /// Explain one event for one user: whom it went to, whether he may see it, what his sockets were sent
+    Why(why::Wanted),
     /// Print a token like the forum's, for trying things out
     Token(token::Wanted),
     /// Print the effective configuration of `serve` and where each value comes from
@@ -80,6 +84,8 @@ pub enum CliError {
     App(Box<AppError>),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Why(#[from] WhyError),
     #[error("no token was made")]
     Sign(#[from] SignError),
     #[error("nothing can be written to standard output")]
@@ -103,6 +109,7 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
+            Self::Why(WhyError::Schema(error)) if error.wants_migration() => 2,
             Self::App(error) => match error.as_ref() {
                 AppError::NotAdmitted(NotAdmitted::Schema(error)) if error.wants_migration() => 2,
                 _ => 1,
@@ -118,6 +125,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(flags) => serve::run(flags, None).await,
         Command::Demo { simulate, settings } => serve::run(settings, Some(Demo { simulate })).await,
         Command::Migrate { action } => migrate::run(action).await,
+        Command::Why(wanted) => why::run(wanted).await,
         Command::Token(wanted) => token::run(wanted),
         Command::Config(flags) => config::run(flags),
         Command::Types { asyncapi: true } => print(&asyncapi::contract()),

@@ -65,6 +65,10 @@ impl EffectSink for Recorder {
         frames <= 1_000
     }
 
+    fn waiting(&self, _: SocketKey) -> Option<u64> {
+        None
+    }
+
     fn close(&self, _: SocketKey) {}
 }
 

@@ -12,7 +12,7 @@ use std::{future::poll_fn, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{error::Elapsed, timeout},
 };
@@ -24,6 +24,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// None of the questions waits for a lock.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+
+/// Where operators ask.
+const QUESTIONS: &str = "curia_realtime_why";
 
 /// Why nobody listens.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +59,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Subscribes to the writers' bell. `url` has to keep its session: behind a transaction pooler no bell arrives.
-    pub async fn connect(url: &DatabaseUrl) -> Result<Self, WakeError> {
+    /// Subscribes to the writers' bell, and hands over what operators ask. `url` has to keep its session: behind a transaction pooler no
+    /// bell arrives. A question that finds no place is left out.
+    pub async fn connect(url: &DatabaseUrl, questions: mpsc::Sender<String>) -> Result<Self, WakeError> {
         let mut config = url.listen_config().map_err(WakeError::Url)?;
         config
             .application_name("curia-realtime listener")
@@ -68,7 +72,7 @@ impl Listener {
         let (client, connection) = connected.map_err(|source| WakeError::Connect { place: url.place(), source })?;
         let (bell, bells) = watch::channel(());
         let mut task = JoinSet::new();
-        task.spawn(drive(connection, bell));
+        task.spawn(drive(connection, bell, questions));
         let listener = Self { client, bells, _connection: task };
         listener.run(include_str!("../../sql/wake/session.sql")).await?;
         listener.run(include_str!("../../sql/wake/listen.sql")).await?;
@@ -116,12 +120,17 @@ impl Listener {
 }
 
 /// Ends with the connection, which the bell's receiver then hears.
-async fn drive<S>(mut connection: Connection<Socket, S>, bell: watch::Sender<()>)
+async fn drive<S>(mut connection: Connection<Socket, S>, bell: watch::Sender<()>, questions: mpsc::Sender<String>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     loop {
         match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(asked))) if asked.channel() == QUESTIONS => {
+                if questions.try_send(asked.payload().to_owned()).is_err() {
+                    tracing::debug!("a question was left out: others wait for their answers");
+                }
+            }
             Some(Ok(AsyncMessage::Notification(_))) => drop(bell.send(())),
             Some(Ok(_)) => {}
             // Whoever uses the listener next is told that it is gone, and says so.

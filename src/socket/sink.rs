@@ -196,6 +196,13 @@ impl Members {
         self.find(key).is_none_or(|member| member.takes(frames, bytes, self.0.max_pending))
     }
 
+    /// As [`EffectSink::waiting`].
+    fn waiting(&self, key: SocketKey) -> Option<u64> {
+        let member = self.find(key)?;
+        let session = member.session.as_ref()?;
+        Some(member.due.load(Ordering::Relaxed).saturating_sub(session.taken()))
+    }
+
     fn find(&self, key: SocketKey) -> Option<Arc<Member>> {
         self.read().get(&key).cloned()
     }
@@ -227,6 +234,10 @@ impl EffectSink for SocketSink {
 
     fn takes(&self, key: SocketKey, frames: usize, bytes: usize) -> bool {
         self.0.takes(key, frames, bytes)
+    }
+
+    fn waiting(&self, key: SocketKey) -> Option<u64> {
+        self.0.waiting(key)
     }
 
     fn close(&self, key: SocketKey) {

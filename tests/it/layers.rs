@@ -25,8 +25,9 @@ const CORE: &[&str] = &[
     "rooms",
     "snapshot",
     "typescript",
+    "why",
 ];
-const FLOWS: &[&str] = &["dispatch", "gateway", "ports", "recall", "versions"];
+const FLOWS: &[&str] = &["dispatch", "gateway", "inquiry", "ports", "recall", "versions"];
 const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "redis", "socket"];
 const WIRING: &[&str] =
     &["admission", "app", "cli", "config", "follow", "lifecycle", "main", "lib", "relay", "sweep", "telemetry", "wake"];

@@ -34,7 +34,9 @@ async fn with_tls(postgres: &Postgres) -> (PgPool, String) {
 
 /// Whether the listening connection, while there is one, is encrypted.
 async fn encrypted(pool: &PgPool, url: &str) -> Result<bool, String> {
-    let listener = Listener::connect(&url.parse().expect("a URL")).await.map_err(|error| format!("{error:?}"))?;
+    let listener = Listener::connect(&url.parse().expect("a URL"), tokio::sync::mpsc::channel(1).0)
+        .await
+        .map_err(|error| format!("{error:?}"))?;
     let ssl = sqlx::query_scalar(
         "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'curia-realtime listener'",
     );

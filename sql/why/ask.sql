@@ -1,0 +1,1 @@
+SELECT pg_notify('curia_realtime_why', $1)

@@ -1,0 +1,306 @@
+//! `curia-realtime why`
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write,
+    time::Duration,
+};
+
+use clap::Args;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use tokio::time::sleep;
+
+use super::{
+    CliError,
+    flags::{Database, Flags},
+    print,
+};
+use crate::{
+    access::{BoardFacts, CommunityFacts},
+    actor::Actor,
+    audience::{Audience, Topic},
+    change::Change,
+    chronicle::{Position, Stretch},
+    config::DatabaseConfig,
+    event,
+    ids::{BoardId, CommunityId, Cursor, Place, Tick, UserId},
+    ports::{Archive, FactsError},
+    postgres::{
+        archive::OutboxArchive,
+        connect::{ConnectError, connect},
+        facts,
+        schema::{SchemaError, require_schema},
+        why::{self as asking, Heard},
+    },
+    why::{
+        Asked, EVENTS_ASKED, Question, QuestionId, SocketReport,
+        text::{self, Told},
+    },
+};
+
+/// Rows of a tick that are looked through.
+const TICK_LIMIT: usize = 1_000_000;
+/// A change of rights that no tick holds yet is waited for so often, a quarter of a second each time.
+const TRIES: u32 = 12;
+
+/// What is asked, and where.
+#[derive(Args)]
+pub(super) struct Wanted {
+    #[command(flatten)]
+    asked: Event,
+    #[command(flatten)]
+    settings: Flags<Database>,
+}
+
+/// One event and one user.
+#[derive(Args)]
+struct Event {
+    /// The user id
+    #[arg(long, value_name = "ID")]
+    user: String,
+    /// The event: `meta.cursor` of its second argument
+    #[arg(long, value_name = "CURSOR")]
+    event: Cursor,
+    /// The community whose rules he is judged by where no socket of his is found
+    #[arg(long, value_name = "ID")]
+    community: Option<String>,
+    /// A role of his there, as often as there are roles
+    #[arg(long = "role", value_name = "ID", requires = "community")]
+    roles: Vec<String>,
+    /// He is an admin there
+    #[arg(long, requires = "community")]
+    admin: bool,
+}
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+pub enum WhyError {
+    #[error(
+        "the event is of another database, or of one that was restored since: epoch {0:x} is not known here; take the cursor of an event of this database"
+    )]
+    UnknownEpoch(i64),
+    #[error(
+        "the event is no longer kept: ticks {first} to {last} of its epoch are, and it stands in tick {asked}; a longer REALTIME_RETENTION keeps more"
+    )]
+    NotKept { asked: i64, first: i64, last: i64 },
+    #[error("there is no tick {asked} yet, the newest is {last}; is the cursor copied whole?")]
+    NotYet { asked: i64, last: i64 },
+    #[error("nothing of the event's epoch is kept any longer")]
+    NothingKept,
+    #[error(
+        "the event stands in a tick of more than {TICK_LIMIT} rows, or rights are changing all the time; try again"
+    )]
+    NotRead,
+    #[error("the database could not be read")]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error("the outbox could not be read")]
+    Outbox(#[from] FactsError),
+}
+
+/// Explains one event for one user.
+pub(super) async fn run(Wanted { asked, settings }: Wanted) -> Result<(), CliError> {
+    let database = DatabaseConfig::read(&settings.sources()?)?;
+    // A connection of its own says better than a pool why there is none.
+    drop(connect(database.direct()).await?);
+    let pool = PgPoolOptions::new().max_connections(3).connect_with(database.direct().options()).await;
+    let pool = pool.map_err(|error| ConnectError::of(database.direct(), error))?;
+    require_schema(&pool).await.map_err(WhyError::from)?;
+    let explained = explain(&pool, &asked).await?;
+    print(&explained)
+}
+
+async fn explain(pool: &PgPool, wanted: &Event) -> Result<String, WhyError> {
+    let cursor = wanted.event;
+    let stretch = stretch(pool, &cursor).await?;
+    let found = found(&stretch, cursor.place);
+    let user = UserId::from(wanted.user.as_str());
+    let asked: Vec<Asked> = found
+        .iter()
+        .flat_map(|(position, _, told)| told.iter().map(|(part, told)| (Place { part: *part, ..position.place }, told)))
+        .map(|(place, told)| Asked { place, audience: told.audience.clone(), topic: Topic::of(&told.event) })
+        .take(EVENTS_ASKED)
+        .collect();
+    let id = QuestionId::from(rand_id());
+    let question = Question { id, user: user.clone(), epoch: cursor.epoch, events: asked };
+    let heard = asking::ask(pool, &question).await?;
+    let mut text = String::new();
+    tell_event(&mut text, cursor, &found);
+    let view = View { pool, user: &user, boards: boards_of(&found), question: &question };
+    view.tell_standing(&mut text, wanted, &heard).await?;
+    view.tell_nodes(&mut text, &heard).await?;
+    Ok(text)
+}
+
+/// Unlikely to be drawn by two who ask at the same time.
+fn rand_id() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// The tick in which the event stands, with its rows as they are now.
+async fn stretch(pool: &PgPool, cursor: &Cursor) -> Result<Stretch, WhyError> {
+    let asked = cursor.place.tick.0;
+    let standing = asking::standing(pool, cursor).await?;
+    if !standing.known {
+        return Err(WhyError::UnknownEpoch(cursor.epoch.0));
+    }
+    let (first, last) = standing.kept.ok_or(WhyError::NothingKept)?;
+    if asked > last {
+        return Err(WhyError::NotYet { asked, last });
+    }
+    if asked <= first {
+        return Err(WhyError::NotKept { asked, first: first + 1, last });
+    }
+    let archive = OutboxArchive { pool: pool.clone(), content_limit: 1_024 };
+    for _ in 0..TRIES {
+        if let Some(stretch) = archive.stretch(cursor.epoch, Tick(asked - 1), Tick(asked), TICK_LIMIT).await? {
+            return Ok(stretch);
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    Err(WhyError::NotRead)
+}
+
+/// A change and the events that tell of it, each with its part of the place.
+type Found<'a> = (&'a Position, &'a Change, Vec<(u8, Told)>);
+
+/// The changes at the place: one row, or the whole tick where the cursor stands behind it, as that of merged counts does.
+fn found(stretch: &Stretch, place: Place) -> Vec<Found<'_>> {
+    let whole = place.ordinal == u32::MAX;
+    let here = stretch.changes.iter().filter(|(position, _)| whole || position.place.ordinal == place.ordinal);
+    here.take(EVENTS_ASKED).map(|(position, change)| (position, change, told(change, stretch))).collect()
+}
+
+fn told(change: &Change, stretch: &Stretch) -> Vec<(u8, Told)> {
+    let events = event::tell(change, &stretch.rows).into_iter();
+    events
+        .flat_map(|told| match told {
+            event::Told::Event { audience, event, part, .. } => vec![(part, Told { event: *event, audience })],
+            event::Told::Count(count) => {
+                let audience = Audience::Board(count.board);
+                let told = |(part, event)| (part, Told { event, audience: audience.clone() });
+                count.events().into_iter().map(told).collect()
+            }
+        })
+        .collect()
+}
+
+fn boards_of(found: &[Found<'_>]) -> BTreeSet<BoardId> {
+    let events = found.iter().flat_map(|(_, _, told)| told.iter().map(|(_, told)| &told.audience));
+    events
+        .filter_map(|audience| match audience {
+            Audience::Board(board)
+            | Audience::BoardAndPost(board, _)
+            | Audience::WhoMayOpen(board)
+            | Audience::User(_, board) => Some(*board),
+            Audience::Post(_) | Audience::Community(_) => None,
+        })
+        .chain(found.iter().flat_map(|(_, _, told)| told.iter().filter_map(|(_, told)| text::board(&told.event))))
+        .collect()
+}
+
+fn tell_event(text: &mut String, cursor: Cursor, found: &[Found<'_>]) {
+    let Place { tick, ordinal, .. } = cursor.place;
+    let row = if ordinal == u32::MAX { "behind its last row".to_owned() } else { format!("row {ordinal}") };
+    line(text, 0, &format!("event {cursor}: tick {}, {row}", tick.0));
+    if found.is_empty() {
+        line(text, 1, "no row of the outbox stands there");
+    }
+    for (position, change, told) in found {
+        line(text, 1, &format!("{}, written {}", text::change(change), position.at.to_rfc3339()));
+        if told.is_empty() {
+            line(
+                text,
+                2,
+                "tells nobody anything as the rows are now: what it speaks of is gone, moved, or a matter of rights alone",
+            );
+        }
+        for (_, told) in told {
+            line(text, 2, &format!("{} to {}", told.event.name(), text::audience(&told.audience)));
+        }
+    }
+}
+
+/// What is known, for whom.
+struct View<'a> {
+    pool: &'a PgPool,
+    user: &'a UserId,
+    boards: BTreeSet<BoardId>,
+    question: &'a Question,
+}
+
+impl View<'_> {
+    /// Whether he may open the boards, where no socket tells who he is.
+    async fn tell_standing(&self, text: &mut String, wanted: &Event, heard: &Heard) -> Result<(), WhyError> {
+        let found = text::nodes(&heard.parts).iter().any(|(_, _, _, sockets)| !sockets.is_empty());
+        match &wanted.community {
+            Some(community) => {
+                let socket = SocketReport {
+                    community: CommunityId::from(community.as_str()),
+                    roles: wanted.roles.iter().map(|role| role.as_str().into()).collect(),
+                    admin: wanted.admin,
+                    device: None,
+                    expires_at: chrono::DateTime::UNIX_EPOCH,
+                    outcomes: Vec::new(),
+                    waiting: None,
+                };
+                line(text, 0, &format!("user {} with what was given of him", self.user));
+                self.tell_access(text, 1, &text::actor(self.user, &socket)).await?;
+            }
+            None if !found => {
+                let hint = "no socket of his tells community and roles; whether he may open a board is answered with --community, --role and --admin";
+                line(text, 0, &format!("user {}: {hint}", self.user));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    async fn tell_nodes(&self, text: &mut String, heard: &Heard) -> Result<(), WhyError> {
+        let nodes = text::nodes(&heard.parts);
+        line(text, 0, &format!("nodes that listen: {}; that answered: {}", heard.nodes, nodes.len()));
+        if nodes.is_empty() {
+            line(
+                text,
+                1,
+                "without an answer nothing is known of his sockets; is the service running on this database, and is our role the one it logs in as?",
+            );
+        }
+        for (node, told, more, sockets) in nodes {
+            line(text, 1, &format!("node {node} has told its sockets everything up to {told}"));
+            if sockets.is_empty() {
+                line(text, 2, &format!("no socket of user {}", self.user));
+            }
+            for socket in sockets {
+                line(text, 2, &text::socket(socket));
+                self.tell_access(text, 3, &text::actor(self.user, socket)).await?;
+                for (asked, outcome) in self.question.events.iter().zip(&socket.outcomes) {
+                    let outcome = text::outcome(*outcome, self.question.epoch);
+                    line(text, 3, &format!("{}: {outcome}", text::audience(&asked.audience)));
+                }
+            }
+            if more > 0 {
+                line(text, 2, &format!("and {more} more sockets of his"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_access(&self, text: &mut String, depth: usize, actor: &Actor) -> Result<(), WhyError> {
+        let boards: HashMap<BoardId, BoardFacts> = facts::boards(self.pool, &self.boards, &BTreeSet::new()).await?;
+        let communities: HashMap<CommunityId, CommunityFacts> =
+            facts::communities(self.pool, &BTreeSet::from([actor.community.clone()])).await?;
+        for board in &self.boards {
+            let answer = text::access(actor, boards.get(board), communities.get(&actor.community));
+            line(text, depth, &format!("may open board {board} as the database is now: {answer}"));
+        }
+        Ok(())
+    }
+}
+
+fn line(text: &mut String, depth: usize, said: &str) {
+    // Writing to a text does not fail.
+    let _ = writeln!(text, "{:width$}{said}", "", width = depth * 2);
+}

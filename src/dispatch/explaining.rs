@@ -1,0 +1,26 @@
+//! What became of an event for somebody's sockets, as far as they are here and sit where they sat.
+
+use super::Dispatcher;
+use crate::{
+    ids::SocketKey,
+    ports::EffectSink,
+    why::{EVENTS_ASKED, Outcome, Question, Report, SOCKETS_TOLD, SocketReport},
+};
+
+impl<S: EffectSink> Dispatcher<S> {
+    pub(super) fn explain(&self, question: &Question) -> Report {
+        let keys = self.rooms.sockets_of(&question.user);
+        let told = keys.iter().take(SOCKETS_TOLD);
+        let sockets: Vec<_> = told.filter_map(|key| self.explain_socket(*key, question)).collect();
+        Report { told: self.chronicle.cursor(), more: keys.len() - sockets.len(), sockets }
+    }
+
+    fn explain_socket(&self, key: SocketKey, question: &Question) -> Option<SocketReport> {
+        let told = self.chronicle.cursor();
+        let same_epoch = question.epoch == told.epoch;
+        let outcome = |asked| if same_epoch { self.rooms.outcome(key, asked, told) } else { Outcome::OtherEpoch };
+        let outcomes = question.events.iter().take(EVENTS_ASKED).map(outcome).collect();
+        let seat = self.rooms.seats.get(&key)?;
+        Some(SocketReport::of(&seat.actor, outcomes, self.sink.waiting(key)))
+    }
+}

@@ -1,0 +1,188 @@
+//! What an operator reads.
+
+use std::fmt::Write;
+
+use super::{Outcome, Part, SocketReport};
+use crate::{
+    access::{BoardFacts, CommunityFacts, Denied, RoleRule, decide},
+    actor::Actor,
+    audience::Audience,
+    change::Change,
+    contract::ServerEvent,
+    ids::{BoardId, Cursor, Epoch, RoleId, UserId},
+};
+
+/// One event that stands at the place asked for.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub event: ServerEvent,
+    pub audience: Audience,
+}
+
+/// What happened, in words, without anything that somebody wrote.
+pub fn change(change: &Change) -> String {
+    match change {
+        Change::PostCreated { post, .. } => format!("post {post} was written"),
+        Change::PostUpdated { post, .. } => format!("post {post} was edited"),
+        Change::PostMoved { post, from, to } => {
+            let board =
+                |board: &Option<_>| board.map_or_else(|| "no board".to_owned(), |board| format!("board {board}"));
+            format!("post {post} was moved from {} to {}", board(from), board(to))
+        }
+        Change::PostCounted { post, .. } => format!("a count of post {post} was changed"),
+        Change::PostDeleted { post, .. } => format!("post {post} was deleted"),
+        Change::VoteAdded { post } => format!("post {post} got a vote"),
+        Change::VoteRemoved { post } => format!("a vote for post {post} was taken back"),
+        Change::CommentCreated { comment, post } => format!("comment {comment} was written under post {post}"),
+        Change::CommentUpdated { comment, post } => format!("comment {comment} under post {post} was edited"),
+        Change::CommentDeleted { comment, post } => format!("comment {comment} under post {post} was deleted"),
+        Change::BoardCreated { board } => format!("board {board} was made"),
+        Change::BoardUpdated { board, .. } => {
+            format!("board {board} was changed: its name, description, settings or community")
+        }
+        Change::BoardDeleted { board, .. } => format!("board {board} was deleted"),
+        Change::ImportChanged { board, community, .. } => {
+            format!("the import of board {board} into community {community} was switched or changed")
+        }
+        Change::CommunityUpdated { community, .. } => format!("the settings of community {community} were changed"),
+        Change::CommunityDeleted { community } => format!("community {community} was deleted"),
+        Change::Reset { .. } => {
+            "what changed can't be told one by one: every socket was sent away to load afresh".to_owned()
+        }
+    }
+}
+
+/// The board that an event names beside its audience.
+pub fn board(event: &ServerEvent) -> Option<BoardId> {
+    match event {
+        ServerEvent::PostNewComment(told) | ServerEvent::PostCommentUpdated(told) => Some(told.board_id),
+        ServerEvent::PostCommentDeleted(told) => Some(told.board_id),
+        _ => None,
+    }
+}
+
+/// To whom an event goes.
+pub fn audience(audience: &Audience) -> String {
+    match audience {
+        Audience::Board(board) => format!("room board:{board}"),
+        Audience::Post(post) => format!("room post:{post}"),
+        Audience::BoardAndPost(board, post) => format!("rooms board:{board} and post:{post}, each socket once"),
+        Audience::WhoMayOpen(board) => format!("every socket that may open board {board}"),
+        Audience::Community(community) => format!("room community:{community}"),
+        Audience::User(user, board) => format!("room user:{user}, of the sockets that may open board {board}"),
+    }
+}
+
+/// Whether somebody may open the board, and by which clause of the rule.
+pub fn access(actor: &Actor, board: Option<&BoardFacts>, community: Option<&CommunityFacts>) -> String {
+    match decide(actor, board, community) {
+        Ok(_) if actor.admin => "yes: clause 1 holds, and an admin needs no role".to_owned(),
+        Ok(_) => "yes: clauses 1, 2 and 3 hold".to_owned(),
+        Err(Denied::NotOfCommunity) => match board {
+            None => "no, by clause 1: there is no such board, or it belongs to no community".to_owned(),
+            Some(board) => format!(
+                "no, by clause 1: the board belongs to community {} and community {} has no active import of it",
+                board.community, actor.community
+            ),
+        },
+        Err(Denied::CommunityRoles) => match community {
+            None => format!("no, by clause 2: there is no community {}", actor.community),
+            Some(community) => {
+                format!("no, by clause 2: community {} {}", actor.community, demanded(&community.rule, actor))
+            }
+        },
+        Err(Denied::BoardRoles) => {
+            let demanded = board.map(|board| demanded(&board.rule, actor)).unwrap_or_default();
+            format!("no, by clause 3: the board {demanded}")
+        }
+    }
+}
+
+fn demanded(rule: &RoleRule, actor: &Actor) -> String {
+    match rule {
+        RoleRule::Open => "lets everybody in".to_owned(),
+        RoleRule::Malformed => {
+            "has permissions that can't be read, and is closed to all but admins until settings.permissions.allowedRoles is a list of texts"
+                .to_owned()
+        }
+        RoleRule::AnyOf(allowed) => format!("lets in {}; the token has {}", list(allowed), list(&actor.roles)),
+    }
+}
+
+fn list<'a>(roles: impl IntoIterator<Item = &'a RoleId>) -> String {
+    let roles: Vec<&str> = roles.into_iter().map(RoleId::as_str).collect();
+    if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") }
+}
+
+/// What the token of a socket said.
+pub fn actor(user: &UserId, socket: &SocketReport) -> Actor {
+    Actor {
+        user: user.clone(),
+        community: socket.community.clone(),
+        roles: socket.roles.iter().cloned().collect(),
+        admin: socket.admin,
+        name: None,
+        picture: None,
+        device: socket.device.clone(),
+        expires_at: socket.expires_at,
+    }
+}
+
+/// One socket: its token, and what waits for it.
+pub fn socket(socket: &SocketReport) -> String {
+    let mut text = format!("socket of community {}, ", socket.community);
+    let _ = write!(text, "{}, {}", if socket.admin { "admin" } else { "no admin" }, list(&socket.roles));
+    if let Some(device) = &socket.device {
+        let _ = write!(text, ", device {}", device.as_str());
+    }
+    let _ = write!(text, ", until {}", socket.expires_at.to_rfc3339());
+    match socket.waiting {
+        Some(0) => text.push_str("; all that was sent is taken"),
+        Some(bytes) => drop(write!(text, "; {bytes} bytes wait for it")),
+        None => {}
+    }
+    text
+}
+
+/// What became of an event for a socket.
+pub fn outcome(outcome: Outcome, epoch: Epoch) -> String {
+    match outcome {
+        Outcome::Sent => "sent: it sits in the room, and was served from before the event".to_owned(),
+        Outcome::SentIfOpen => "sent, if the board was open to it when the event was told".to_owned(),
+        Outcome::JoinedLater(since) => {
+            let since = Cursor { epoch, place: since, held_from: None };
+            format!("not sent: it came into the room later and is served from {since} on")
+        }
+        Outcome::NotInRoom => {
+            "not sent to it where it sits now: it is in none of these rooms (whether it was in one earlier is not kept)"
+                .to_owned()
+        }
+        Outcome::SwitchedOff => "not sent: its community has switched this off in settings.realtime".to_owned(),
+        Outcome::NotToldYet => "not sent yet: this node has not come so far".to_owned(),
+        Outcome::OtherEpoch => "not sent: this node is in another epoch".to_owned(),
+    }
+}
+
+/// The nodes that answered, in the order of their names, each with the parts that belong to it.
+pub fn nodes(parts: &[Part]) -> Vec<(&str, &str, usize, Vec<&SocketReport>)> {
+    let mut nodes: Vec<_> = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Node { node, told, more, .. } => Some((node.as_str(), told.as_str(), *more)),
+            Part::Socket { .. } => None,
+        })
+        .map(|(node, told, more)| (node, told, more, sockets_of(node, parts)))
+        .collect();
+    nodes.sort_by(|one, other| one.0.cmp(other.0));
+    nodes
+}
+
+fn sockets_of<'a>(of: &str, parts: &'a [Part]) -> Vec<&'a SocketReport> {
+    parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Socket { node, socket } if node == of => Some(socket),
+            _ => None,
+        })
+        .collect()
+}
