@@ -5,6 +5,7 @@
 
 mod backlog;
 mod error;
+mod fence;
 mod forum;
 mod latency;
 mod nodes;
@@ -36,6 +37,8 @@ enum Benchmark {
     Reconnect(reconnect::Arguments),
     /// How fast what was written during an outage is told
     Backlog(backlog::Arguments),
+    /// From the commit that shuts somebody out to his eviction, over two nodes, and that nothing later reaches him
+    Fence(fence::Arguments),
     /// What each further node costs PostgreSQL and Redis, with Redis and without
     Nodes(nodes::Arguments),
 }
@@ -47,6 +50,7 @@ async fn main() -> ExitCode {
         Benchmark::Latency(arguments) => latency::run(&arguments).await,
         Benchmark::Reconnect(arguments) => reconnect::run(&arguments).await,
         Benchmark::Backlog(arguments) => backlog::run(&arguments).await,
+        Benchmark::Fence(arguments) => fence::run(&arguments).await,
         Benchmark::Nodes(arguments) => nodes::run(&arguments).await,
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
