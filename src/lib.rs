@@ -26,6 +26,8 @@ pub mod http;
 pub mod ids;
 pub mod jwt;
 pub mod lifecycle;
+pub mod limiter;
+pub mod limits;
 pub mod link;
 pub mod merge;
 pub mod ports;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
+    pin::Pin,
 };
 
 use serde_json::Value;
@@ -12,7 +13,8 @@ use crate::{
     chronicle::Stretch,
     contract::Failure,
     frame::Frame,
-    ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick},
+    ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick, UserId},
+    limits::{Class, TooMany},
 };
 
 /// Answers a client's command, once.
@@ -63,4 +65,14 @@ pub trait Archive: Send + Sync + 'static {
         upto: Tick,
         limit: usize,
     ) -> impl Future<Output = Result<Option<Stretch>, FactsError>> + Send;
+}
+
+/// What those who know of all nodes say to one command, within a fraction of a second. Dropping it changes nothing.
+pub type Verdict = Pin<Box<dyn Future<Output = Result<(), TooMany>> + Send>>;
+
+/// How often a user may ask, over all his sockets.
+pub trait Limits: Send + Sync + 'static {
+    /// Takes one command of this class, to be called as it comes and without waiting; the verdict is asked for at once, and to be
+    /// awaited before the command is served. What is refused is not counted.
+    fn take(&self, user: &UserId, class: Class) -> Result<Verdict, TooMany>;
 }

@@ -21,12 +21,13 @@ const CORE: &[&str] = &[
     "frame",
     "history",
     "ids",
+    "limits",
     "merge",
     "rooms",
     "snapshot",
     "typescript",
 ];
-const FLOWS: &[&str] = &["dispatch", "gateway", "ports", "recall", "versions"];
+const FLOWS: &[&str] = &["dispatch", "gateway", "limiter", "ports", "recall", "versions"];
 const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "redis", "socket"];
 const WIRING: &[&str] =
     &["admission", "app", "cli", "config", "follow", "lifecycle", "main", "lib", "relay", "sweep", "telemetry", "wake"];
