@@ -5,6 +5,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use chrono::Utc;
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use socketioxide::{
     SocketIo,
@@ -28,23 +30,30 @@ use crate::{
     command::Command,
     contract::{Empty, ErrorCode, ErrorEvent, Failure},
     gateway::{Gateway, Greeting},
-    ids::SocketKey,
+    ids::{SocketKey, UserId},
     jwt::{TokenError, Verifier},
-    ports::{Acknowledge, FactStore},
+    limits::Class,
+    link::Link,
+    ports::{Acknowledge, FactStore, Limits, Verdict},
     socket::{
+        guests::{Full, Guests, Place},
         links::{EngineSession, Links},
+        proxies::TrustedProxies,
         sink::{Member, Members},
     },
 };
 
-/// So many commands of one socket may wait.
-const COMMANDS_WAITING: usize = 64;
+/// So many commands of one socket may wait: more than the usual limits let one user send at once.
+const COMMANDS_WAITING: usize = 160;
 
 /// What the handlers need; made once.
 pub struct Doors<F> {
     gateway: Arc<Gateway<F>>,
     verifier: Arc<Verifier>,
-    members: Members,
+    limits: Arc<dyn Limits>,
+    guests: Guests,
+    proxies: TrustedProxies,
+    pub(super) members: Members,
     pub(super) links: Arc<Links>,
     next: Arc<AtomicU64>,
 }
@@ -54,6 +63,9 @@ impl<F> Clone for Doors<F> {
         Self {
             gateway: Arc::clone(&self.gateway),
             verifier: Arc::clone(&self.verifier),
+            limits: Arc::clone(&self.limits),
+            guests: self.guests.clone(),
+            proxies: self.proxies.clone(),
             members: self.members.clone(),
             links: Arc::clone(&self.links),
             next: Arc::clone(&self.next),
@@ -63,10 +75,18 @@ impl<F> Clone for Doors<F> {
 
 impl<F> Doors<F> {
     /// `members` are those that the dispatcher's sink emits to.
-    pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, members: Members) -> Self {
+    pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, entry: Entry, members: Members) -> Self {
         let links = Arc::new(Links::new(members.is_shut().clone()));
-        Self { gateway, verifier, members, links, next: Arc::new(AtomicU64::new(1)) }
+        let Entry { limits, guests, proxies } = entry;
+        Self { gateway, verifier, limits, guests, proxies, members, links, next: Arc::new(AtomicU64::new(1)) }
     }
+}
+
+/// What bounds who comes and what he asks.
+pub struct Entry {
+    pub limits: Arc<dyn Limits>,
+    pub guests: Guests,
+    pub proxies: TrustedProxies,
 }
 
 /// What the handshake found out, kept for the socket's first step.
@@ -74,7 +94,16 @@ impl<F> Doors<F> {
 struct Admitted {
     actor: Actor,
     greeting: Greeting,
-    commands: Arc<Mutex<Option<mpsc::Receiver<Asked>>>>,
+    kept: Arc<Kept>,
+    commands: Arc<Mutex<Option<mpsc::Receiver<Queued>>>>,
+}
+
+/// What lasts as long as a socket, and ends with it.
+pub(super) struct Kept {
+    _address: Place<IpNet>,
+    _user: Place<UserId>,
+    /// The only end that keeps the queue of its commands, and thus the task that serves them.
+    _queue: mpsc::Sender<Queued>,
 }
 
 /// Why a connection is refused. The library carries only a message, so the code stands at its head.
@@ -88,6 +117,12 @@ struct Refused {
 impl From<TokenError> for Refused {
     fn from(error: TokenError) -> Self {
         Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<Full> for Refused {
+    fn from(full: Full) -> Self {
+        Self { code: ErrorCode::RateLimited.as_str(), message: full.to_string() }
     }
 }
 
@@ -119,6 +154,9 @@ struct Asked {
     callback: Option<AckSender>,
 }
 
+/// A command that waits to be served, if all nodes together let it.
+type Queued = (Asked, Verdict);
+
 /// Opens the namespace.
 pub(super) fn open<F: FactStore>(io: &SocketIo, doors: Doors<F>) {
     let at_door = doors.clone();
@@ -134,26 +172,38 @@ pub(super) fn open<F: FactStore>(io: &SocketIo, doors: Doors<F>) {
 }
 
 async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
+    let request = socket.req_parts();
+    let peer = request.extensions.get::<Arc<Link>>().map_or(IpAddr::from([0; 16]), |link| link.peer().ip());
+    let address = doors.guests.of_address(doors.proxies.client(peer, &request.headers))?;
     let token = token(socket, auth.as_ref()).ok_or(TokenError::Missing)?;
     let actor = doors.verifier.verify(&token, Utc::now())?;
+    let user = doors.guests.of_user(&actor.user)?;
     let greeting = doors.gateway.greet(&actor).await?;
-    let commands = Arc::new(Mutex::new(Some(listen(socket))));
-    socket.extensions.insert(Admitted { actor, greeting, commands });
+    let (queue, commands) = mpsc::channel(COMMANDS_WAITING);
+    listen(socket, Arc::clone(&doors.limits), actor.user.clone(), queue.downgrade());
+    let kept = Arc::new(Kept { _address: address, _user: user, _queue: queue });
+    socket.extensions.insert(Admitted { actor, greeting, kept, commands: Arc::new(Mutex::new(Some(commands))) });
     Ok(())
 }
 
 /// From here on no command is missed: the library answers CONNECT before it calls `enter`, and a client may send at once.
-fn listen(socket: &SocketRef) -> mpsc::Receiver<Asked> {
-    let (ask, asked) = mpsc::channel(COMMANDS_WAITING);
+fn listen(socket: &SocketRef, limits: Arc<dyn Limits>, user: UserId, queue: mpsc::WeakSender<Queued>) {
     socket.on_fallback(
         move |socket: SocketRef, event: Event, argument: TryData<Value>, callback: HasCallback, ack: AckSender| {
+            let verdict = limits.take(&user, Class::of(&event.0));
             // What isn't readable as an argument is none; the command says what it expects.
             let argument = argument.0.unwrap_or(Value::Null);
-            queue(&ask, &socket, Asked { event: event.0, argument, callback: callback.0.then_some(ack) });
+            let asked = Asked { event: event.0, argument, callback: callback.0.then_some(ack) };
+            match (verdict, queue.upgrade()) {
+                (Ok(verdict), Some(queue)) => self::queue(&queue, &socket, (asked, verdict)),
+                // Whoever sends so much and reads nothing is closed by the next event he can't take.
+                (Err(too_many), _) => drop(answer(&socket, asked, Err(too_many.into()))),
+                // It has gone.
+                (Ok(_), None) => {}
+            }
             std::future::ready(())
         },
     );
-    asked
 }
 
 /// `auth.token`, else `Authorization: Bearer`.
@@ -166,14 +216,14 @@ fn token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
 }
 
 async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
-    let Some(Admitted { actor, greeting, commands }) = socket.extensions.remove::<Admitted>() else { return };
+    let Some(Admitted { actor, greeting, kept, commands }) = socket.extensions.remove::<Admitted>() else { return };
     let Some(asked) = commands.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     let key = SocketKey(doors.next.fetch_add(1, Ordering::Relaxed));
     let session = EngineSession::of(&socket.req_parts().extensions).cloned();
     if let Some(session) = &session {
         doors.links.register(socket.id, session);
     }
-    doors.members.add(key, Member::new(socket.clone(), session));
+    doors.members.add(key, Member::new(socket.clone(), session, kept));
 
     let leaving = doors.clone();
     socket.on_disconnect(async move || farewell(&leaving, key).await);
@@ -192,10 +242,10 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
 }
 
 /// Queues a command in the order in which commands come, which a task for each would not keep; too many are refused.
-fn queue(ask: &mpsc::Sender<Asked>, socket: &SocketRef, asked: Asked) {
-    if let Err(mpsc::error::TrySendError::Full(asked)) = ask.try_send(asked) {
+fn queue(queue: &mpsc::Sender<Queued>, socket: &SocketRef, queued: Queued) {
+    if let Err(mpsc::error::TrySendError::Full((asked, _))) = queue.try_send(queued) {
         let message = format!("more than {COMMANDS_WAITING} commands wait; send the next after an answer");
-        // Whoever sends so much and reads nothing is closed by the next event he can't take.
+        // As above.
         answer(socket, asked, Err(Failure::new(ErrorCode::RateLimited, message)));
     }
 }
@@ -205,7 +255,7 @@ async fn serve<F: FactStore>(
     key: SocketKey,
     actor: Actor,
     socket: SocketRef,
-    mut asked: mpsc::Receiver<Asked>,
+    mut asked: mpsc::Receiver<Queued>,
 ) {
     let left = (actor.expires_at - Utc::now()).to_std().unwrap_or_default();
     let mut expiry = pin!(sleep(left));
@@ -215,11 +265,14 @@ async fn serve<F: FactStore>(
             () = &mut expiry => return expire(&doors, key, socket),
             next = asked.recv() => next,
         };
-        let Some(next) = next else { break };
+        let Some((next, verdict)) = next else { break };
         if !socket.connected() {
             break;
         }
-        let command = Command::read(&next.event, &next.argument);
+        let command = match verdict.await {
+            Ok(()) => Command::read(&next.event, &next.argument),
+            Err(too_many) => Err(too_many.into()),
+        };
         let asker = socket.clone();
         let members = doors.members.clone();
         let acknowledge: Acknowledge = Box::new(move |outcome| {
