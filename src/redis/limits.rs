@@ -78,12 +78,17 @@ impl SharedLimits {
         let keeper = Keeper { url, asked, here: Arc::clone(&here) };
         (Self { memory, prefix, asks, here }, keeper)
     }
+
+    /// Whether Redis is asked at the moment.
+    pub fn is_shared(&self) -> bool {
+        self.here.load(Ordering::Relaxed)
+    }
 }
 
 impl Limits for SharedLimits {
     fn take(&self, user: &UserId, class: Class) -> Result<Verdict, TooMany> {
         let taken = self.memory.note(user, class)?;
-        if !self.here.load(Ordering::Relaxed) {
+        if !self.is_shared() {
             return Ok(Box::pin(ready(Ok(()))));
         }
         let (reply, answer) = oneshot::channel();
