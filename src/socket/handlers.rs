@@ -233,7 +233,8 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
         // Its client takes a cut connection for what it is, and comes back by itself.
         doors.members.close(key);
     }
-    if connected.is_err() || !socket.connected() {
+    // The library may call one connected whose session closed while it connected: it says so last. Its greeting has told by now.
+    if connected.is_err() || !socket.connected() || doors.members.is_gone(key) {
         // It may have gone before its farewell was there to be called; saying it twice does nothing.
         farewell(&doors, key).await;
         return;

@@ -55,13 +55,22 @@ pub(super) struct Member {
     /// Ends with it.
     _kept: Arc<Kept>,
     doomed: AtomicBool,
+    /// Its session took a frame no longer.
+    gone: AtomicBool,
     /// Where [`EngineSession::taken`] is at least when all that was emitted has been taken.
     due: AtomicU64,
 }
 
 impl Member {
     pub(super) fn new(socket: SocketRef, session: Option<Arc<EngineSession>>, kept: Arc<Kept>) -> Self {
-        Self { socket, session, _kept: kept, doomed: AtomicBool::new(false), due: AtomicU64::new(0) }
+        Self {
+            socket,
+            session,
+            _kept: kept,
+            doomed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            due: AtomicU64::new(0),
+        }
     }
 
     /// Queues a frame; a member that can't take it is doomed.
@@ -72,8 +81,14 @@ impl Member {
         let too_much = if self.overflows(frame, max_pending.bytes) {
             Some("bytes")
         } else {
-            let sent = self.socket.emit(frame.event, &Arguments(frame));
-            matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull))).then_some("frames")
+            match self.socket.emit(frame.event, &Arguments(frame)) {
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => Some("frames"),
+                Err(SendError::Socket(SocketError::Closed)) => {
+                    self.gone.store(true, Ordering::Release);
+                    None
+                }
+                _ => None,
+            }
         };
         if let Some(what) = too_much {
             metrics::counter!("curia_sockets_closed_slow_total", "waiting" => what).increment(1);
@@ -192,6 +207,11 @@ impl Members {
         };
         metrics::gauge!("curia_sockets").set(count as f64);
         self.0.left.notify_waiters();
+    }
+
+    /// Whether it has left, or its session has ended as far as frames tell.
+    pub(super) fn is_gone(&self, key: SocketKey) -> bool {
+        self.find(key).is_none_or(|member| member.gone.load(Ordering::Acquire))
     }
 
     /// Ends a connection without its cooperation.

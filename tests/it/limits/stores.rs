@@ -138,6 +138,21 @@ async fn ten_nodes_together_let_through_what_one_would() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_refuses_a_node_does_not_count() {
+    let redis = Redis::start().expect("a Redis");
+    let (one, other) = (Node::shared(&redis.url(), 5).await, Node::shared(&redis.url(), 5).await);
+    for _ in 0..5 {
+        assert_eq!(take(one.limits.as_ref(), "ada", Class::Join).await, Ok(()));
+    }
+    // Later by what would be seen if they counted.
+    sleep(Duration::from_millis(300)).await;
+    let refused = join_all((0..5).map(|_| take(other.limits.as_ref(), "ada", Class::Join))).await;
+    let waits = refused.into_iter().map(|verdict| verdict.expect_err("a refusal").retry_after);
+    sleep(waits.max().unwrap_or_default()).await;
+    assert_eq!(take(other.limits.as_ref(), "ada", Class::Join).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_stands_in_redis_has_the_contracts_name_and_an_end() {
     let redis = Redis::start().expect("a Redis");
     let node = Node::shared(&redis.url(), 5).await;
