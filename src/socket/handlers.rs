@@ -4,7 +4,6 @@
 //! it; what waits is bounded, and the task ends with the socket.
 
 use std::{
-    convert::Infallible,
     net::IpAddr,
     pin::pin,
     sync::{
@@ -15,36 +14,31 @@ use std::{
 
 use chrono::Utc;
 use ipnet::IpNet;
-use serde_json::{Value, json};
+use serde_json::Value;
 use socketioxide::{
     SocketIo,
-    adapter::Adapter,
-    extract::{AckSender, Event, SocketRef, TryData},
-    handler::{ConnectHandler, FromMessageParts},
-    socket::Socket,
+    extract::{SocketRef, TryData},
+    handler::ConnectHandler,
 };
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
     actor::Actor,
     command::Command,
-    contract::{Empty, ErrorCode, ErrorEvent, Failure},
+    contract::{Empty, ErrorCode, Failure},
     gateway::{Gateway, Greeting},
     ids::{SocketKey, UserId},
     jwt::{TokenError, Verifier},
-    limits::Class,
     link::Link,
-    ports::{Acknowledge, FactStore, Limits, Verdict},
+    ports::{Acknowledge, FactStore, Limits},
     socket::{
+        asked::{self, Queued, answer},
         guests::{Full, Guests, Place},
         links::{EngineSession, Links},
         proxies::TrustedProxies,
         sink::{Member, Members},
     },
 };
-
-/// So many commands of one socket may wait: more than the usual limits let one user send at once.
-const COMMANDS_WAITING: usize = 160;
 
 /// What the handlers need; made once.
 pub struct Doors<F> {
@@ -132,31 +126,6 @@ impl From<Failure> for Refused {
     }
 }
 
-/// Whether the client waits for an acknowledgement.
-struct HasCallback(bool);
-
-impl<A: Adapter> FromMessageParts<A> for HasCallback {
-    type Error = Infallible;
-
-    fn from_message_parts(
-        _: &Arc<Socket<A>>,
-        _: &mut socketioxide_core::Value,
-        ack: &Option<i64>,
-    ) -> Result<Self, Infallible> {
-        Ok(Self(ack.is_some()))
-    }
-}
-
-/// A command as it came, with the way back.
-struct Asked {
-    event: String,
-    argument: Value,
-    callback: Option<AckSender>,
-}
-
-/// A command that waits to be served, if all nodes together let it.
-type Queued = (Asked, Verdict);
-
 /// Opens the namespace.
 pub(super) fn open<F: FactStore>(io: &SocketIo, doors: Doors<F>) {
     let at_door = doors.clone();
@@ -179,31 +148,10 @@ async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<
     let actor = doors.verifier.verify(&token, Utc::now())?;
     let user = doors.guests.of_user(&actor.user)?;
     let greeting = doors.gateway.greet(&actor).await?;
-    let (queue, commands) = mpsc::channel(COMMANDS_WAITING);
-    listen(socket, Arc::clone(&doors.limits), actor.user.clone(), queue.downgrade());
+    let (queue, commands) = asked::listen(socket, Arc::clone(&doors.limits), actor.user.clone());
     let kept = Arc::new(Kept { _address: address, _user: user, _queue: queue });
     socket.extensions.insert(Admitted { actor, greeting, kept, commands: Arc::new(Mutex::new(Some(commands))) });
     Ok(())
-}
-
-/// From here on no command is missed: the library answers CONNECT before it calls `enter`, and a client may send at once.
-fn listen(socket: &SocketRef, limits: Arc<dyn Limits>, user: UserId, queue: mpsc::WeakSender<Queued>) {
-    socket.on_fallback(
-        move |socket: SocketRef, event: Event, argument: TryData<Value>, callback: HasCallback, ack: AckSender| {
-            let verdict = limits.take(&user, Class::of(&event.0));
-            // What isn't readable as an argument is none; the command says what it expects.
-            let argument = argument.0.unwrap_or(Value::Null);
-            let asked = Asked { event: event.0, argument, callback: callback.0.then_some(ack) };
-            match (verdict, queue.upgrade()) {
-                (Ok(verdict), Some(queue)) => self::queue(&queue, &socket, (asked, verdict)),
-                // Whoever sends so much and reads nothing is closed by the next event he can't take.
-                (Err(too_many), _) => drop(answer(&socket, asked, Err(too_many.into()))),
-                // It has gone.
-                (Ok(_), None) => {}
-            }
-            std::future::ready(())
-        },
-    );
 }
 
 /// `auth.token`, else `Authorization: Bearer`.
@@ -240,15 +188,6 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
         return;
     }
     tokio::spawn(serve(doors, key, actor, socket, asked));
-}
-
-/// Queues a command in the order in which commands come, which a task for each would not keep; too many are refused.
-fn queue(queue: &mpsc::Sender<Queued>, socket: &SocketRef, queued: Queued) {
-    if let Err(mpsc::error::TrySendError::Full((asked, _))) = queue.try_send(queued) {
-        let message = format!("more than {COMMANDS_WAITING} commands wait; send the next after an answer");
-        // As above.
-        answer(socket, asked, Err(Failure::new(ErrorCode::RateLimited, message)));
-    }
 }
 
 async fn serve<F: FactStore>(
@@ -299,26 +238,6 @@ fn expire<F>(doors: &Doors<F>, key: SocketKey, socket: SocketRef) {
     if !told || socket.disconnect().is_err() {
         doors.members.close(key);
     }
-}
-
-/// `false` where the socket can't take its answer: it would wait for it for ever.
-fn answer(socket: &SocketRef, asked: Asked, outcome: Result<Value, Failure>) -> bool {
-    let sent = match (asked.callback, outcome) {
-        (Some(callback), Ok(Value::Object(mut fields))) => {
-            fields.insert("ok".to_owned(), Value::Bool(true));
-            callback.send(&fields)
-        }
-        (Some(callback), Ok(other)) => callback.send(&other),
-        (Some(callback), Err(error)) => callback.send(&json!({"ok": false, "error": error})),
-        (None, Err(Failure { code, message, .. })) => {
-            socket.emit("error", &ErrorEvent { code, message, event: asked.event })
-        }
-        (None, Ok(_)) => Ok(()),
-    };
-    if let Err(error) = &sent {
-        tracing::debug!(%error, "an answer could not be sent");
-    }
-    sent.is_ok()
 }
 
 async fn farewell<F: FactStore>(doors: &Doors<F>, key: SocketKey) {

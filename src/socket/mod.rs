@@ -1,5 +1,6 @@
 //! The Socket.IO edge. The library carries frames; who sits where it is not asked.
 
+mod asked;
 mod guests;
 mod handlers;
 pub mod links;
