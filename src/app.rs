@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     actor::Actor,
     admission::{NotAdmitted, admitted},
-    config::{Config, RedisConfig},
+    config::{ClientLimits, Config, RedisConfig},
     demo::{self, DemoState},
     dispatch::{self, Dispatcher, Reached},
     follow::Follower,
@@ -26,6 +26,9 @@ use crate::{
     ids::{Epoch, Place, RoleId, Tick},
     inquiry::Inquiry,
     lifecycle::{Drain, Ending, Tasks},
+    limiter::InMemory,
+    limits::Rates,
+    ports::Limits,
     postgres::{
         archive::OutboxArchive,
         connect::{ConnectError, connect},
@@ -35,8 +38,9 @@ use crate::{
         why::NotifiedAnswers,
     },
     recall::Recall,
+    redis::limits::SharedLimits,
     relay::Relay,
-    socket::{self, Doors, Members, SocketLimits, SocketSink},
+    socket::{self, Doors, Entry, Guests, Members, Pending, SocketLimits, SocketSink},
     sweep::sweep,
     telemetry::chain,
     versions::Versions,
@@ -167,7 +171,8 @@ impl App {
         let (questions, question) = mpsc::channel(QUESTIONS_WAITING);
         let (position, from) = oneshot::channel();
         let versions = Arc::new(Versions::default());
-        let members = Members::new(config.limits.max_pending);
+        let ClientLimits { max_pending: bytes, max_pending_frames, .. } = config.limits;
+        let members = Members::new(Pending { bytes, frames: max_pending_frames as usize });
 
         let tasks = Tasks::new(shutdown.clone());
         let draining = readiness.component("draining", State::Ready);
@@ -180,6 +185,7 @@ impl App {
             readiness.component("listening", State::Ready),
             questions,
         );
+        let limits = limits(config.limits.rates, config.redis.as_ref(), &tasks, &shutdown);
         let relay = config.redis.map(|RedisConfig { url, prefix }| {
             let redis = readiness.component("redis", State::Degraded("Redis has not been reached yet".to_owned()));
             let (relay, ends) = Relay::new(url, &prefix, redis, wake.leads());
@@ -240,20 +246,21 @@ impl App {
         let facts = PostgresFacts { pool: pool.clone(), reached: watched.clone() };
         let verifier = Arc::new(config.tokens.verifier());
         let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
-        let doors = Doors::new(gateway, verifier, members);
+        let entry = Entry { limits, guests: Guests::new(config.limits.places), proxies: config.limits.proxies };
+        let doors = Doors::new(gateway, verifier, entry, members);
         let limits = SocketLimits {
             message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),
             connect_within: config.limits.connect_timeout,
             ping_every: config.limits.ping_interval,
             pong_within: config.limits.ping_timeout,
-            ..SocketLimits::default()
         };
         let served = socket::layer(pages(readiness, metrics).merge(beside), doors, limits);
         let app = config.http.allowed_origins.guard(served);
         let tcp = TcpOptions { user_timeout: config.limits.stall_timeout, ..TcpOptions::default() };
         let usual = ServeOptions::default();
         let answer_within = usual.answer_within.max(config.limits.ping_interval * 2);
-        serve(listener, app, ServeOptions { tcp, answer_within, ..usual }, shutdown.clone()).await?;
+        let connections = config.limits.max_connections as usize;
+        serve(listener, app, ServeOptions { tcp, connections, answer_within, ..usual }, shutdown.clone()).await?;
 
         shutdown.cancel();
         let ended = async {
@@ -278,6 +285,15 @@ fn node_name(listener: &TcpListener) -> String {
     listener
         .local_addr()
         .map_or_else(|_| format!("process {process}"), |address| format!("{address}, process {process}"))
+}
+
+/// Over all nodes where there is Redis, else of this one.
+fn limits(rates: Rates, redis: Option<&RedisConfig>, tasks: &Tasks, shutdown: &CancellationToken) -> Arc<dyn Limits> {
+    let memory = InMemory::new(rates);
+    let Some(RedisConfig { url, prefix }) = redis else { return Arc::new(memory) };
+    let (limits, keeper) = SharedLimits::new(memory, url.clone(), prefix.clone());
+    tasks.spawn("rate limits", keeper.run(shutdown.clone()));
+    Arc::new(limits)
 }
 
 async fn bind(host: &str, port: u16) -> Result<TcpListener, AppError> {

@@ -4,6 +4,7 @@
 //! variable and flag and what is expected, and never with a value that may be secret.
 
 pub mod dotenv;
+mod limits;
 mod reader;
 pub(crate) mod setting;
 mod source;
@@ -12,6 +13,7 @@ mod value;
 use std::time::Duration;
 
 pub use self::{
+    limits::ClientLimits,
     reader::{ConfigError, Effective, Problem},
     source::{Provenance, SourceError, Sources},
     value::{LogFormat, duration},
@@ -47,7 +49,7 @@ pub struct Config {
     pub http: HttpConfig,
     /// What to log and how.
     pub log: LogConfig,
-    /// What one client may take.
+    /// What clients may take.
     pub limits: ClientLimits,
     /// How the outbox is read and told.
     pub stream: StreamConfig,
@@ -127,25 +129,6 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
-/// Contract section 11, as far as a single client is concerned.
-#[derive(Clone, Debug)]
-pub struct ClientLimits {
-    /// A feed counts as one.
-    pub rooms_per_socket: u32,
-    /// Bytes of a message from a client.
-    pub max_message_size: u64,
-    /// From the handshake to CONNECT.
-    pub connect_timeout: Duration,
-    /// Between two pings.
-    pub ping_interval: Duration,
-    /// For the answer to one.
-    pub ping_timeout: Duration,
-    /// For a client that reads nothing.
-    pub stall_timeout: Duration,
-    /// Bytes that may wait for one client.
-    pub max_pending: u64,
-}
-
 /// How changes get from the outbox to events.
 #[derive(Clone, Debug)]
 pub struct StreamConfig {
@@ -178,7 +161,7 @@ impl Config {
         let log = LogConfig::from_reader(reader);
         let limits = ClientLimits::from_reader(reader);
         let stream = StreamConfig::from_reader(reader);
-        let replay = replay(reader);
+        let replay = replay(reader, limits.as_ref().ok());
         let drain = reader.required(&settings::DRAIN, read::duration);
         Ok(Self {
             database: database?,
@@ -271,33 +254,17 @@ impl LogConfig {
     }
 }
 
-impl ClientLimits {
-    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        let rooms_per_socket = reader.required(&settings::ROOMS_PER_SOCKET, read::count(1..=100_000));
-        let max_message_size = reader.required(&settings::MAX_MESSAGE_SIZE, read::size);
-        let connect_timeout = reader.required(&settings::CONNECT_TIMEOUT, read::duration);
-        let ping_interval = reader.required(&settings::PING_INTERVAL, read::duration);
-        let ping_timeout = reader.required(&settings::PING_TIMEOUT, read::duration);
-        let stall_timeout = reader.required(&settings::STALL_TIMEOUT, read::duration);
-        let max_pending = reader.required(&settings::MAX_PENDING, read::size);
-        Ok(Self {
-            rooms_per_socket: rooms_per_socket?,
-            max_message_size: max_message_size?,
-            connect_timeout: connect_timeout?,
-            ping_interval: ping_interval?,
-            ping_timeout: ping_timeout?,
-            stall_timeout: stall_timeout?,
-            max_pending: max_pending?,
-        })
-    }
-}
-
-fn replay(reader: &mut Reader<'_>) -> Result<Bounds, Refused> {
+fn replay(reader: &mut Reader<'_>, limits: Option<&ClientLimits>) -> Result<Bounds, Refused> {
     let records = reader.required(&settings::REPLAY_EVENTS, read::count(0..=10_000_000));
     let size = reader.required(&settings::REPLAY_MEMORY, read::size);
-    let missed = reader.required(&settings::REPLAY_LIMIT, read::count(0..=1_000_000));
+    let missed = reader.required(&settings::REPLAY_LIMIT, read::count(0..=1_000_000))?;
+    if let Some(frames) = limits.map(|limits| limits.max_pending_frames).filter(|frames| missed > frames / 2) {
+        // The other half is for what is told meanwhile.
+        let takes = format!("at most half of {}, which is {frames}", settings::MAX_PENDING_FRAMES.variable);
+        return Err(reader.refuse(&settings::REPLAY_LIMIT, takes));
+    }
     let size = usize::try_from(size?).unwrap_or(usize::MAX);
-    Ok(Bounds { records: records? as usize, size, missed: missed? as usize })
+    Ok(Bounds { records: records? as usize, size, missed: missed as usize })
 }
 
 impl StreamConfig {

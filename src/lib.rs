@@ -27,6 +27,8 @@ pub mod ids;
 pub mod inquiry;
 pub mod jwt;
 pub mod lifecycle;
+pub mod limiter;
+pub mod limits;
 pub mod link;
 pub mod merge;
 pub mod ports;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
+    pin::Pin,
 };
 
 use serde_json::Value;
@@ -12,7 +13,8 @@ use crate::{
     chronicle::Stretch,
     contract::Failure,
     frame::Frame,
-    ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick},
+    ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick, UserId},
+    limits::{Class, TooMany},
     why::{Part, QuestionId},
 };
 
@@ -73,4 +75,14 @@ pub trait Archive: Send + Sync + 'static {
 pub trait Answers: Send + Sync + 'static {
     /// Sends the parts of an answer, in order.
     fn answer(&self, to: &QuestionId, parts: &[Part]) -> impl Future<Output = Result<(), FactsError>> + Send;
+}
+
+/// What those who know of all nodes say to one command, within a fraction of a second. Dropping it changes nothing.
+pub type Verdict = Pin<Box<dyn Future<Output = Result<(), TooMany>> + Send>>;
+
+/// How often a user may ask, over all his sockets.
+pub trait Limits: Send + Sync + 'static {
+    /// Takes one command of this class, to be called as it comes and without waiting; the verdict is asked for at once, and to be
+    /// awaited before the command is served. What is refused is not counted.
+    fn take(&self, user: &UserId, class: Class) -> Result<Verdict, TooMany>;
 }

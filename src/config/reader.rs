@@ -36,6 +36,8 @@ pub struct Problem {
     setting: &'static Setting,
     /// Where it was found and, where that is no secret, what it was.
     found: Option<(Provenance, Option<String>)>,
+    /// What it takes, where that depends on another setting.
+    takes: Option<String>,
 }
 
 impl fmt::Display for Problem {
@@ -47,7 +49,7 @@ impl fmt::Display for Problem {
             Some((from, Some(value))) => write!(f, "is {value:?} ({from})")?,
             Some((from, None)) => write!(f, "can't be used as it is ({from})")?,
         }
-        write!(f, "; it takes {takes}")
+        write!(f, "; it takes {}", self.takes.as_deref().unwrap_or(takes))
     }
 }
 
@@ -85,6 +87,13 @@ impl<'a> Reader<'a> {
         self.notes.warnings.push(text.into());
     }
 
+    /// Refuses a setting that was read, since what it takes depends on another.
+    pub(super) fn refuse(&mut self, setting: &'static Setting, takes: String) -> Refused {
+        let found = self.sources.find(setting).map(|(text, from)| (from, told(setting, text)));
+        self.problems.push(Problem { setting, found, takes: Some(takes) });
+        Refused
+    }
+
     pub(super) fn required<T>(
         &mut self,
         setting: &'static Setting,
@@ -92,7 +101,7 @@ impl<'a> Reader<'a> {
     ) -> Result<T, Refused> {
         let value = self.optional(setting, parse)?;
         value.ok_or_else(|| {
-            self.problems.push(Problem { setting, found: None });
+            self.problems.push(Problem { setting, found: None, takes: None });
             Refused
         })
     }
@@ -108,8 +117,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         };
         let Some(value) = parse(text) else {
-            let told = (setting.shown == Shown::Plain).then(|| text.to_owned());
-            self.problems.push(Problem { setting, found: Some((from, told)) });
+            self.problems.push(Problem { setting, found: Some((from, told(setting, text))), takes: None });
             return Err(Refused);
         };
         if from == Provenance::File && text.contains('$') {
@@ -121,6 +129,11 @@ impl<'a> Reader<'a> {
         self.notes.effective.push(Effective { variable, shown: Some(shown(setting, text)), from });
         Ok(Some(value))
     }
+}
+
+/// The value as a complaint may quote it.
+fn told(setting: &Setting, text: &str) -> Option<String> {
+    (setting.shown == Shown::Plain).then(|| text.to_owned())
 }
 
 fn shown(setting: &Setting, text: &str) -> String {

@@ -55,6 +55,8 @@ impl Setting {
 /// Every duration setting accepts the same texts.
 const DURATION: &str = "a duration from 1ms to 7d, such as 250ms, 10s, 5m, 1h";
 const SIZE: &str = "a size from 1KiB to 1TiB, such as 64KiB or 2GB";
+const RATE: &str = "a number from 1 to 10000, a slash and a duration from 1s to 7d, such as 60/10s";
+const PLACES: &str = "a number from 1 to 1000000, or off";
 const DATABASE: &str = "a URL like postgres://user:password@host:5432/forum, of one host";
 
 pub static DATABASE_URL: Setting =
@@ -136,6 +138,54 @@ pub static STALL_TIMEOUT: Setting = Setting::new("REALTIME_STALL_TIMEOUT", "stal
 pub static MAX_PENDING: Setting = Setting::new("REALTIME_MAX_PENDING", "max-pending", "SIZE", SIZE)
     .default("8MiB")
     .help("A client for which more waits is closed");
+pub static MAX_PENDING_FRAMES: Setting =
+    Setting::new("REALTIME_MAX_PENDING_FRAMES", "max-pending-frames", "COUNT", "a number from 16 to 1000000")
+        .default("8192")
+        .help("A client for which more events wait is closed");
+pub static MAX_CONNECTIONS: Setting =
+    Setting::new("REALTIME_MAX_CONNECTIONS", "max-connections", "COUNT", "a number from 1 to 1000000")
+        .default("20000")
+        .help("TCP connections at once; more are closed unread. Each takes a file (ulimit -n)");
+pub static CONNECTIONS_PER_USER: Setting =
+    Setting::new("REALTIME_CONNECTIONS_PER_USER", "connections-per-user", "COUNT", PLACES)
+        .default("50")
+        .help("Sockets that one user may have on this node; more are refused with rate_limited");
+pub static CONNECTIONS_PER_ADDRESS: Setting =
+    Setting::new("REALTIME_CONNECTIONS_PER_ADDRESS", "connections-per-address", "COUNT", PLACES)
+        .default("off")
+        .help("Sockets that one address (of IPv6 a /64) may have on this node; offices share one. Behind a proxy set REALTIME_TRUSTED_PROXIES too");
+pub static TRUSTED_PROXIES: Setting = Setting::new(
+    "REALTIME_TRUSTED_PROXIES",
+    "trusted-proxies",
+    "NETWORKS",
+    "addresses and networks separated by commas, such as 10.0.0.0/8,::1",
+)
+.help("The proxies before this server: connections from them count for the address that they name in REALTIME_TRUSTED_PROXY_HEADER [default: none, and the header is ignored]");
+pub static TRUSTED_PROXY_HEADER: Setting = Setting::new(
+    "REALTIME_TRUSTED_PROXY_HEADER",
+    "trusted-proxy-header",
+    "NAME",
+    "the name of a header to whose end a proxy adds the address that asked it, such as X-Forwarded-For; not Forwarded",
+)
+.default("X-Forwarded-For")
+.help("Where trusted proxies say from which address they were asked");
+pub static RATE_JOIN: Setting = Setting::new("REALTIME_RATE_JOIN", "rate-join", "RATE", RATE)
+    .default("60/10s")
+    .help("How often a user may join boards, posts and feeds; more is answered rate_limited");
+pub static RATE_TYPING: Setting = Setting::new("REALTIME_RATE_TYPING", "rate-typing", "RATE", RATE)
+    .default("20/10s")
+    .help("How often a user may send typing:start and typing:stop");
+pub static RATE_PRESENCE_LIST: Setting =
+    Setting::new("REALTIME_RATE_PRESENCE_LIST", "rate-presence-list", "RATE", RATE)
+        .default("10/10s")
+        .help("How often a user may send presence:list");
+pub static RATE_SESSION_REFRESH: Setting =
+    Setting::new("REALTIME_RATE_SESSION_REFRESH", "rate-session-refresh", "RATE", RATE)
+        .default("5/10s")
+        .help("How often a user may send session:refresh");
+pub static RATE_OTHER: Setting = Setting::new("REALTIME_RATE_OTHER", "rate-other", "RATE", RATE)
+    .default("60/10s")
+    .help("How often a user may send anything else");
 
 pub static MAX_CONTENT_SIZE: Setting = Setting::new("REALTIME_MAX_CONTENT_SIZE", "max-content-size", "SIZE", SIZE)
     .default("16KiB")
@@ -158,7 +208,7 @@ pub static REPLAY_MEMORY: Setting =
 pub static REPLAY_LIMIT: Setting =
     Setting::new("REALTIME_REPLAY_LIMIT", "replay-limit", "COUNT", "a number from 0 to 1000000")
         .default("2000")
-        .help("Who has missed more events of a room is told to load its state instead");
+        .help("Who has missed more events of a room is told to load its state instead; at most half of REALTIME_MAX_PENDING_FRAMES");
 pub static POLL_INTERVAL: Setting = Setting::new("REALTIME_POLL_INTERVAL", "poll-interval", "DURATION", DURATION)
     .default("4ms")
     .help("How often the outbox is read while there is work");
@@ -201,6 +251,17 @@ pub static OF_SERVER: &[&Setting] = &[
     &PING_TIMEOUT,
     &STALL_TIMEOUT,
     &MAX_PENDING,
+    &MAX_PENDING_FRAMES,
+    &MAX_CONNECTIONS,
+    &CONNECTIONS_PER_USER,
+    &CONNECTIONS_PER_ADDRESS,
+    &TRUSTED_PROXIES,
+    &TRUSTED_PROXY_HEADER,
+    &RATE_JOIN,
+    &RATE_TYPING,
+    &RATE_PRESENCE_LIST,
+    &RATE_SESSION_REFRESH,
+    &RATE_OTHER,
     &MAX_CONTENT_SIZE,
     &MERGE_WINDOW,
     &RETENTION,

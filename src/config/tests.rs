@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::{
+    limits::{Class, Rate},
+    socket::Places,
+};
 
 const DATABASE: &str = "postgres://forum:hunter2@db:5432/forum";
 const SECRET: &str = "a-secret-of-more-than-thirty-two-bytes";
@@ -38,7 +42,16 @@ fn the_least_is_enough_and_the_rest_are_the_contracts_defaults() {
     assert_eq!(config.limits.connect_timeout, Duration::from_secs(10));
     assert_eq!(config.limits.ping_interval + config.limits.ping_timeout, Duration::from_secs(45));
     assert_eq!(config.limits.stall_timeout, Duration::from_secs(15));
-    assert_eq!(config.limits.max_pending, 8 * 1024 * 1024);
+    assert_eq!((config.limits.max_pending, config.limits.max_pending_frames), (8 * 1024 * 1024, 8_192));
+    assert_eq!(config.limits.max_connections, 20_000);
+    assert_eq!(config.limits.places, Places { per_user: Some(50), per_address: None });
+    let rate = |class| config.limits.rates.of(class);
+    let ten_seconds = |count| Rate { count, within: Duration::from_secs(10) };
+    assert_eq!([rate(Class::Join), rate(Class::Typing)], [60, 20].map(ten_seconds));
+    assert_eq!(
+        [rate(Class::PresenceList), rate(Class::SessionRefresh), rate(Class::Other)],
+        [10, 5, 60].map(ten_seconds)
+    );
     assert_eq!(config.stream.max_content_size, 16 * 1024);
     assert_eq!(config.stream.merge_window, Duration::from_millis(50));
     assert_eq!(config.stream.retention, Duration::from_secs(3600));
@@ -85,6 +98,50 @@ fn everything_wrong_is_told_at_once_a_line_each() {
         assert!(line.starts_with(expected), "{line}");
     }
     assert_eq!(lines.len(), 6, "{told}");
+}
+
+#[test]
+fn each_limit_is_read_and_what_is_none_is_refused_with_what_it_takes() {
+    for (variable, good, bad, takes) in [
+        ("REALTIME_ROOMS_PER_SOCKET", "1", "0", "a number from 1"),
+        ("REALTIME_MAX_MESSAGE_SIZE", "1MiB", "1", "a size"),
+        ("REALTIME_CONNECT_TIMEOUT", "1s", "1", "a duration"),
+        ("REALTIME_PING_INTERVAL", "1s", "0s", "a duration"),
+        ("REALTIME_PING_TIMEOUT", "1s", "soon", "a duration"),
+        ("REALTIME_STALL_TIMEOUT", "1s", "-1s", "a duration"),
+        ("REALTIME_MAX_PENDING", "1MiB", "much", "a size"),
+        ("REALTIME_MAX_PENDING_FRAMES", "4000", "15", "a number from 16"),
+        ("REALTIME_MAX_CONNECTIONS", "1", "0", "a number from 1"),
+        ("REALTIME_CONNECTIONS_PER_USER", "off", "0", "a number from 1 to 1000000, or off"),
+        ("REALTIME_CONNECTIONS_PER_ADDRESS", "1", "none", "a number from 1 to 1000000, or off"),
+        ("REALTIME_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "proxy", "addresses and networks"),
+        ("REALTIME_TRUSTED_PROXY_HEADER", "X-Real-IP", "Forwarded", "the name of a header"),
+        ("REALTIME_RATE_JOIN", "1/1s", "1", "a number from 1 to 10000, a slash"),
+        ("REALTIME_RATE_TYPING", "10000/7d", "10001/1s", "a number from 1 to 10000, a slash"),
+        ("REALTIME_RATE_PRESENCE_LIST", "1/1m", "0/1m", "a number from 1 to 10000, a slash"),
+        ("REALTIME_RATE_SESSION_REFRESH", "1/1m", "1/999ms", "a number from 1 to 10000, a slash"),
+        ("REALTIME_RATE_OTHER", "1/1m", "off", "a number from 1 to 10000, a slash"),
+        ("REALTIME_DRAIN", "1s", "1", "a duration"),
+    ] {
+        let config = Config::read(&sources(&[(variable, good)], &[], &[])).unwrap_or_else(|told| panic!("{told}"));
+        let shown = config.effective().iter().find(|one| one.variable == variable).unwrap();
+        assert_eq!((shown.shown.as_deref(), shown.from), (Some(good), Provenance::Environment));
+        let told = complaint(&sources(&[(variable, bad)], &[], &[]));
+        let expected = format!("is {bad:?} (environment); it takes {takes}");
+        assert!(told.starts_with(variable) && told.contains(&expected) && told.lines().count() == 1, "{told}");
+    }
+}
+
+#[test]
+fn more_than_can_be_sent_at_once_is_no_limit_of_a_replay() {
+    let told = complaint(&sources(&[("REALTIME_REPLAY_LIMIT", "4097")], &[], &[]));
+    let expected = "REALTIME_REPLAY_LIMIT (or --replay-limit) is \"4097\" (environment); it takes at most half of \
+                    REALTIME_MAX_PENDING_FRAMES, which is 8192";
+    assert_eq!(told, expected);
+    let lower = complaint(&sources(&[("REALTIME_MAX_PENDING_FRAMES", "3998")], &[], &[]));
+    assert!(lower.starts_with("REALTIME_REPLAY_LIMIT (or --replay-limit) is \"2000\" (default)"), "{lower}");
+    let both = [("REALTIME_REPLAY_LIMIT", "5000"), ("REALTIME_MAX_PENDING_FRAMES", "10000")];
+    assert_eq!(Config::read(&sources(&both, &[], &[])).unwrap().replay.missed, 5_000);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use axum::http::{HeaderName, header::FORWARDED};
 use tracing_subscriber::EnvFilter;
 use url::Host;
 
@@ -68,6 +69,23 @@ fn amount_and_unit(text: &str) -> Option<(u64, &str)> {
 /// A whole number within `range`.
 pub fn count(range: RangeInclusive<u32>) -> impl Fn(&str) -> Option<u32> {
     move |text| text.parse().ok().filter(|number| range.contains(number))
+}
+
+/// A whole number within `range`, or none where it is `off`.
+pub fn count_or_off(range: RangeInclusive<u32>) -> impl Fn(&str) -> Option<Option<u32>> {
+    let count = count(range);
+    move |text| if text == "off" { Some(None) } else { count(text).map(Some) }
+}
+
+/// `60/10s`: so many within so long a time.
+pub fn rate(text: &str) -> Option<(u32, Duration)> {
+    let (count, within) = text.split_once('/')?;
+    Some((count.trim().parse().ok()?, duration(within.trim())?))
+}
+
+/// The name of a header that lists addresses. `Forwarded` says them in another form.
+pub fn address_header(text: &str) -> Option<HeaderName> {
+    text.parse().ok().filter(|name| *name != FORWARDED)
 }
 
 /// A TCP port.
@@ -157,6 +175,41 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_a_count_and_a_duration() {
+        let seconds = Duration::from_secs;
+        for (text, expected) in [
+            ("60/10s", Some((60, seconds(10)))),
+            ("1 / 1 m", Some((1, seconds(60)))),
+            ("60", None),
+            ("60/10", None),
+            ("/10s", None),
+            ("60/", None),
+            ("60/10s/1", None),
+            ("-1/10s", None),
+            ("off", None),
+        ] {
+            assert_eq!(rate(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_may_be_off() {
+        let read = count_or_off(1..=9);
+        assert_eq!(
+            [read("off"), read("1"), read("0"), read("10"), read("Off"), read("")],
+            [Some(None), Some(Some(1)), None, None, None, None]
+        );
+    }
+
+    #[test]
+    fn a_header_has_to_list_addresses() {
+        assert_eq!(address_header("X-Forwarded-For").unwrap(), "x-forwarded-for");
+        for text in ["Forwarded", "", "X Forwarded For", "X-Forwarded-For:"] {
+            assert_eq!(address_header(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn secrets_are_separated_by_commas() {
         let texts = |text| secrets(text).map(|list| list.iter().map(|one| one.expose().to_owned()).collect::<Vec<_>>());
         assert_eq!(texts("one"), Some(vec!["one".to_owned()]));
@@ -186,6 +239,8 @@ mod tests {
             host(&input);
             port(&input);
             prefix(&input);
+            rate(&input);
+            address_header(&input);
             secrets(&input);
         }
     }

@@ -4,7 +4,7 @@
 //! it; what waits is bounded, and the task ends with the socket.
 
 use std::{
-    convert::Infallible,
+    net::IpAddr,
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -13,38 +13,41 @@ use std::{
 };
 
 use chrono::Utc;
-use serde_json::{Value, json};
+use ipnet::IpNet;
+use serde_json::Value;
 use socketioxide::{
     SocketIo,
-    adapter::Adapter,
-    extract::{AckSender, Event, SocketRef, TryData},
-    handler::{ConnectHandler, FromMessageParts},
-    socket::Socket,
+    extract::{SocketRef, TryData},
+    handler::ConnectHandler,
 };
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
     actor::Actor,
     command::Command,
-    contract::{Empty, ErrorCode, ErrorEvent, Failure},
+    contract::{Empty, ErrorCode, Failure},
     gateway::{Gateway, Greeting},
-    ids::SocketKey,
+    ids::{SocketKey, UserId},
     jwt::{TokenError, Verifier},
-    ports::{Acknowledge, FactStore},
+    link::Link,
+    ports::{Acknowledge, FactStore, Limits},
     socket::{
+        asked::{self, Queued, answer},
+        guests::{Full, Guests, Place},
         links::{EngineSession, Links},
+        proxies::TrustedProxies,
         sink::{Member, Members},
     },
 };
-
-/// So many commands of one socket may wait.
-const COMMANDS_WAITING: usize = 64;
 
 /// What the handlers need; made once.
 pub struct Doors<F> {
     gateway: Arc<Gateway<F>>,
     verifier: Arc<Verifier>,
-    members: Members,
+    limits: Arc<dyn Limits>,
+    guests: Guests,
+    proxies: TrustedProxies,
+    pub(super) members: Members,
     pub(super) links: Arc<Links>,
     next: Arc<AtomicU64>,
 }
@@ -54,6 +57,9 @@ impl<F> Clone for Doors<F> {
         Self {
             gateway: Arc::clone(&self.gateway),
             verifier: Arc::clone(&self.verifier),
+            limits: Arc::clone(&self.limits),
+            guests: self.guests.clone(),
+            proxies: self.proxies.clone(),
             members: self.members.clone(),
             links: Arc::clone(&self.links),
             next: Arc::clone(&self.next),
@@ -63,10 +69,18 @@ impl<F> Clone for Doors<F> {
 
 impl<F> Doors<F> {
     /// `members` are those that the dispatcher's sink emits to.
-    pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, members: Members) -> Self {
+    pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, entry: Entry, members: Members) -> Self {
         let links = Arc::new(Links::new(members.is_shut().clone()));
-        Self { gateway, verifier, members, links, next: Arc::new(AtomicU64::new(1)) }
+        let Entry { limits, guests, proxies } = entry;
+        Self { gateway, verifier, limits, guests, proxies, members, links, next: Arc::new(AtomicU64::new(1)) }
     }
+}
+
+/// What bounds who comes and what he asks.
+pub struct Entry {
+    pub limits: Arc<dyn Limits>,
+    pub guests: Guests,
+    pub proxies: TrustedProxies,
 }
 
 /// What the handshake found out, kept for the socket's first step.
@@ -74,7 +88,16 @@ impl<F> Doors<F> {
 struct Admitted {
     actor: Actor,
     greeting: Greeting,
-    commands: Arc<Mutex<Option<mpsc::Receiver<Asked>>>>,
+    kept: Arc<Kept>,
+    commands: Arc<Mutex<Option<mpsc::Receiver<Queued>>>>,
+}
+
+/// What lasts as long as a socket, and ends with it.
+pub(super) struct Kept {
+    _address: Place<IpNet>,
+    _user: Place<UserId>,
+    /// The only end that keeps the queue of its commands, and thus the task that serves them.
+    _queue: mpsc::Sender<Queued>,
 }
 
 /// Why a connection is refused. The library carries only a message, so the code stands at its head.
@@ -91,32 +114,16 @@ impl From<TokenError> for Refused {
     }
 }
 
+impl From<Full> for Refused {
+    fn from(full: Full) -> Self {
+        Self { code: ErrorCode::RateLimited.as_str(), message: full.to_string() }
+    }
+}
+
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Self { code: failure.code.as_str(), message: failure.message }
     }
-}
-
-/// Whether the client waits for an acknowledgement.
-struct HasCallback(bool);
-
-impl<A: Adapter> FromMessageParts<A> for HasCallback {
-    type Error = Infallible;
-
-    fn from_message_parts(
-        _: &Arc<Socket<A>>,
-        _: &mut socketioxide_core::Value,
-        ack: &Option<i64>,
-    ) -> Result<Self, Infallible> {
-        Ok(Self(ack.is_some()))
-    }
-}
-
-/// A command as it came, with the way back.
-struct Asked {
-    event: String,
-    argument: Value,
-    callback: Option<AckSender>,
 }
 
 /// Opens the namespace.
@@ -134,26 +141,17 @@ pub(super) fn open<F: FactStore>(io: &SocketIo, doors: Doors<F>) {
 }
 
 async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
+    let request = socket.req_parts();
+    let peer = request.extensions.get::<Arc<Link>>().map_or(IpAddr::from([0; 16]), |link| link.peer().ip());
+    let address = doors.guests.of_address(doors.proxies.client(peer, &request.headers))?;
     let token = token(socket, auth.as_ref()).ok_or(TokenError::Missing)?;
     let actor = doors.verifier.verify(&token, Utc::now())?;
+    let user = doors.guests.of_user(&actor.user)?;
     let greeting = doors.gateway.greet(&actor).await?;
-    let commands = Arc::new(Mutex::new(Some(listen(socket))));
-    socket.extensions.insert(Admitted { actor, greeting, commands });
+    let (queue, commands) = asked::listen(socket, Arc::clone(&doors.limits), actor.user.clone());
+    let kept = Arc::new(Kept { _address: address, _user: user, _queue: queue });
+    socket.extensions.insert(Admitted { actor, greeting, kept, commands: Arc::new(Mutex::new(Some(commands))) });
     Ok(())
-}
-
-/// From here on no command is missed: the library answers CONNECT before it calls `enter`, and a client may send at once.
-fn listen(socket: &SocketRef) -> mpsc::Receiver<Asked> {
-    let (ask, asked) = mpsc::channel(COMMANDS_WAITING);
-    socket.on_fallback(
-        move |socket: SocketRef, event: Event, argument: TryData<Value>, callback: HasCallback, ack: AckSender| {
-            // What isn't readable as an argument is none; the command says what it expects.
-            let argument = argument.0.unwrap_or(Value::Null);
-            queue(&ask, &socket, Asked { event: event.0, argument, callback: callback.0.then_some(ack) });
-            std::future::ready(())
-        },
-    );
-    asked
 }
 
 /// `auth.token`, else `Authorization: Bearer`.
@@ -166,14 +164,14 @@ fn token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
 }
 
 async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
-    let Some(Admitted { actor, greeting, commands }) = socket.extensions.remove::<Admitted>() else { return };
+    let Some(Admitted { actor, greeting, kept, commands }) = socket.extensions.remove::<Admitted>() else { return };
     let Some(asked) = commands.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     let key = SocketKey(doors.next.fetch_add(1, Ordering::Relaxed));
     let session = EngineSession::of(&socket.req_parts().extensions).cloned();
     if let Some(session) = &session {
         doors.links.register(socket.id, session);
     }
-    doors.members.add(key, Member::new(socket.clone(), session));
+    doors.members.add(key, Member::new(socket.clone(), session, kept));
 
     let leaving = doors.clone();
     socket.on_disconnect(async move || farewell(&leaving, key).await);
@@ -183,7 +181,8 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
         // Its client takes a cut connection for what it is, and comes back by itself.
         doors.members.close(key);
     }
-    if connected.is_err() || !socket.connected() {
+    // The library may call one connected whose session closed while it connected: it says so last. Its greeting has told by now.
+    if connected.is_err() || !socket.connected() || doors.members.is_gone(key) {
         // It may have gone before its farewell was there to be called; saying it twice does nothing.
         farewell(&doors, key).await;
         return;
@@ -191,21 +190,12 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     tokio::spawn(serve(doors, key, actor, socket, asked));
 }
 
-/// Queues a command in the order in which commands come, which a task for each would not keep; too many are refused.
-fn queue(ask: &mpsc::Sender<Asked>, socket: &SocketRef, asked: Asked) {
-    if let Err(mpsc::error::TrySendError::Full(asked)) = ask.try_send(asked) {
-        let message = format!("more than {COMMANDS_WAITING} commands wait; send the next after an answer");
-        // Whoever sends so much and reads nothing is closed by the next event he can't take.
-        answer(socket, asked, Err(Failure::new(ErrorCode::RateLimited, message)));
-    }
-}
-
 async fn serve<F: FactStore>(
     doors: Doors<F>,
     key: SocketKey,
     actor: Actor,
     socket: SocketRef,
-    mut asked: mpsc::Receiver<Asked>,
+    mut asked: mpsc::Receiver<Queued>,
 ) {
     let left = (actor.expires_at - Utc::now()).to_std().unwrap_or_default();
     let mut expiry = pin!(sleep(left));
@@ -215,11 +205,14 @@ async fn serve<F: FactStore>(
             () = &mut expiry => return expire(&doors, key, socket),
             next = asked.recv() => next,
         };
-        let Some(next) = next else { break };
+        let Some((next, verdict)) = next else { break };
         if !socket.connected() {
             break;
         }
-        let command = Command::read(&next.event, &next.argument);
+        let command = match verdict.await {
+            Ok(()) => Command::read(&next.event, &next.argument),
+            Err(too_many) => Err(too_many.into()),
+        };
         let asker = socket.clone();
         let members = doors.members.clone();
         let acknowledge: Acknowledge = Box::new(move |outcome| {
@@ -245,26 +238,6 @@ fn expire<F>(doors: &Doors<F>, key: SocketKey, socket: SocketRef) {
     if !told || socket.disconnect().is_err() {
         doors.members.close(key);
     }
-}
-
-/// `false` where the socket can't take its answer: it would wait for it for ever.
-fn answer(socket: &SocketRef, asked: Asked, outcome: Result<Value, Failure>) -> bool {
-    let sent = match (asked.callback, outcome) {
-        (Some(callback), Ok(Value::Object(mut fields))) => {
-            fields.insert("ok".to_owned(), Value::Bool(true));
-            callback.send(&fields)
-        }
-        (Some(callback), Ok(other)) => callback.send(&other),
-        (Some(callback), Err(error)) => callback.send(&json!({"ok": false, "error": error})),
-        (None, Err(Failure { code, message, .. })) => {
-            socket.emit("error", &ErrorEvent { code, message, event: asked.event })
-        }
-        (None, Ok(_)) => Ok(()),
-    };
-    if let Err(error) = &sent {
-        tracing::debug!(%error, "an answer could not be sent");
-    }
-    sent.is_ok()
 }
 
 async fn farewell<F: FactStore>(doors: &Doors<F>, key: SocketKey) {

@@ -1,7 +1,10 @@
 //! The Socket.IO edge. The library carries frames; who sits where it is not asked.
 
+mod asked;
+mod guests;
 mod handlers;
 pub mod links;
+mod proxies;
 mod sink;
 
 use std::{sync::Arc, time::Duration};
@@ -10,16 +13,16 @@ use axum::Router;
 use socketioxide::SocketIo;
 use tower::Layer;
 
-pub use handlers::Doors;
-pub use sink::{Members, SocketSink};
+pub use guests::{Guests, Places};
+pub use handlers::{Doors, Entry};
+pub use proxies::{Networks, TrustedProxies};
+pub use sink::{Members, Pending, SocketSink};
 
 /// The bounds of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketLimits {
     /// The longest message from a client, in bytes; a longer one ends its connection.
     pub message_bytes: usize,
-    /// How many frames may wait for a client before it is closed.
-    pub frames_waiting: usize,
     /// How long a connection may go without entering the namespace.
     pub connect_within: Duration,
     pub ping_every: Duration,
@@ -30,7 +33,6 @@ impl Default for SocketLimits {
     fn default() -> Self {
         Self {
             message_bytes: 64 * 1024,
-            frames_waiting: sink::FRAMES_WAITING,
             connect_within: Duration::from_secs(10),
             ping_every: Duration::from_secs(25),
             pong_within: Duration::from_secs(20),
@@ -45,7 +47,7 @@ pub fn layer<F: crate::ports::FactStore>(pages: Router, doors: Doors<F>, limits:
         .max_payload(limits.message_bytes as u64)
         .ws_max_message_size(limits.message_bytes)
         .ws_max_frame_size(limits.message_bytes)
-        .max_buffer_size(limits.frames_waiting)
+        .max_buffer_size(doors.members.frames())
         .connect_timeout(limits.connect_within)
         .ping_interval(limits.ping_every)
         .ping_timeout(limits.pong_within)

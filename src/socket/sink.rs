@@ -23,15 +23,20 @@ use crate::{
     frame::{Frame, Text},
     ids::SocketKey,
     ports::EffectSink,
-    socket::links::EngineSession,
+    socket::{handlers::Kept, links::EngineSession},
 };
 
 /// After so many sockets others get a turn.
 const SLICE: usize = 256;
-/// So many frames may wait for a client before it is closed.
-pub const FRAMES_WAITING: usize = 8_192;
 /// A count with its cursor takes more.
 const SMALLEST_FRAME: u64 = 128;
+
+/// What may wait for one socket before it is closed.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    pub bytes: u64,
+    pub frames: usize,
+}
 
 /// The sockets of this node by key. Clones share them.
 #[derive(Clone)]
@@ -39,8 +44,7 @@ pub struct Members(Arc<Present>);
 
 struct Present {
     sockets: RwLock<HashMap<SocketKey, Arc<Member>>>,
-    /// Bytes that may wait for one.
-    max_pending: u64,
+    max_pending: Pending,
     shut: CancellationToken,
     left: Notify,
 }
@@ -48,27 +52,44 @@ struct Present {
 pub(super) struct Member {
     socket: SocketRef,
     session: Option<Arc<EngineSession>>,
+    /// Ends with it.
+    _kept: Arc<Kept>,
     doomed: AtomicBool,
+    /// Its session took a frame no longer.
+    gone: AtomicBool,
     /// Where [`EngineSession::taken`] is at least when all that was emitted has been taken.
     due: AtomicU64,
 }
 
 impl Member {
-    pub(super) fn new(socket: SocketRef, session: Option<Arc<EngineSession>>) -> Self {
-        Self { socket, session, doomed: AtomicBool::new(false), due: AtomicU64::new(0) }
+    pub(super) fn new(socket: SocketRef, session: Option<Arc<EngineSession>>, kept: Arc<Kept>) -> Self {
+        Self {
+            socket,
+            session,
+            _kept: kept,
+            doomed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            due: AtomicU64::new(0),
+        }
     }
 
     /// Queues a frame; a member that can't take it is doomed.
-    fn send(&self, frame: &Frame, max_pending: u64) {
+    fn send(&self, frame: &Frame, max_pending: Pending) {
         if self.doomed.load(Ordering::Acquire) {
             return;
         }
         let Some(text) = frame.text() else { return };
-        let too_much = if self.overflows(bytes(frame.name(), text), max_pending) {
+        let too_much = if self.overflows(bytes(frame.name(), text), max_pending.bytes) {
             Some("bytes")
         } else {
-            let sent = self.socket.emit(frame.name(), &Arguments(text));
-            matches!(sent, Err(SendError::Socket(SocketError::InternalChannelFull))).then_some("frames")
+            match self.socket.emit(frame.name(), &Arguments(text)) {
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => Some("frames"),
+                Err(SendError::Socket(SocketError::Closed)) => {
+                    self.gone.store(true, Ordering::Release);
+                    None
+                }
+                _ => None,
+            }
         };
         if let Some(what) = too_much {
             metrics::counter!("curia_sockets_closed_slow_total", "waiting" => what).increment(1);
@@ -94,11 +115,11 @@ impl Member {
 
     /// Whether so much may be queued at once. Half of what may wait is left for what is told meanwhile; frames that wait are reckoned
     /// from their bytes, as small as they can be.
-    fn takes(&self, frames: usize, bytes: usize, max_pending: u64) -> bool {
+    fn takes(&self, frames: usize, bytes: usize, max_pending: Pending) -> bool {
         let Some(session) = &self.session else { return true };
         let waiting = self.due.load(Ordering::Relaxed).saturating_sub(session.taken());
         let frames = frames as u64 + waiting / SMALLEST_FRAME;
-        waiting + bytes as u64 <= max_pending / 2 && frames <= FRAMES_WAITING as u64 / 2
+        waiting + bytes as u64 <= max_pending.bytes / 2 && frames <= max_pending.frames as u64 / 2
     }
 
     /// Ends the connection without its cooperation, once, so that the client comes back by itself.
@@ -115,8 +136,8 @@ impl Member {
 }
 
 impl Members {
-    /// Nobody yet. A socket for which more than `max_pending` bytes wait is closed.
-    pub fn new(max_pending: u64) -> Self {
+    /// Nobody yet. A socket for which more than `max_pending` waits is closed.
+    pub fn new(max_pending: Pending) -> Self {
         let (sockets, shut, left) = (RwLock::default(), CancellationToken::new(), Notify::new());
         Self(Arc::new(Present { sockets, max_pending, shut, left }))
     }
@@ -156,6 +177,11 @@ impl Members {
         }
     }
 
+    /// How many frames the library is to keep for one.
+    pub(super) fn frames(&self) -> usize {
+        self.0.max_pending.frames
+    }
+
     /// Cancelled once the members are shut.
     pub(super) fn is_shut(&self) -> &CancellationToken {
         &self.0.shut
@@ -182,6 +208,11 @@ impl Members {
         };
         metrics::gauge!("curia_sockets").set(count as f64);
         self.0.left.notify_waiters();
+    }
+
+    /// Whether it has left, or its session has ended as far as frames tell.
+    pub(super) fn is_gone(&self, key: SocketKey) -> bool {
+        self.find(key).is_none_or(|member| member.gone.load(Ordering::Acquire))
     }
 
     /// Ends a connection without its cooperation.

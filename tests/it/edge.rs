@@ -162,7 +162,7 @@ async fn refused(url: &str, token: &str, transport: &str, code: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn odd_arguments_are_refused_and_the_socket_lives_on() {
     let forum = Forum::captured().await;
-    let service = Service::start(&forum.url()).await;
+    let service = Service::start_with(&forum.url(), &[("rate-join", "1000/1s"), ("rate-other", "1000/1s")]).await;
     let odd_ids =
         [json!(null), json!("one"), json!(1.5), json!(-1), json!([1]), json!({}), json!({"id": 1}), json!(true)];
     let mut cases: Vec<(&str, Value)> = Vec::new();

@@ -21,13 +21,14 @@ const CORE: &[&str] = &[
     "frame",
     "history",
     "ids",
+    "limits",
     "merge",
     "rooms",
     "snapshot",
     "typescript",
     "why",
 ];
-const FLOWS: &[&str] = &["dispatch", "gateway", "inquiry", "ports", "recall", "versions"];
+const FLOWS: &[&str] = &["dispatch", "gateway", "inquiry", "limiter", "ports", "recall", "versions"];
 const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "redis", "socket"];
 const WIRING: &[&str] =
     &["admission", "app", "cli", "config", "follow", "lifecycle", "main", "lib", "relay", "sweep", "telemetry", "wake"];

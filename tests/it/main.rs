@@ -13,6 +13,7 @@ mod epoch;
 mod fuzz;
 mod imports;
 mod layers;
+mod limits;
 mod migrate;
 mod nodes;
 mod notifications;

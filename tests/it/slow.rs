@@ -20,6 +20,7 @@ const LONG: usize = 16_000;
 /// Nobody is closed for this reason.
 const NOT_FOR_STALLING: [&str; 2] = ["--stall-timeout", "1h"];
 const NOT_FOR_BYTES: [&str; 2] = ["--max-pending", "1GiB"];
+const CLOSED_FOR_FRAMES: &str = r#"curia_sockets_closed_slow_total{waiting="frames"}"#;
 const CLOSED_FOR_BYTES: &str = r#"curia_sockets_closed_slow_total{waiting="bytes"}"#;
 
 fn ada() -> String {
@@ -96,6 +97,22 @@ async fn who_stops_reading_delays_nobody() {
     assert_eq!(program.metric("curia_sockets").await, Some(2.0), "it is still waited for");
     // It waits for all of it, and misses nothing once it reads again.
     read_all(&mut deaf, 0..200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_wait_for_a_client_is_bounded_in_frames() {
+    let forum = Forum::captured().await;
+    let few = ["--max-pending-frames", "16", "--replay-limit", "8"];
+    let program = Serving::start(&forum.url(), &[&few[..], &NOT_FOR_STALLING, &NOT_FOR_BYTES].concat()).await;
+    let mut deaf = joined(Frames::connected_narrowly(&program.url, &ada()).await).await;
+    let mut other = joined(Frames::connected(&program.url, &ada()).await).await;
+    for nth in 0..100 {
+        flood(&forum, nth..nth + 1).await;
+        read_all(&mut other, nth..nth + 1).await;
+    }
+    program.until_metric(CLOSED_FOR_FRAMES, 1.0).await;
+    assert!(read_to_the_end(&mut deaf).await < 100);
+    program.until_metric("curia_sockets", 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

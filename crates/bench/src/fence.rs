@@ -43,7 +43,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let (rights, words) = (Session::open(&url).await?, Session::open(&url).await?);
     let redis_url = redis.url();
     // One person shuts and opens a board more often here than any does.
-    let flags = ["--redis-url", &redis_url];
+    let flags = ["--redis-url", &redis_url, "--rate-join", "10000/1s"];
     let nodes = [Service::start_with(&url, &flags).await?, Service::start_with(&url, &flags).await?];
     println!(
         "PostgreSQL {}; two nodes with Redis; {} rounds; load average at the start {}",

@@ -48,7 +48,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let url = forum::create(&server, "forum")?;
     forum::migrate(&server, "forum", &forum::migrations())?;
     let session = Session::open(&url).await?;
-    let mut service = Service::start(&url).await?;
+    // A person's browsers join with each round.
+    let mut service = Service::start_with(&url, &["--rate-join", "10000/1s"]).await?;
     let mut tokens = Vec::new();
     for person in 0..arguments.clients.div_ceil(BROWSERS_OF_ONE) {
         tokens.push(token(&Person::new(&(1 + person).to_string(), COMMUNITY)).await?);
