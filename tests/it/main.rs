@@ -18,6 +18,7 @@ mod migrate;
 mod nodes;
 mod notifications;
 mod odd_rows;
+mod oracle;
 mod order;
 mod paging;
 mod poison;
