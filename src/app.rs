@@ -34,6 +34,7 @@ use crate::{
     },
     recall::Recall,
     relay::Relay,
+    rotation,
     socket::{self, Doors, Members, SocketLimits, SocketSink},
     sweep::sweep,
     telemetry::chain,
@@ -65,6 +66,8 @@ pub enum AppError {
     },
     #[error("the demo's forum could not be set up; it needs an empty database of its own")]
     Demo(#[from] demo::DemoError),
+    #[error("the demo signs its visitors' tokens; give it JWT_SECRET instead of a file of public keys")]
+    DemoWithoutSecret,
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error(transparent)]
@@ -127,10 +130,10 @@ impl App {
     /// Fills an empty database with the demo's forum and our triggers, and puts its page beside the service. With `crowd`
     /// somebody is always writing. It takes its leave quickly.
     pub async fn with_demo(mut self, crowd: bool) -> Result<Self, AppError> {
+        let signer = self.config.tokens.signer().ok_or(AppError::DemoWithoutSecret)?;
         demo::install(&self.pool).await?;
         let mut connection = connect(self.config.database.direct()).await?;
         migrations::up(&mut connection, DATABASE_WITHIN, &mut |progress| tracing::debug!("{progress}")).await?;
-        let signer = self.config.tokens.signer();
         let mint: demo::Mint = Arc::new(move |user| {
             let now = Utc::now();
             let actor = Actor {
@@ -230,6 +233,10 @@ impl App {
 
         let facts = PostgresFacts { pool: pool.clone(), reached: watched.clone() };
         let verifier = Arc::new(config.tokens.verifier());
+        if let Some(file) = config.tokens.key_file() {
+            let keys = readiness.component("keys", State::Ready);
+            tasks.spawn("keys", rotation::follow(file.clone(), Arc::clone(&verifier), keys, shutdown.clone()));
+        }
         let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
         let doors = Doors::new(gateway, verifier, members);
         let limits = SocketLimits {

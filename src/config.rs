@@ -7,6 +7,7 @@ pub mod dotenv;
 mod reader;
 pub(crate) mod setting;
 mod source;
+mod tokens;
 mod value;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use self::{
     reader::{ConfigError, Effective, Problem},
     source::{Provenance, SourceError, Sources},
+    tokens::TokenConfig,
     value::{LogFormat, duration},
 };
 use self::{
@@ -21,16 +23,8 @@ use self::{
     setting as settings, value as read,
 };
 use crate::{
-    history::Bounds,
-    http::AllowedOrigins,
-    jwt::{KeySource, Secret, Signer, Verifier},
-    postgres::database_url::DatabaseUrl,
-    redis::url::RedisUrl,
-    wake::Pace,
+    history::Bounds, http::AllowedOrigins, postgres::database_url::DatabaseUrl, redis::url::RedisUrl, wake::Pace,
 };
-
-/// Shorter than the hash and a secret can be guessed from one token (RFC 7518, section 3.2).
-const SHORT_SECRET: usize = 32;
 
 /// All that `serve` goes by.
 #[derive(Debug)]
@@ -81,28 +75,6 @@ pub struct RedisConfig {
     pub url: RedisUrl,
     /// What the names of keys and channels begin with.
     pub prefix: String,
-}
-
-/// Whose tokens are good.
-#[derive(Clone, Debug)]
-pub struct TokenConfig {
-    /// The newest, first of `secrets`.
-    signing: Secret,
-    secrets: Vec<Secret>,
-    issuer: Option<String>,
-    audience: Option<String>,
-}
-
-impl TokenConfig {
-    /// Verifies with every configured key.
-    pub fn verifier(&self) -> Verifier {
-        Verifier::new(&KeySource::Secrets(self.secrets.clone()), self.issuer.clone(), self.audience.clone())
-    }
-
-    /// Signs with the first secret: the newest while they change.
-    pub fn signer(&self) -> Signer {
-        Signer::new(&self.signing, self.issuer.clone(), self.audience.clone())
-    }
 }
 
 /// Where connections are accepted.
@@ -228,28 +200,6 @@ impl RedisConfig {
         let prefix = reader.required(&settings::REDIS_PREFIX, read::prefix);
         let (url, prefix) = (url?, prefix?);
         Ok(url.map(|url| Self { url, prefix }))
-    }
-}
-
-impl TokenConfig {
-    /// For commands that need tokens alone.
-    pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(sources);
-        let config = Self::from_reader(&mut reader);
-        reader.finish(config).map(|(config, _)| config)
-    }
-
-    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        let secrets = reader.required(&settings::JWT_SECRET, read::secrets);
-        let issuer = reader.optional(&settings::JWT_ISSUER, read::text);
-        let audience = reader.optional(&settings::JWT_AUDIENCE, read::text);
-        let secrets = secrets?;
-        let signing = secrets.first().cloned().ok_or(Refused)?;
-        let config = Self { signing, secrets, issuer: issuer?, audience: audience? };
-        if config.secrets.iter().any(|secret| secret.expose().len() < SHORT_SECRET) {
-            reader.warn("JWT_SECRET holds fewer than 32 bytes: it can be guessed from a single token; let the forum use a longer one");
-        }
-        Ok(config)
     }
 }
 

@@ -21,7 +21,7 @@ use curia_realtime::{
     excerpt,
     http::AllowedOrigins,
     ids::{BoardId, Cursor, Place, Tick},
-    jwt::{KeySource, Secret, Verifier},
+    jwt::{Demands, KeySet, Secret, Verifier},
     redis::message::{Message, Relayed},
     rooms::Rooms,
 };
@@ -208,5 +208,5 @@ pub fn relay(input: &[u8]) {
 }
 
 fn verifier() -> Verifier {
-    Verifier::new(&KeySource::Secrets(vec![Secret::from(SECRET.to_owned())]), None, None)
+    Verifier::new(KeySet::of_secrets(&[Secret::from(SECRET.to_owned())]), Demands::default())
 }

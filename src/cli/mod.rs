@@ -80,6 +80,10 @@ pub enum CliError {
     App(Box<AppError>),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error(
+        "tokens are signed with JWT_SECRET alone, and only public keys are given; sign where the private key is kept"
+    )]
+    NoSecret,
     #[error("no token was made")]
     Sign(#[from] SignError),
     #[error("nothing can be written to standard output")]
@@ -102,9 +106,10 @@ impl CliError {
     /// 2: wrong usage or configuration, a schema of another version among it. 1: anything else that failed.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::NoSecret => 2,
             Self::App(error) => match error.as_ref() {
                 AppError::NotAdmitted(NotAdmitted::Schema(error)) if error.wants_migration() => 2,
+                AppError::DemoWithoutSecret => 2,
                 _ => 1,
             },
             _ => 1,

@@ -36,6 +36,8 @@ pub struct Problem {
     setting: &'static Setting,
     /// Where it was found and, where that is no secret, what it was.
     found: Option<(Provenance, Option<String>)>,
+    /// What is wrong, where that is not simply another text than what the setting takes.
+    why: Option<String>,
 }
 
 impl fmt::Display for Problem {
@@ -47,7 +49,10 @@ impl fmt::Display for Problem {
             Some((from, Some(value))) => write!(f, "is {value:?} ({from})")?,
             Some((from, None)) => write!(f, "can't be used as it is ({from})")?,
         }
-        write!(f, "; it takes {takes}")
+        match &self.why {
+            None => write!(f, "; it takes {takes}"),
+            Some(why) => write!(f, "; {why}"),
+        }
     }
 }
 
@@ -85,6 +90,14 @@ impl<'a> Reader<'a> {
         self.notes.warnings.push(text.into());
     }
 
+    /// A setting that reads well and can't be used nevertheless.
+    pub(super) fn refuse(&mut self, setting: &'static Setting, why: String) -> Refused {
+        let shown = |text: &str| (setting.shown == Shown::Plain).then(|| text.to_owned());
+        let found = self.sources.find(setting).map(|(text, from)| (from, shown(text)));
+        self.problems.push(Problem { setting, found, why: Some(why) });
+        Refused
+    }
+
     pub(super) fn required<T>(
         &mut self,
         setting: &'static Setting,
@@ -92,7 +105,7 @@ impl<'a> Reader<'a> {
     ) -> Result<T, Refused> {
         let value = self.optional(setting, parse)?;
         value.ok_or_else(|| {
-            self.problems.push(Problem { setting, found: None });
+            self.problems.push(Problem { setting, found: None, why: None });
             Refused
         })
     }
@@ -109,7 +122,7 @@ impl<'a> Reader<'a> {
         };
         let Some(value) = parse(text) else {
             let told = (setting.shown == Shown::Plain).then(|| text.to_owned());
-            self.problems.push(Problem { setting, found: Some((from, told)) });
+            self.problems.push(Problem { setting, found: Some((from, told)), why: None });
             return Err(Refused);
         };
         if from == Provenance::File && text.contains('$') {

@@ -87,7 +87,7 @@ struct Refused {
 
 impl From<TokenError> for Refused {
     fn from(error: TokenError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self { code: error.code().as_str(), message: error.to_string() }
     }
 }
 
