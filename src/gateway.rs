@@ -4,6 +4,8 @@
 //! moved on meanwhile; then the question is asked anew, a bounded number of times. Concurrent questions for the same facts
 //! are one question to the database. A cached fact is found only under the version it was read at.
 
+mod refresh;
+
 use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
@@ -135,6 +137,8 @@ impl<F: FactStore> Gateway<F> {
             Command::LeaveBoard { board } => self.leave(key, Spot::Board(board), &BoardLeft { board_id: board }).await,
             Command::LeavePost { post } => self.leave(key, Spot::Post(post), &PostLeft { post_id: post }).await,
             Command::LeaveFeed => self.leave(key, Spot::Feed, &Empty {}).await,
+            // The socket's door verifies tokens, and asks for [`Gateway::refresh`] then.
+            Command::Refresh { .. } => Err(stopping()),
         };
         acknowledge(left);
     }

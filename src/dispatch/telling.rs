@@ -203,7 +203,7 @@ impl<S: EffectSink> Dispatcher<S> {
         }
     }
 
-    async fn tell_one(&self, key: SocketKey, event: &ServerEvent, position: Position) {
+    pub(super) async fn tell_one(&self, key: SocketKey, event: &ServerEvent, position: Position) {
         if !self.rooms.wants(key, Topic::of(event)) {
             return;
         }

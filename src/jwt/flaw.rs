@@ -1,8 +1,8 @@
 //! What can be wrong with a token, in words that hold nothing of it.
 
-use crate::contract::ErrorCode;
+use crate::contract::{ErrorCode, Failure};
 
-/// Why a token makes nobody an [`Actor`]. No text of the token is in here.
+/// Why a token makes nobody an [`Actor`](crate::actor::Actor). No text of the token is in here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// None was sent.
@@ -27,10 +27,16 @@ impl TokenError {
     }
 }
 
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
 /// What is wrong with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// See [`MAX_TOKEN_BYTES`].
+    /// See [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
     #[error("it is longer than 8 KiB")]
     TooLong,
     /// Not three parts of base64 with JSON objects in them.

@@ -5,7 +5,6 @@
 
 use std::{
     convert::Infallible,
-    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,18 +20,19 @@ use socketioxide::{
     handler::{ConnectHandler, FromMessageParts},
     socket::Socket,
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
 
 use crate::{
     actor::Actor,
     command::Command,
-    contract::{Empty, ErrorCode, ErrorEvent, Failure},
+    contract::{ErrorCode, ErrorEvent, Failure},
     gateway::{Gateway, Greeting},
     ids::SocketKey,
     jwt::{TokenError, Verifier},
     ports::{Acknowledge, FactStore},
     socket::{
         links::{EngineSession, Links},
+        session::{self, Life},
         sink::{Member, Members},
     },
 };
@@ -42,9 +42,9 @@ const COMMANDS_WAITING: usize = 64;
 
 /// What the handlers need; made once.
 pub struct Doors<F> {
-    gateway: Arc<Gateway<F>>,
-    verifier: Arc<Verifier>,
-    members: Members,
+    pub(super) gateway: Arc<Gateway<F>>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) members: Members,
     pub(super) links: Arc<Links>,
     next: Arc<AtomicU64>,
 }
@@ -203,16 +203,15 @@ fn queue(ask: &mpsc::Sender<Asked>, socket: &SocketRef, asked: Asked) {
 async fn serve<F: FactStore>(
     doors: Doors<F>,
     key: SocketKey,
-    actor: Actor,
+    mut actor: Actor,
     socket: SocketRef,
     mut asked: mpsc::Receiver<Asked>,
 ) {
-    let left = (actor.expires_at - Utc::now()).to_std().unwrap_or_default();
-    let mut expiry = pin!(sleep(left));
+    let mut life = Life::until(actor.expires_at);
     loop {
         let next = tokio::select! {
             biased;
-            () = &mut expiry => return expire(&doors, key, socket),
+            () = life.over(&doors, key) => return doors.members.expire(key),
             next = asked.recv() => next,
         };
         let Some(next) = next else { break };
@@ -228,22 +227,29 @@ async fn serve<F: FactStore>(
             }
         });
         match command {
+            Ok(Command::Refresh { token }) => {
+                let outcome = tokio::select! {
+                    biased;
+                    () = life.over(&doors, key) => return doors.members.expire(key),
+                    outcome = session::refreshed(&doors, key, &actor, &token) => outcome,
+                };
+                acknowledge(outcome.and_then(|renewed| {
+                    let answer = session::answer(&renewed);
+                    if renewed.expires_at != actor.expires_at {
+                        life = Life::until(renewed.expires_at);
+                    }
+                    actor = renewed;
+                    answer
+                }));
+            }
             // The end does not wait for a join that waits. What the dispatcher was asked meanwhile is undone by the farewell.
             Ok(command) => tokio::select! {
                 biased;
-                () = &mut expiry => return expire(&doors, key, socket),
+                () = life.over(&doors, key) => return doors.members.expire(key),
                 () = doors.gateway.serve(key, &actor, command, acknowledge) => {}
             },
             Err(failure) => acknowledge(Err(failure)),
         }
-    }
-}
-
-/// With the server's own farewell, after which the official client waits for its page to connect with another token.
-fn expire<F>(doors: &Doors<F>, key: SocketKey, socket: SocketRef) {
-    let told = socket.emit("session:expired", &Empty {}).is_ok();
-    if !told || socket.disconnect().is_err() {
-        doors.members.close(key);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod handlers;
 pub mod links;
+mod session;
 mod sink;
 
 use std::{sync::Arc, time::Duration};

@@ -19,7 +19,7 @@ use socketioxide::{SendError, SocketError, extract::SocketRef};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::{frame::Frame, ids::SocketKey, ports::EffectSink, socket::links::EngineSession};
+use crate::{contract::Empty, frame::Frame, ids::SocketKey, ports::EffectSink, socket::links::EngineSession};
 
 /// After so many sockets others get a turn.
 const SLICE: usize = 256;
@@ -93,6 +93,18 @@ impl Member {
         let waiting = self.due.load(Ordering::Relaxed).saturating_sub(session.taken());
         let frames = frames as u64 + waiting / SMALLEST_FRAME;
         waiting + bytes as u64 <= max_pending / 2 && frames <= FRAMES_WAITING as u64 / 2
+    }
+
+    /// Nothing is sent behind it.
+    fn expire(&self) {
+        if self.doomed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let told = self.socket.emit("session:expired", &Empty {}).is_ok();
+        let gone = told && self.socket.clone().disconnect().is_ok();
+        if let (false, Some(session)) = (gone, &self.session) {
+            session.kill();
+        }
     }
 
     /// Ends the connection without its cooperation, once, so that the client comes back by itself.
@@ -176,6 +188,14 @@ impl Members {
         };
         metrics::gauge!("curia_sockets").set(count as f64);
         self.0.left.notify_waiters();
+    }
+
+    /// Ends a session for good: it is told so, with the server's own farewell behind it, after which the official client waits for its
+    /// page to connect with another token.
+    pub(super) fn expire(&self, key: SocketKey) {
+        if let Some(member) = self.find(key) {
+            member.expire();
+        }
     }
 
     /// Ends a connection without its cooperation.
