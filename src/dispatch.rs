@@ -9,6 +9,7 @@
 //! Life cycle: ends when `shutdown` is cancelled or the batches' sender is gone, and hands its sockets over to be closed by
 //! whoever serves them. Depends on the core and on [`EffectSink`].
 
+mod departure;
 mod refresh;
 mod seating;
 mod telling;

@@ -4,6 +4,7 @@
 //! moved on meanwhile; then the question is asked anew, a bounded number of times. Concurrent questions for the same facts
 //! are one question to the database. A cached fact is found only under the version it was read at.
 
+mod door;
 mod refresh;
 
 use std::{
@@ -90,7 +91,8 @@ impl<F: FactStore> Gateway<F> {
 
     /// What the handshake needs of the actor's community.
     pub async fn greet(&self, actor: &Actor) -> Result<Greeting, Failure> {
-        let basis = self.versions.basis(&[Subject::Community(&actor.community)]);
+        let basis = self.versions.basis(&[Subject::Community(&actor.community), Subject::User(&actor.user)]);
+        self.require_user(actor).await?;
         let facts = self.community_facts(&actor.community).await?;
         Ok(Greeting { community: facts.map(|facts| facts.as_ref().clone()), basis })
     }

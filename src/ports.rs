@@ -12,7 +12,7 @@ use crate::{
     chronicle::Stretch,
     contract::Failure,
     frame::Frame,
-    ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick},
+    ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick, UserId},
 };
 
 /// Answers a client's command, once.
@@ -26,6 +26,9 @@ pub trait EffectSink: Send + 'static {
 
     /// Whether the socket can be handed so many frames of so many bytes in all at once, beside what waits for it already.
     fn takes(&self, key: SocketKey, frames: usize, bytes: usize) -> bool;
+
+    /// Says that the session has expired, and ends it with the server's farewell: the client does not come back by itself.
+    fn expire(&self, key: SocketKey);
 
     /// Cuts the connection; the client comes back by itself.
     fn close(&self, key: SocketKey);
@@ -47,6 +50,9 @@ pub trait FactStore: Send + Sync + 'static {
 
     /// A community, if there is one of that id.
     fn community(&self, id: CommunityId) -> impl Future<Output = Result<Option<CommunityFacts>, FactsError>> + Send;
+
+    /// Whether there is a user of that id.
+    fn user_exists(&self, user: UserId) -> impl Future<Output = Result<bool, FactsError>> + Send;
 
     /// The board in which a post stands.
     fn board_of_post(&self, post: PostId) -> impl Future<Output = Result<Option<BoardId>, FactsError>> + Send;

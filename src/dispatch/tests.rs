@@ -64,6 +64,10 @@ impl EffectSink for Recorder {
         frames <= 1_000
     }
 
+    fn expire(&self, key: SocketKey) {
+        self.push(key, Got { event: "session:expired".to_owned(), payload: Value::Null, cursor: None });
+    }
+
     fn close(&self, _: SocketKey) {}
 }
 

@@ -7,7 +7,7 @@ use super::{Gateway, TRIES, restless, stopping};
 use crate::{
     actor::Actor,
     contract::Failure,
-    dispatch::{Refresh, Request, Stale},
+    dispatch::{Refresh, Request},
     ids::SocketKey,
     ports::FactStore,
     versions::Subject,
@@ -24,9 +24,9 @@ impl<F: FactStore> Gateway<F> {
             let (reply, answer) = oneshot::channel();
             let refresh = Box::new(Refresh { key, actor: actor.clone(), community, boards, basis, at });
             self.send(Request::Refresh { refresh, reply }).await?;
-            match answer.await.map_err(|_| stopping())? {
-                Ok(()) => return Ok(()),
-                Err(Stale) => {}
+            // Else rights changed meanwhile: they are looked up anew.
+            if let Ok(()) = answer.await.map_err(|_| stopping())? {
+                return Ok(());
             }
         }
         Err(restless())

@@ -243,6 +243,10 @@ impl EffectSink for SocketSink {
         self.0.takes(key, frames, bytes)
     }
 
+    fn expire(&self, key: SocketKey) {
+        self.0.expire(key);
+    }
+
     fn close(&self, key: SocketKey) {
         self.0.close(key);
     }

@@ -26,4 +26,5 @@ mod slow;
 mod socket;
 mod support;
 mod tls;
+mod tokens;
 mod wake;
