@@ -28,6 +28,7 @@ use crate::{
     postgres::{
         archive::OutboxArchive,
         connect::{ConnectError, connect},
+        departed,
         facts::PostgresFacts,
         migrations::{self, MigrateError},
         retention::Retention,
@@ -205,10 +206,11 @@ impl App {
         };
         let begun = Place::end_of(Tick(0));
         let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });
-        let stop = shutdown.clone();
+        let (stop, outbox) = (shutdown.clone(), pool.clone());
         tasks.spawn("dispatch", async move {
             // Without a position the service is stopping.
             let Ok((epoch, tick)) = from.await else { return };
+            stop.run_until_cancelled(departed::remember(&outbox, &known)).await;
             let dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
             dispatcher.run(batch, request, stop).await;
         });

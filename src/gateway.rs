@@ -139,8 +139,8 @@ impl<F: FactStore> Gateway<F> {
             Command::LeaveBoard { board } => self.leave(key, Spot::Board(board), &BoardLeft { board_id: board }).await,
             Command::LeavePost { post } => self.leave(key, Spot::Post(post), &PostLeft { post_id: post }).await,
             Command::LeaveFeed => self.leave(key, Spot::Feed, &Empty {}).await,
-            // The socket's door verifies tokens, and asks for [`Gateway::refresh`] then.
-            Command::Refresh { .. } => Err(stopping()),
+            // Who verified it asks for [`Gateway::refresh`] with what it says; as it comes it says nothing.
+            Command::Refresh { .. } => Err(Failure::new(ErrorCode::AuthInvalid, "the token was not verified")),
         };
         acknowledge(left);
     }

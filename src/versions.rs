@@ -19,7 +19,7 @@ use crate::{
 
 const SHARDS: usize = 4_096;
 /// So many users who were deleted are remembered, the latest. A token lives for an hour.
-const DEPARTED: usize = 10_000;
+pub const DEPARTED: usize = 10_000;
 
 /// The versions of everything, bounded by their number and not by the forum's size.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Another token for a socket: new rights, both ways, in one step between two batches.
 //!
-//! A socket's commands are asked for one after the other, so a join that was decided for the actor before is over when this comes.
+//! A socket's commands are asked for one after the other, so a join that was decided for the actor before is over by
+//! the time this comes.
 
 use std::{
     collections::{BTreeMap, HashMap},

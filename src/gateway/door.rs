@@ -8,8 +8,8 @@ use crate::{
 };
 
 impl<F: FactStore> Gateway<F> {
-    /// Refuses whoever was deleted and is not there again. The database is asked only of those who are known to have been: a forum
-    /// that opens need not be asked of each who comes.
+    /// Refuses whoever was deleted and is not there again. The database is asked only about those who are known to have been
+    /// deleted, so that everybody can come at once.
     pub(super) async fn require_user(&self, actor: &Actor) -> Result<(), Failure> {
         if !self.versions.has_departed(&actor.user) {
             return Ok(());

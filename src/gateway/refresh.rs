@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl<F: FactStore> Gateway<F> {
-    /// Lets the socket speak for `actor`, who is the same user of the same community, from now on. It has been told what it lost and
-    /// gained when this resolves; after a failure everything is as before.
+    /// Lets the socket speak for `actor`, who is the same user of the same community, from now on. It has been told what it
+    /// lost and gained when this resolves; after a failure everything is as before.
     pub async fn refresh(&self, key: SocketKey, actor: &Actor, at: DateTime<Utc>) -> Result<(), Failure> {
         for _ in 0..TRIES {
             let basis = self.versions.basis(&[Subject::Community(&actor.community)]);

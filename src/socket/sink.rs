@@ -101,7 +101,8 @@ impl Member {
             return;
         }
         let told = self.socket.emit("session:expired", &Empty {}).is_ok();
-        let gone = told && self.socket.clone().disconnect().is_ok();
+        // Where the library's buffer is full neither gets in.
+        let gone = self.socket.clone().disconnect().is_ok() && told;
         if let (false, Some(session)) = (gone, &self.session) {
             session.kill();
         }

@@ -83,6 +83,10 @@ async fn the_sessions_of_a_deleted_user_end_and_his_token_is_worth_nothing() {
     assert_eq!(witness.next().await[1]["post"]["title"], "After");
     let refused = Client::start(&service.url, &ada, "websocket").next().await;
     assert_eq!(refused, json!(["connect_error", "auth_invalid: the user of this token no longer exists"]));
+    let later = Service::start(&forum.url()).await;
+    let refused = Client::start(&later.url, &ada, "polling").next().await;
+    assert_eq!(refused[0], "connect_error", "nor on a node that was not there");
+    later.stop().await;
     // The forum signs him in again.
     forum.run("INSERT INTO users (user_id, name) VALUES ('ada', 'Ada')").await;
     Client::connected(&service.url, &ada, "websocket").await;
