@@ -6,12 +6,7 @@ use std::{
 };
 
 use tracing::Level;
-use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt, filter_fn},
-    layer::SubscriberExt,
-    util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -21,13 +16,15 @@ const TALKATIVE: &[&str] = &["engineioxide", "socketioxide", "tokio_tungstenite"
 
 /// Starts logging for the rest of the process. A second call changes nothing.
 pub fn start(config: &LogConfig) {
+    let filter = EnvFilter::builder().parse_lossy(&config.filter);
     let discreet = filter_fn(|line| *line.level() <= Level::INFO || !is_talkative(line.target()));
-    let filter = EnvFilter::builder().parse_lossy(&config.filter).and(discreet);
+    // Filters of the whole, not of the layer that writes: those of a layer lose lines behind a question of the `log` crate.
+    let filtered = tracing_subscriber::registry().with(filter).with(discreet);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // Whoever already logs, as a test may, goes on doing so.
     let _ = match config.format {
-        LogFormat::Text => tracing_subscriber::registry().with(lines.with_filter(filter)).try_init(),
-        LogFormat::Json => tracing_subscriber::registry().with(lines.json().with_filter(filter)).try_init(),
+        LogFormat::Text => filtered.with(lines).try_init(),
+        LogFormat::Json => filtered.with(lines.json()).try_init(),
     };
 }
 
