@@ -32,6 +32,7 @@ use crate::{
     postgres::{
         archive::OutboxArchive,
         connect::{ConnectError, connect},
+        departed,
         facts::PostgresFacts,
         migrations::{self, MigrateError},
         retention::Retention,
@@ -40,6 +41,7 @@ use crate::{
     recall::Recall,
     redis::limits::SharedLimits,
     relay::Relay,
+    rotation,
     socket::{self, Doors, Entry, Guests, Members, Pending, SocketLimits, SocketSink},
     sweep::sweep,
     telemetry::chain,
@@ -73,6 +75,8 @@ pub enum AppError {
     },
     #[error("the demo's forum could not be set up; it needs an empty database of its own")]
     Demo(#[from] demo::DemoError),
+    #[error("the demo signs its visitors' tokens; give it JWT_SECRET instead of a file of public keys")]
+    DemoWithoutSecret,
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error(transparent)]
@@ -135,10 +139,10 @@ impl App {
     /// Fills an empty database with the demo's forum and our triggers, and puts its page beside the service. With `crowd`
     /// somebody is always writing. It takes its leave quickly.
     pub async fn with_demo(mut self, crowd: bool) -> Result<Self, AppError> {
+        let signer = self.config.tokens.signer().ok_or(AppError::DemoWithoutSecret)?;
         demo::install(&self.pool).await?;
         let mut connection = connect(self.config.database.direct()).await?;
         migrations::up(&mut connection, DATABASE_WITHIN, &mut |progress| tracing::debug!("{progress}")).await?;
-        let signer = self.config.tokens.signer();
         let mint: demo::Mint = Arc::new(move |user| {
             let now = Utc::now();
             let actor = Actor {
@@ -215,10 +219,11 @@ impl App {
         };
         let begun = Place::end_of(Tick(0));
         let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });
-        let stop = shutdown.clone();
+        let (stop, outbox) = (shutdown.clone(), pool.clone());
         tasks.spawn("dispatch", async move {
             // Without a position the service is stopping.
             let Ok((epoch, tick)) = from.await else { return };
+            stop.run_until_cancelled(departed::remember(&outbox, &known)).await;
             let dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
             dispatcher.run(batch, request, stop).await;
         });
@@ -245,6 +250,10 @@ impl App {
 
         let facts = PostgresFacts { pool: pool.clone(), reached: watched.clone() };
         let verifier = Arc::new(config.tokens.verifier());
+        if let Some(file) = config.tokens.key_file() {
+            let keys = readiness.component("keys", State::Ready);
+            tasks.spawn("keys", rotation::follow(file.clone(), Arc::clone(&verifier), keys, shutdown.clone()));
+        }
         let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
         let entry = Entry { limits, guests: Guests::new(config.limits.places), proxies: config.limits.proxies };
         let doors = Doors::new(gateway, verifier, entry, members);

@@ -51,6 +51,7 @@ impl Topic {
             E::NotificationNew(_) => Self::Notifications,
             E::CommunitySettingsChanged(_)
             | E::SessionReady(_)
+            | E::SessionExpiring(_)
             | E::SessionExpired(_)
             | E::ServerDraining(_)
             | E::Error(_) => Self::Always,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     contract::PostColumn,
-    ids::{BoardId, CommentId, CommunityId, PostId},
+    ids::{BoardId, CommentId, CommunityId, PostId, UserId},
 };
 
 /// One row of `curia_realtime.outbox` as it was read.
@@ -92,6 +92,9 @@ pub enum Change {
         community: CommunityId,
         active_was: bool,
     },
+    UserDeleted {
+        user: UserId,
+    },
     /// A table was emptied: nothing that was known of the forum holds any longer.
     Reset {
         table: String,
@@ -118,6 +121,7 @@ impl Change {
                 | Self::CommunityDeleted { .. }
                 | Self::ImportChanged { .. }
                 | Self::PostMoved { .. }
+                | Self::UserDeleted { .. }
                 | Self::Reset { .. }
         )
     }
@@ -200,6 +204,11 @@ struct Import {
 }
 
 #[derive(Deserialize)]
+struct OfUser {
+    user_id: UserId,
+}
+
+#[derive(Deserialize)]
 struct Emptied {
     table: String,
 }
@@ -248,6 +257,7 @@ impl TryFrom<&OutboxRow> for Change {
                 let data = row.data::<Import>()?;
                 Self::ImportChanged { board: row.board()?, community: data.community_id, active_was: data.active_was }
             }
+            "user_deleted" => Self::UserDeleted { user: row.data::<OfUser>()?.user_id },
             "reset" => Self::Reset { table: row.data::<Emptied>()?.table },
             _ => return Err(ChangeError::UnknownKind { seq: row.seq, kind: row.kind.clone() }),
         })
@@ -305,11 +315,11 @@ mod tests {
         let table = text.lines().skip_while(|line| !line.starts_with("| `kind` | written by")).skip(2);
         let kinds: Vec<&str> = table.map_while(|line| line.strip_prefix("| `")?.split('`').next()).collect();
         let data = r#"{"changed": [], "from": 9, "counts": ["upvote_count"], "community_id": "c", "community_id_was": "c",
-            "settings_was": {}, "active": true, "active_was": false, "table": "posts"}"#;
+            "settings_was": {}, "active": true, "active_was": false, "table": "posts", "user_id": "u"}"#;
         for kind in &kinds {
             assert!(Change::try_from(&row(kind, Some(data))).is_ok(), "{kind}");
         }
-        assert_eq!(kinds.len(), 17);
+        assert_eq!(kinds.len(), 18);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Client arguments -> [`Command`]. Whatever a client may send gives a command or a [`Failure`], never a panic.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::{
@@ -16,6 +18,17 @@ pub enum Command {
     LeavePost { post: PostId },
     JoinFeed { since: Since },
     LeaveFeed,
+    Refresh { token: Token },
+}
+
+/// A token as it came, believed by nobody yet. It is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[token]")
+    }
 }
 
 /// From where on a client wants what it missed.
@@ -44,7 +57,11 @@ impl Command {
             "feed:join" if argument.is_null() || argument.is_object() => Self::JoinFeed { since: since(argument) },
             "feed:leave" => Self::LeaveFeed,
             "feed:join" => return Err(invalid("feed:join takes nothing or an object {since?}")),
-            "typing:start" | "typing:stop" | "presence:list" | "session:refresh" => {
+            "session:refresh" => match argument.get("token").and_then(Value::as_str) {
+                Some(token) => Self::Refresh { token: Token(token.to_owned()) },
+                None => return Err(invalid("session:refresh takes {token}, the text of a new token")),
+            },
+            "typing:start" | "typing:stop" | "presence:list" => {
                 let message = format!("{event} is not part of this server yet");
                 return Err(Failure::new(ErrorCode::FeatureDisabled, message));
             }
@@ -118,6 +135,18 @@ mod tests {
         for argument in odd {
             let failure = Command::read("board:join", &argument).expect_err("refused");
             assert_eq!(failure.code, ErrorCode::InvalidPayload, "{argument}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_a_text_and_is_not_shown() {
+        let command = Command::read("session:refresh", &json!({"token": "a.b.c"}));
+        assert_eq!(command, Ok(Command::Refresh { token: Token("a.b.c".to_owned()) }));
+        assert!(!format!("{command:?}").contains("a.b.c"));
+        for argument in [json!(null), json!("a.b.c"), json!({}), json!({"token": null}), json!({"token": ["a.b.c"]})] {
+            let failure = Command::read("session:refresh", &argument).expect_err("refused");
+            assert_eq!(failure.code, ErrorCode::InvalidPayload, "{argument}");
+            assert!(!failure.message.contains("a.b.c"));
         }
     }
 

@@ -8,6 +8,7 @@ mod limits;
 mod reader;
 pub(crate) mod setting;
 mod source;
+mod tokens;
 mod value;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use self::{
     limits::ClientLimits,
     reader::{ConfigError, Effective, Problem},
     source::{Provenance, SourceError, Sources},
+    tokens::TokenConfig,
     value::{LogFormat, duration},
 };
 use self::{
@@ -23,16 +25,8 @@ use self::{
     setting as settings, value as read,
 };
 use crate::{
-    history::Bounds,
-    http::AllowedOrigins,
-    jwt::{KeySource, Secret, Signer, Verifier},
-    postgres::database_url::DatabaseUrl,
-    redis::url::RedisUrl,
-    wake::Pace,
+    history::Bounds, http::AllowedOrigins, postgres::database_url::DatabaseUrl, redis::url::RedisUrl, wake::Pace,
 };
-
-/// Shorter than the hash and a secret can be guessed from one token (RFC 7518, section 3.2).
-const SHORT_SECRET: usize = 32;
 
 /// All that `serve` goes by.
 #[derive(Debug)]
@@ -83,28 +77,6 @@ pub struct RedisConfig {
     pub url: RedisUrl,
     /// What the names of keys and channels begin with.
     pub prefix: String,
-}
-
-/// Whose tokens are good.
-#[derive(Clone, Debug)]
-pub struct TokenConfig {
-    /// The newest, first of `secrets`.
-    signing: Secret,
-    secrets: Vec<Secret>,
-    issuer: Option<String>,
-    audience: Option<String>,
-}
-
-impl TokenConfig {
-    /// Verifies with every configured key.
-    pub fn verifier(&self) -> Verifier {
-        Verifier::new(&KeySource::Secrets(self.secrets.clone()), self.issuer.clone(), self.audience.clone())
-    }
-
-    /// Signs with the first secret: the newest while they change.
-    pub fn signer(&self) -> Signer {
-        Signer::new(&self.signing, self.issuer.clone(), self.audience.clone())
-    }
 }
 
 /// Where connections are accepted.
@@ -214,28 +186,6 @@ impl RedisConfig {
     }
 }
 
-impl TokenConfig {
-    /// For commands that need tokens alone.
-    pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut reader = Reader::new(sources);
-        let config = Self::from_reader(&mut reader);
-        reader.finish(config).map(|(config, _)| config)
-    }
-
-    fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        let secrets = reader.required(&settings::JWT_SECRET, read::secrets);
-        let issuer = reader.optional(&settings::JWT_ISSUER, read::text);
-        let audience = reader.optional(&settings::JWT_AUDIENCE, read::text);
-        let secrets = secrets?;
-        let signing = secrets.first().cloned().ok_or(Refused)?;
-        let config = Self { signing, secrets, issuer: issuer?, audience: audience? };
-        if config.secrets.iter().any(|secret| secret.expose().len() < SHORT_SECRET) {
-            reader.warn("JWT_SECRET holds fewer than 32 bytes: it can be guessed from a single token; let the forum use a longer one");
-        }
-        Ok(config)
-    }
-}
-
 impl HttpConfig {
     fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
         let host = reader.required(&settings::HOST, read::host);
@@ -260,7 +210,7 @@ fn replay(reader: &mut Reader<'_>, limits: Option<&ClientLimits>) -> Result<Boun
     let missed = reader.required(&settings::REPLAY_LIMIT, read::count(0..=1_000_000))?;
     if let Some(frames) = limits.map(|limits| limits.max_pending_frames).filter(|frames| missed > frames / 2) {
         // The other half is for what is told meanwhile.
-        let takes = format!("at most half of {}, which is {frames}", settings::MAX_PENDING_FRAMES.variable);
+        let takes = format!("it takes at most half of {}, which is {frames}", settings::MAX_PENDING_FRAMES.variable);
         return Err(reader.refuse(&settings::REPLAY_LIMIT, takes));
     }
     let size = usize::try_from(size?).unwrap_or(usize::MAX);

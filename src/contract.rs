@@ -100,6 +100,7 @@ server_events! {
     "community:settingsChanged" durable CommunitySettingsChanged(CommunityChanged),
     "notification:new" durable NotificationNew(Notification),
     "session:ready" ephemeral SessionReady(SessionReady),
+    "session:expiring" ephemeral SessionExpiring(SessionExpiring),
     "session:expired" ephemeral SessionExpired(Empty),
     "server:draining" ephemeral ServerDraining(Draining),
     "error" ephemeral Error(ErrorEvent),
@@ -108,8 +109,8 @@ server_events! {
 named! {
     Meta, Person, Post, Comment, Board, Features, NewPost, PostUpdated, PostColumn, PostDeleted, PostCount, CommentEvent,
     CommentDeleted, BoardCreated, BoardChanged, BoardGone, AccessRevoked, RevokeReason, AccessGranted, CommunityChanged,
-    Notification, NotificationKind, SessionReady, Empty, Draining, ErrorEvent, ErrorCode, Failure, BoardJoined, Viewer,
-    BoardLeft, PostJoined, PostLeft, FeedJoined,
+    Notification, NotificationKind, SessionReady, SessionExpiring, Empty, Draining, ErrorEvent, ErrorCode, Failure, BoardJoined, Viewer,
+    BoardLeft, PostJoined, PostLeft, FeedJoined, SessionRefreshed,
 }
 
 /// The second argument of every durable event.
@@ -364,6 +365,14 @@ pub struct SessionReady {
     pub features: Features,
 }
 
+/// `session:expiring`: the token is about to expire, and the socket is closed then unless `session:refresh` brings another.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionExpiring {
+    #[ts(type = "string")]
+    pub expires_at: DateTime<Utc>,
+}
+
 /// An object without keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 pub struct Empty {}
@@ -491,4 +500,12 @@ pub struct FeedJoined {
     pub board_ids: Vec<BoardId>,
     pub cursor: String,
     pub recovered: bool,
+}
+
+/// What `session:refresh` answers.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionRefreshed {
+    #[ts(type = "string")]
+    pub expires_at: DateTime<Utc>,
 }

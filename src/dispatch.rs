@@ -9,7 +9,9 @@
 //! Life cycle: ends when `shutdown` is cancelled or the batches' sender is gone, and hands its sockets over to be closed by
 //! whoever serves them. Depends on the core and on [`EffectSink`].
 
+mod departure;
 mod explaining;
+mod refresh;
 mod seating;
 mod telling;
 
@@ -21,7 +23,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::seating::{Join, NotJoined, Seat};
+pub use self::{
+    refresh::Refresh,
+    seating::{Join, NotJoined, Seat},
+};
 use crate::{
     access::CommunityFacts,
     actor::Actor,
@@ -50,6 +55,8 @@ pub enum Request {
     Disconnect { key: SocketKey },
     /// A join that was permitted; answered from within the step that seats, or handed back.
     Join { join: Box<Join>, reply: oneshot::Sender<Result<(), (NotJoined, Box<Join>)>> },
+    /// The socket brought another token.
+    Refresh { refresh: Box<Refresh>, reply: oneshot::Sender<Result<(), Stale>> },
     /// What was told before what is in memory; answers whether it fitted.
     Extend { older: Box<History<Arc<Frame>>>, upto: Place, reply: oneshot::Sender<bool> },
     /// What became of events for somebody's sockets.
@@ -176,6 +183,10 @@ impl<S: EffectSink> Dispatcher<S> {
             Request::Join { join, reply } => {
                 // As above.
                 let _ = reply.send(self.join(join).await);
+            }
+            Request::Refresh { refresh, reply } => {
+                // As above.
+                let _ = reply.send(self.refresh(*refresh).await);
             }
             Request::Extend { older, upto, reply } => {
                 let fits = self.chronicle.history.prepend(*older, upto);

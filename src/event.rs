@@ -81,6 +81,7 @@ impl Needs {
             Change::PostDeleted { .. }
             | Change::BoardDeleted { .. }
             | Change::CommunityDeleted { .. }
+            | Change::UserDeleted { .. }
             | Change::Reset { .. } => {}
         }
     }
@@ -232,6 +233,7 @@ pub fn tell(change: &Change, rows: &Rows) -> Vec<Told> {
             .collect(),
         Change::BoardUpdated { told: false, .. }
         | Change::CommunityDeleted { .. }
+        | Change::UserDeleted { .. }
         | Change::ImportChanged { .. }
         | Change::Reset { .. } => Vec::new(),
     }

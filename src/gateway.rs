@@ -7,6 +7,9 @@
 //! What is not shown in the actor's community is refused alike, whether it exists or not: after the same questions, and never sooner because
 //! others have asked for it.
 
+mod door;
+mod refresh;
+
 use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
@@ -92,7 +95,8 @@ impl<F: FactStore> Gateway<F> {
 
     /// What the handshake needs of the actor's community.
     pub async fn greet(&self, actor: &Actor) -> Result<Greeting, Failure> {
-        let basis = self.versions.basis(&[Subject::Community(&actor.community)]);
+        let basis = self.versions.basis(&[Subject::Community(&actor.community), Subject::User(&actor.user)]);
+        self.require_user(actor).await?;
         let facts = self.community_facts(&actor.community).await?;
         Ok(Greeting { community: facts.map(|facts| facts.as_ref().clone()), basis })
     }
@@ -139,6 +143,8 @@ impl<F: FactStore> Gateway<F> {
             Command::LeaveBoard { board } => self.leave(key, Spot::Board(board), &BoardLeft { board_id: board }).await,
             Command::LeavePost { post } => self.leave(key, Spot::Post(post), &PostLeft { post_id: post }).await,
             Command::LeaveFeed => self.leave(key, Spot::Feed, &Empty {}).await,
+            // Who verified it asks for [`Gateway::refresh`] with what it says; as it comes it says nothing.
+            Command::Refresh { .. } => Err(Failure::new(ErrorCode::AuthInvalid, "the token was not verified")),
         };
         acknowledge(left);
     }

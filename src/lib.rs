@@ -37,6 +37,7 @@ pub mod recall;
 pub mod redis;
 pub mod relay;
 pub mod rooms;
+pub mod rotation;
 pub mod snapshot;
 pub mod socket;
 pub mod sweep;

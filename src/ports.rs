@@ -33,6 +33,9 @@ pub trait EffectSink: Send + 'static {
     /// Bytes that were queued for the socket and not taken yet, where that is known.
     fn waiting(&self, key: SocketKey) -> Option<u64>;
 
+    /// Says that the session has expired, and ends it with the server's farewell: the client does not come back by itself.
+    fn expire(&self, key: SocketKey);
+
     /// Cuts the connection; the client comes back by itself.
     fn close(&self, key: SocketKey);
 }
@@ -53,6 +56,9 @@ pub trait FactStore: Send + Sync + 'static {
 
     /// A community, if there is one of that id.
     fn community(&self, id: CommunityId) -> impl Future<Output = Result<Option<CommunityFacts>, FactsError>> + Send;
+
+    /// Whether there is a user of that id.
+    fn user_exists(&self, user: UserId) -> impl Future<Output = Result<bool, FactsError>> + Send;
 
     /// The board in which a post stands.
     fn board_of_post(&self, post: PostId) -> impl Future<Output = Result<Option<BoardId>, FactsError>> + Send;

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod connect;
 pub mod database_url;
+pub mod departed;
 mod epoch;
 pub mod facts;
 pub mod migrations;

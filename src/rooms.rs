@@ -7,8 +7,11 @@
 //! - every seat's rooms are bounded, a feed counting as one;
 //! - a seat knows for each room from where on everything told there was sent to its socket.
 
+mod renewal;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+pub use self::renewal::Renewed;
 use crate::{
     access::{BoardFacts, CommunityFacts, Permit, decide},
     actor::Actor,

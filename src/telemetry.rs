@@ -5,20 +5,33 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, LogFormat};
+
+/// Libraries that write what clients send into their lines, tokens among it, from DEBUG on. Of these only louder lines are taken,
+/// whatever the filter says.
+const TALKATIVE: &[&str] = &["engineioxide", "socketioxide", "tokio_tungstenite", "tungstenite"];
 
 /// Starts logging for the rest of the process. A second call changes nothing.
 pub fn start(config: &LogConfig) {
     let filter = EnvFilter::builder().parse_lossy(&config.filter);
-    let colours = io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let discreet = filter_fn(|line| *line.level() <= Level::INFO || !is_talkative(line.target()));
+    // Filters of the whole, not of the layer that writes: those of a layer lose lines behind a question of the `log` crate.
+    let filtered = tracing_subscriber::registry().with(filter).with(discreet);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // Whoever already logs, as a test may, goes on doing so.
     let _ = match config.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => filtered.with(lines).try_init(),
+        LogFormat::Json => filtered.with(lines.json()).try_init(),
     };
+}
+
+fn is_talkative(target: &str) -> bool {
+    // Their macros and cores are crates of their own.
+    let library = target.split("::").next().unwrap_or(target);
+    TALKATIVE.iter().any(|name| library.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
 /// An error and its causes in a line, without those that it tells itself.

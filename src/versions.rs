@@ -4,22 +4,37 @@
 //! have moved on meanwhile. Things share a version by hash: a collision costs a question asked twice, never a stale answer.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     hash::{BuildHasher, Hash, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
     access::BoardFacts,
-    ids::{BoardId, CommunityId, PostId},
+    ids::{BoardId, CommunityId, PostId, UserId},
 };
 
 const SHARDS: usize = 4_096;
+/// So many users who were deleted are remembered, the latest. A token lives for an hour.
+pub const DEPARTED: usize = 10_000;
 
 /// The versions of everything, bounded by their number and not by the forum's size.
 #[derive(Debug)]
 pub struct Versions {
     hasher: RandomState,
     shards: Vec<AtomicU64>,
+    departed: RwLock<Departed>,
+}
+
+/// Users whose deletion was told here.
+#[derive(Debug, Default)]
+struct Departed {
+    users: BTreeSet<UserId>,
+    /// Who was deleted first foremost.
+    order: VecDeque<UserId>,
 }
 
 /// The versions that a decision rests on.
@@ -33,11 +48,17 @@ pub enum Subject<'a> {
     /// Its settings, and which boards it owns or imports.
     Community(&'a CommunityId),
     Post(PostId),
+    /// Whether he is there.
+    User(&'a UserId),
 }
 
 impl Default for Versions {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            departed: RwLock::default(),
+        }
     }
 }
 
@@ -70,6 +91,27 @@ impl Versions {
                 self.bump(Subject::Community(community));
             }
         }
+    }
+
+    /// A user was deleted. He may come again, and is asked for then.
+    pub fn user_departed(&self, user: &UserId) {
+        let mut departed = self.departed.write().unwrap_or_else(PoisonError::into_inner);
+        if departed.users.insert(user.clone()) {
+            departed.order.push_back(user.clone());
+        }
+        if departed.order.len() > DEPARTED
+            && let Some(first) = departed.order.pop_front()
+        {
+            departed.users.remove(&first);
+        }
+        drop(departed);
+        // Behind it: whoever takes a version after this finds him among the departed.
+        self.bump(Subject::User(user));
+    }
+
+    /// Whether the user was deleted while this node was there.
+    pub fn has_departed(&self, user: &UserId) -> bool {
+        self.departed.read().unwrap_or_else(PoisonError::into_inner).users.contains(user)
     }
 
     /// Nothing that was known counts.

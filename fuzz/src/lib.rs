@@ -21,7 +21,7 @@ use curia_realtime::{
     excerpt,
     http::AllowedOrigins,
     ids::{BoardId, Cursor, Place, Tick},
-    jwt::{KeySource, Secret, Verifier},
+    jwt::{Demands, Form, KeySet, Secret, Verifier},
     redis::message::{Message, Relayed},
     rooms::Rooms,
 };
@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("settings", settings),
     ("token", token),
     ("claims", claims),
+    ("keys", keys),
     ("cursor", cursor),
     ("content", content),
     ("dotenv", dotenv),
@@ -46,6 +47,7 @@ pub const TARGETS: &[Target] = &[
 ];
 
 const SECRET: &str = "a secret of the fuzzer that is long enough for HS256";
+const CLAIMS: &str = r#"{"sub":"u1","cid":"c1","exp":4000000000}"#;
 /// Any moment will do.
 const NOW: DateTime<Utc> = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
 
@@ -144,6 +146,23 @@ pub fn claims(input: &[u8]) {
     }
 }
 
+/// A file of public keys, of either form.
+pub fn keys(input: &[u8]) {
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(CLAIMS));
+    // Nobody may sign with what everybody may read.
+    let signature = sign(message.as_bytes(), &EncodingKey::from_secret(input), Algorithm::HS256);
+    let token = format!("{message}.{}", signature.expect("HS256 signs anything"));
+    for form in [Form::Pem, Form::Jwks] {
+        match form.parse(input) {
+            Ok(keys) => assert!(
+                Verifier::new(keys, Demands::default()).verify(&token, NOW).is_err(),
+                "a public key is no secret"
+            ),
+            Err(error) => assert!(!error.to_string().is_empty(), "a refusal says why"),
+        }
+    }
+}
+
 /// A cursor as a client gives it back.
 pub fn cursor(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
@@ -208,5 +227,5 @@ pub fn relay(input: &[u8]) {
 }
 
 fn verifier() -> Verifier {
-    Verifier::new(&KeySource::Secrets(vec![Secret::from(SECRET.to_owned())]), None, None)
+    Verifier::new(KeySet::of_secrets(&[Secret::from(SECRET.to_owned())]), Demands::default())
 }

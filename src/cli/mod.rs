@@ -86,6 +86,10 @@ pub enum CliError {
     Metrics(#[from] MetricsError),
     #[error(transparent)]
     Why(#[from] WhyError),
+    #[error(
+        "tokens are signed with JWT_SECRET alone, and only public keys are given; sign where the private key is kept"
+    )]
+    NoSecret,
     #[error("no token was made")]
     Sign(#[from] SignError),
     #[error("nothing can be written to standard output")]
@@ -108,10 +112,11 @@ impl CliError {
     /// 2: wrong usage or configuration, a schema of another version among it. 1: anything else that failed.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::NoSecret => 2,
             Self::Why(WhyError::Schema(error)) if error.wants_migration() => 2,
             Self::App(error) => match error.as_ref() {
                 AppError::NotAdmitted(NotAdmitted::Schema(error)) if error.wants_migration() => 2,
+                AppError::DemoWithoutSecret => 2,
                 _ => 1,
             },
             _ => 1,

@@ -61,7 +61,7 @@ pub(super) fn run(wanted: Wanted) -> Result<(), CliError> {
         device: wanted.device.map(Into::into),
         expires_at: now + wanted.ttl,
     };
-    let token = tokens.signer().mint(&actor, now)?;
+    let token = tokens.signer().ok_or(CliError::NoSecret)?.mint(&actor, now)?;
     if let Err(error) = tokens.verifier().verify(&token, now) {
         let text = format!(
             "{error}; give --user, --community, --role and --device without control characters and not empty\n"

@@ -36,8 +36,8 @@ pub struct Problem {
     setting: &'static Setting,
     /// Where it was found and, where that is no secret, what it was.
     found: Option<(Provenance, Option<String>)>,
-    /// What it takes, where that depends on another setting.
-    takes: Option<String>,
+    /// What is wrong, where that is not simply another text than what the setting takes.
+    why: Option<String>,
 }
 
 impl fmt::Display for Problem {
@@ -49,7 +49,10 @@ impl fmt::Display for Problem {
             Some((from, Some(value))) => write!(f, "is {value:?} ({from})")?,
             Some((from, None)) => write!(f, "can't be used as it is ({from})")?,
         }
-        write!(f, "; it takes {}", self.takes.as_deref().unwrap_or(takes))
+        match &self.why {
+            None => write!(f, "; it takes {takes}"),
+            Some(why) => write!(f, "; {why}"),
+        }
     }
 }
 
@@ -87,10 +90,10 @@ impl<'a> Reader<'a> {
         self.notes.warnings.push(text.into());
     }
 
-    /// Refuses a setting that was read, since what it takes depends on another.
-    pub(super) fn refuse(&mut self, setting: &'static Setting, takes: String) -> Refused {
+    /// A setting that reads well and can't be used nevertheless.
+    pub(super) fn refuse(&mut self, setting: &'static Setting, why: String) -> Refused {
         let found = self.sources.find(setting).map(|(text, from)| (from, told(setting, text)));
-        self.problems.push(Problem { setting, found, takes: Some(takes) });
+        self.problems.push(Problem { setting, found, why: Some(why) });
         Refused
     }
 
@@ -101,7 +104,7 @@ impl<'a> Reader<'a> {
     ) -> Result<T, Refused> {
         let value = self.optional(setting, parse)?;
         value.ok_or_else(|| {
-            self.problems.push(Problem { setting, found: None, takes: None });
+            self.problems.push(Problem { setting, found: None, why: None });
             Refused
         })
     }
@@ -117,7 +120,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         };
         let Some(value) = parse(text) else {
-            self.problems.push(Problem { setting, found: Some((from, told(setting, text))), takes: None });
+            self.problems.push(Problem { setting, found: Some((from, told(setting, text))), why: None });
             return Err(Refused);
         };
         if from == Provenance::File && text.contains('$') {

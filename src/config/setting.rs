@@ -81,10 +81,20 @@ pub static JWT_SECRET: Setting =
     Setting::new("JWT_SECRET", "jwt-secret", "SECRET", "the forum's secret, or several separated by commas, none of them empty")
         .shown(Shown::Secret)
         .help("What the forum signs its tokens with (HS256); several separated by commas while it changes. Rather the variable than the flag, which other users of the machine can see");
+pub static JWT_PUBLIC_KEY_FILE: Setting =
+    Setting::new("JWT_PUBLIC_KEY_FILE", "jwt-public-key-file", "FILE", "the name of a PEM file of public keys")
+        .help("Instead of a secret, public keys as PEM (RS256, ES256, EdDSA); several blocks while the forum changes its key. Read again when it changes");
+pub static JWT_JWKS_FILE: Setting =
+    Setting::new("JWT_JWKS_FILE", "jwt-jwks-file", "FILE", "the name of a file with a JWK set of public keys")
+        .help("Instead of a secret, public keys as a JWK set (RS256, ES256, EdDSA). Read again when it changes");
 pub static JWT_ISSUER: Setting = Setting::new("JWT_ISSUER", "jwt-issuer", "TEXT", "the text of the claim `iss`")
     .help("Refuse tokens of another issuer");
 pub static JWT_AUDIENCE: Setting = Setting::new("JWT_AUDIENCE", "jwt-audience", "TEXT", "the text of the claim `aud`")
     .help("Refuse tokens for another audience");
+
+pub static JWT_LEEWAY: Setting = Setting::new("JWT_LEEWAY", "jwt-leeway", "DURATION", "a duration from 0s to 5m")
+    .default("0s")
+    .help("For so long a token is good behind its `exp` and before its `nbf`, where clocks differ");
 
 pub static HOST: Setting =
     Setting::new("HOST", "host", "ADDRESS", "an address or a host name such as 127.0.0.1, :: or localhost")
@@ -226,7 +236,8 @@ pub static DRAIN: Setting = Setting::new("REALTIME_DRAIN", "drain", "DURATION", 
 pub static OF_DATABASE: &[&Setting] = &[&DATABASE_URL, &LISTEN_DATABASE_URL];
 
 /// What making a token takes.
-pub static OF_TOKENS: &[&Setting] = &[&JWT_SECRET, &JWT_ISSUER, &JWT_AUDIENCE];
+pub static OF_TOKENS: &[&Setting] =
+    &[&JWT_SECRET, &JWT_PUBLIC_KEY_FILE, &JWT_JWKS_FILE, &JWT_ISSUER, &JWT_AUDIENCE, &JWT_LEEWAY];
 
 /// What serving takes: all of them.
 pub static OF_SERVER: &[&Setting] = &[
@@ -236,8 +247,11 @@ pub static OF_SERVER: &[&Setting] = &[
     &REDIS_URL,
     &REDIS_PREFIX,
     &JWT_SECRET,
+    &JWT_PUBLIC_KEY_FILE,
+    &JWT_JWKS_FILE,
     &JWT_ISSUER,
     &JWT_AUDIENCE,
+    &JWT_LEEWAY,
     &HOST,
     &PORT,
     &METRICS_PORT,

@@ -194,6 +194,40 @@ fn what_is_hardly_meant_is_warned_of() {
 }
 
 #[test]
+fn keys_come_from_one_place() {
+    let fixture = |name: &str| format!("{}/tests/fixtures/keys/{name}", env!("CARGO_MANIFEST_DIR"));
+    let read = |pairs: &[(&str, &str)]| {
+        let environment = map(&[&[("DATABASE_URL", DATABASE)], pairs].concat());
+        Config::read(&Sources { environment, ..Sources::default() })
+    };
+    let (key, private) = (fixture("rsa.pub.pem"), fixture("rsa.pem"));
+    let config = read(&[("JWT_PUBLIC_KEY_FILE", &key)]).unwrap();
+    assert!(config.tokens.signer().is_none() && config.tokens.key_file().is_some());
+    assert!(!format!("{config:?}").contains("DecodingKey"));
+    for (pairs, parts) in [
+        (&[][..], &["JWT_SECRET (or --jwt-secret) is not set", "JWT_PUBLIC_KEY_FILE or JWT_JWKS_FILE"][..]),
+        (
+            &[("JWT_SECRET", SECRET), ("JWT_PUBLIC_KEY_FILE", &key)],
+            &["JWT_PUBLIC_KEY_FILE (or --jwt-public-key-file) is", "JWT_SECRET is set as well"],
+        ),
+        (&[("JWT_SECRET", SECRET), ("JWT_JWKS_FILE", "x")], &["JWT_JWKS_FILE", "JWT_SECRET is set as well"]),
+        (&[("JWT_PUBLIC_KEY_FILE", &key), ("JWT_JWKS_FILE", "x")], &["JWT_PUBLIC_KEY_FILE is set as well"]),
+        (&[("JWT_PUBLIC_KEY_FILE", &private)], &["JWT_PUBLIC_KEY_FILE", "block 1 is a private key"]),
+        (&[("JWT_JWKS_FILE", &key)], &["JWT_JWKS_FILE", "not a JWK set"]),
+        (
+            &[("JWT_JWKS_FILE", "/no/such/file")],
+            &["JWT_JWKS_FILE", "\"/no/such/file\"", "can't be read", "No such file"],
+        ),
+        (&[("JWT_JWKS_FILE", "/")], &["not a plain file"]),
+        (&[("JWT_SECRET", SECRET), ("JWT_LEEWAY", "1h")], &["JWT_LEEWAY", "from 0s to 5m"]),
+    ] {
+        let told = read(pairs).expect_err("a problem").to_string();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(parts.iter().all(|part| told.contains(part)) && !told.contains(SECRET), "{told}");
+    }
+}
+
+#[test]
 fn a_command_asks_for_its_own_settings_alone() {
     let only_secret = Sources { environment: map(&[("JWT_SECRET", SECRET)]), ..Sources::default() };
     assert!(TokenConfig::read(&only_secret).is_ok());

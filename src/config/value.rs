@@ -1,6 +1,6 @@
 //! The texts of settings, read strictly: what is not quite the expected form is refused, not guessed at.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use axum::http::{HeaderName, header::FORWARDED};
 use tracing_subscriber::EnvFilter;
@@ -9,6 +9,8 @@ use url::Host;
 use crate::jwt::Secret;
 
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Clocks that differ by more want to be set.
+const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const SIZES: RangeInclusive<u64> = 1 << 10..=1 << 40;
 
 /// How log lines are written.
@@ -39,6 +41,17 @@ pub fn duration(text: &str) -> Option<Duration> {
     };
     let duration = Duration::from_millis(amount.checked_mul(milliseconds)?);
     (!duration.is_zero() && duration <= LONGEST).then_some(duration)
+}
+
+/// As [`duration`], from none to five minutes.
+pub fn leeway(text: &str) -> Option<Duration> {
+    let none = matches!(amount_and_unit(text), Some((0, "" | "ms" | "s" | "m")));
+    if none { Some(Duration::ZERO) } else { duration(text).filter(|leeway| *leeway <= LONGEST_LEEWAY) }
+}
+
+/// The name of a file.
+pub fn path(text: &str) -> Option<PathBuf> {
+    (!text.trim().is_empty()).then(|| PathBuf::from(text))
 }
 
 /// Bytes: `64KiB`, `2GB`, `65536`.
@@ -159,6 +172,15 @@ mod tests {
     }
 
     #[test]
+    fn a_leeway_may_be_none_and_is_small() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (text, expected) in [("0s", seconds(0)), ("0", seconds(0)), ("30s", seconds(30)), ("5m", seconds(300))] {
+            assert_eq!(leeway(text), expected, "{text}");
+        }
+        assert!(["6m", "1h", "30", "-1s", ""].into_iter().all(|text| leeway(text).is_none()));
+    }
+
+    #[test]
     fn sizes_know_both_systems() {
         for (text, expected) in [
             ("64KiB", Some(65_536)),
@@ -235,6 +257,7 @@ mod tests {
         #[test]
         fn any_text_is_answered(input in "\\PC{0,40}") {
             duration(&input);
+            leeway(&input);
             size(&input);
             host(&input);
             port(&input);

@@ -6,7 +6,7 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use ts_rs::TS;
 
-use super::{BoardJoined, BoardLeft, Empty, FeedJoined, Named, PostJoined, PostLeft};
+use super::{BoardJoined, BoardLeft, Empty, FeedJoined, Named, PostJoined, PostLeft, SessionRefreshed};
 
 /// What the table says of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,10 @@ client_commands! {
     "post:leave" (Id) -> PostLeft,
     "feed:join" (FeedJoin) -> FeedJoined,
     "feed:leave" (Nothing) -> Empty,
+    "session:refresh" (SessionRefresh) -> SessionRefreshed,
 }
 
-named! { Id, BoardJoin, PostJoin, FeedJoin, Nothing }
+named! { Id, BoardJoin, PostJoin, FeedJoin, Nothing, SessionRefresh }
 
 /// A number, or a string of its digits.
 #[derive(JsonSchema, TS)]
@@ -96,3 +97,10 @@ pub enum FeedJoin {
 /// No argument.
 #[derive(JsonSchema, TS)]
 pub struct Nothing;
+
+/// `session:refresh`
+#[derive(JsonSchema, TS)]
+pub struct SessionRefresh {
+    /// Of the same user and community.
+    pub token: String,
+}

@@ -86,6 +86,7 @@ impl<S: EffectSink> Dispatcher<S> {
     fn heed(&mut self, fence: &Fence, tick: Tick) {
         let changes = || fence.changes.iter().map(|(_, change)| change);
         self.outdate(changes(), &fence.rows);
+        self.end_sessions(changes());
         if changes().any(|change| matches!(change, Change::Reset { .. })) {
             self.send_everybody_away();
             self.chronicle.restart(self.chronicle.epoch(), Place::end_of(tick));
@@ -159,6 +160,7 @@ impl<S: EffectSink> Dispatcher<S> {
                 Change::CommunityUpdated { community, .. } | Change::CommunityDeleted { community } => {
                     self.versions.bump(Subject::Community(community));
                 }
+                Change::UserDeleted { user } => self.versions.user_departed(user),
                 Change::Reset { .. } => self.versions.bump_all(),
                 _ => {}
             }
@@ -203,7 +205,7 @@ impl<S: EffectSink> Dispatcher<S> {
         }
     }
 
-    async fn tell_one(&self, key: SocketKey, event: ServerEvent, position: Position) {
+    pub(super) async fn tell_one(&self, key: SocketKey, event: ServerEvent, position: Position) {
         if !self.rooms.wants(key, Topic::of(&event)) {
             return;
         }

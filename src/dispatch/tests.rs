@@ -69,6 +69,10 @@ impl EffectSink for Recorder {
         None
     }
 
+    fn expire(&self, key: SocketKey) {
+        self.push(key, Got { event: "session:expired".to_owned(), payload: Value::Null, cursor: None });
+    }
+
     fn close(&self, _: SocketKey) {}
 }
 

@@ -15,7 +15,7 @@ use crate::{
     batch::HARMLESS,
     contract::Features,
     dispatch::Reached,
-    ids::{BoardId, CommunityId, Epoch, PostId, Tick},
+    ids::{BoardId, CommunityId, Epoch, PostId, Tick, UserId},
     ports::{FactStore, FactsError},
 };
 
@@ -153,6 +153,13 @@ impl FactStore for PostgresFacts {
             Box::pin(async move { communities(connection, &ids).await })
         });
         Ok(found.await?.remove(&id))
+    }
+
+    async fn user_exists(&self, user: UserId) -> Result<bool, FactsError> {
+        // Not waited for until it is settled: who is deleted and not told so here yet is told later.
+        let mut connection = self.at_home().await?;
+        let exists = sqlx::query_file_scalar!("sql/facts/user_exists.sql", user.as_str());
+        exists.fetch_one(&mut *connection).await.map_err(unavailable)
     }
 
     async fn board_of_post(&self, post: PostId) -> Result<Option<BoardId>, FactsError> {

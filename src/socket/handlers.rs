@@ -5,7 +5,6 @@
 
 use std::{
     net::IpAddr,
-    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,12 +19,12 @@ use socketioxide::{
     extract::{SocketRef, TryData},
     handler::ConnectHandler,
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
 
 use crate::{
     actor::Actor,
     command::Command,
-    contract::{Empty, ErrorCode, Failure},
+    contract::{ErrorCode, Failure},
     gateway::{Gateway, Greeting},
     ids::{SocketKey, UserId},
     jwt::{TokenError, Verifier},
@@ -36,14 +35,15 @@ use crate::{
         guests::{Full, Guests, Place},
         links::{EngineSession, Links},
         proxies::TrustedProxies,
+        session::{self, Life},
         sink::{Member, Members},
     },
 };
 
 /// What the handlers need; made once.
 pub struct Doors<F> {
-    gateway: Arc<Gateway<F>>,
-    verifier: Arc<Verifier>,
+    pub(super) gateway: Arc<Gateway<F>>,
+    pub(super) verifier: Arc<Verifier>,
     limits: Arc<dyn Limits>,
     guests: Guests,
     proxies: TrustedProxies,
@@ -110,7 +110,7 @@ struct Refused {
 
 impl From<TokenError> for Refused {
     fn from(error: TokenError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self { code: error.code().as_str(), message: error.to_string() }
     }
 }
 
@@ -193,16 +193,15 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
 async fn serve<F: FactStore>(
     doors: Doors<F>,
     key: SocketKey,
-    actor: Actor,
+    mut actor: Actor,
     socket: SocketRef,
     mut asked: mpsc::Receiver<Queued>,
 ) {
-    let left = (actor.expires_at - Utc::now()).to_std().unwrap_or_default();
-    let mut expiry = pin!(sleep(left));
+    let mut life = Life::until(actor.expires_at);
     loop {
         let next = tokio::select! {
             biased;
-            () = &mut expiry => return expire(&doors, key, socket),
+            () = life.over(&doors, key) => return doors.members.expire(key),
             next = asked.recv() => next,
         };
         let Some((next, verdict)) = next else { break };
@@ -221,22 +220,29 @@ async fn serve<F: FactStore>(
             }
         });
         match command {
+            Ok(Command::Refresh { token }) => {
+                let outcome = tokio::select! {
+                    biased;
+                    () = life.over(&doors, key) => return doors.members.expire(key),
+                    outcome = session::refreshed(&doors, key, &actor, &token) => outcome,
+                };
+                acknowledge(outcome.and_then(|renewed| {
+                    let answer = session::answer(&renewed);
+                    if renewed.expires_at != actor.expires_at {
+                        life = Life::until(renewed.expires_at);
+                    }
+                    actor = renewed;
+                    answer
+                }));
+            }
             // The end does not wait for a join that waits. What the dispatcher was asked meanwhile is undone by the farewell.
             Ok(command) => tokio::select! {
                 biased;
-                () = &mut expiry => return expire(&doors, key, socket),
+                () = life.over(&doors, key) => return doors.members.expire(key),
                 () = doors.gateway.serve(key, &actor, command, acknowledge) => {}
             },
             Err(failure) => acknowledge(Err(failure)),
         }
-    }
-}
-
-/// With the server's own farewell, after which the official client waits for its page to connect with another token.
-fn expire<F>(doors: &Doors<F>, key: SocketKey, socket: SocketRef) {
-    let told = socket.emit("session:expired", &Empty {}).is_ok();
-    if !told || socket.disconnect().is_err() {
-        doors.members.close(key);
     }
 }
 

@@ -5,6 +5,7 @@ mod guests;
 mod handlers;
 pub mod links;
 mod proxies;
+mod session;
 mod sink;
 
 use std::{sync::Arc, time::Duration};

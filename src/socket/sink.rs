@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    contract::Empty,
     frame::{Frame, Text},
     ids::SocketKey,
     ports::EffectSink,
@@ -122,6 +123,19 @@ impl Member {
         waiting + bytes as u64 <= max_pending.bytes / 2 && frames <= max_pending.frames as u64 / 2
     }
 
+    /// Nothing is sent behind it.
+    fn expire(&self) {
+        if self.doomed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let told = self.socket.emit("session:expired", &Empty {}).is_ok();
+        // Where the library's buffer is full neither gets in.
+        let gone = self.socket.clone().disconnect().is_ok() && told;
+        if let (false, Some(session)) = (gone, &self.session) {
+            session.kill();
+        }
+    }
+
     /// Ends the connection without its cooperation, once, so that the client comes back by itself.
     fn doom(&self, end: impl FnOnce(&EngineSession)) {
         if self.doomed.swap(true, Ordering::AcqRel) {
@@ -215,6 +229,14 @@ impl Members {
         self.find(key).is_none_or(|member| member.gone.load(Ordering::Acquire))
     }
 
+    /// Ends a session for good: it is told so, with the server's own farewell behind it, after which the official client waits for its
+    /// page to connect with another token.
+    pub(super) fn expire(&self, key: SocketKey) {
+        if let Some(member) = self.find(key) {
+            member.expire();
+        }
+    }
+
     /// Ends a connection without its cooperation.
     pub(super) fn close(&self, key: SocketKey) {
         if let Some(member) = self.find(key) {
@@ -269,6 +291,10 @@ impl EffectSink for SocketSink {
 
     fn waiting(&self, key: SocketKey) -> Option<u64> {
         self.0.waiting(key)
+    }
+
+    fn expire(&self, key: SocketKey) {
+        self.0.expire(key);
     }
 
     fn close(&self, key: SocketKey) {

@@ -10,7 +10,7 @@ use curia_realtime::{
         AccessGranted, AccessRevoked, Board, BoardChanged, BoardCreated, BoardGone, Comment, CommentDeleted,
         CommentEvent, CommunityChanged, Draining, Empty, ErrorCode, ErrorEvent, Failure, Features, NewPost,
         Notification, NotificationKind, Person, Post, PostColumn, PostCount, PostDeleted, PostUpdated, RevokeReason,
-        ServerEvent, SessionReady, commands::COMMANDS,
+        ServerEvent, SessionExpiring, SessionReady, commands::COMMANDS,
     },
     ids::{BoardId, CommentId, PostId},
 };
@@ -136,6 +136,7 @@ fn events(full: bool) -> Vec<ServerEvent> {
             expires_at: DateTime::UNIX_EPOCH,
             features,
         }),
+        ServerEvent::SessionExpiring(SessionExpiring { expires_at: DateTime::UNIX_EPOCH }),
         ServerEvent::SessionExpired(Empty {}),
         ServerEvent::ServerDraining(Draining { reconnect_in_ms: u64::MAX }),
         ServerEvent::Error(ErrorEvent {
@@ -206,6 +207,9 @@ async fn an_argument_is_taken_exactly_when_the_document_has_it() {
         let key = if command.name.starts_with("post:") { "postId" } else { "boardId" };
         let mut arguments = ids.to_vec();
         arguments.push(json!(null));
+        if command.name == "session:refresh" {
+            arguments.extend([json!({"token": "a.b.c"}), json!({"token": null}), json!({"token": ["a.b.c"]})]);
+        }
         if command.name.ends_with(":join") {
             if command.name == "feed:join" {
                 arguments.extend([json!({"since": "1.2.3"}), json!({"since": null})]);

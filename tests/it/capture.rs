@@ -88,6 +88,8 @@ async fn each_statement_of_the_forum_gives_exactly_its_events() {
         ),
         ("UPDATE posts SET embedding = NULL, updated_at = NOW() WHERE id = 2", &[]),
         ("UPDATE comments SET embedding = NULL, updated_at = NOW()", &[]),
+        // His post goes with him; that he goes is told to his own sockets.
+        ("DELETE FROM users WHERE user_id = 'cy'", &["board:postDeleted"]),
     ];
     for (statements, expected) in cases {
         assert_eq!(told(&forum, &mut reader, statements).await, *expected, "{statements}");

@@ -100,6 +100,27 @@ async fn token_makes_one_that_is_believed() {
 }
 
 #[tokio::test]
+async fn keys_that_cannot_be_used_are_a_wrong_configuration() {
+    let fixture = |name: &str| format!("{}/tests/fixtures/keys/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (public, private) = (fixture("rsa.pub.pem"), fixture("rsa.pem"));
+    let database = ("DATABASE_URL", "postgres://u@127.0.0.1:1/forum");
+    for (variables, part) in [
+        (&[database][..], "JWT_SECRET (or --jwt-secret) is not set"),
+        (&[database, ("JWT_SECRET", SECRET), ("JWT_PUBLIC_KEY_FILE", &public)], "JWT_SECRET is set as well"),
+        (&[database, ("JWT_PUBLIC_KEY_FILE", &private)], "block 1 is a private key"),
+        (&[database, ("JWT_JWKS_FILE", &public)], "the file is not a JWK set"),
+        (&[database, ("JWT_JWKS_FILE", "no-such-file")], "the file can't be read: No such file"),
+    ] {
+        let refused = run(&["serve"], variables).await;
+        assert_eq!((refused.code, refused.stderr.lines().count()), (Some(2), 1), "{refused:?}");
+        assert!(refused.stderr.contains(part), "{part}: {refused:?}");
+    }
+    let refused = run(&["token", "--user", "ada", "--community", "c1"], &[("JWT_PUBLIC_KEY_FILE", &public)]).await;
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{refused:?}");
+    assert!(refused.stderr.contains("tokens are signed with JWT_SECRET alone"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn serve_refuses_a_schema_of_another_version() {
     let forum = Forum::bare().await;
     let url = forum.url();
@@ -109,14 +130,14 @@ async fn serve_refuses_a_schema_of_another_version() {
     assert_eq!(missing.code, Some(2), "{missing:?}");
     assert!(missing.stderr.contains("no schema curia_realtime; run `curia-realtime migrate up`"), "{missing:?}");
     forum.migrate(".up.sql");
-    forum.run("DELETE FROM curia_realtime.migration WHERE version = 7").await;
+    forum.run("DELETE FROM curia_realtime.migration WHERE version = 8").await;
     let older = serve().await;
     assert_eq!(older.code, Some(2), "{older:?}");
-    assert!(older.stderr.contains("has version 6, this program needs 7; run `curia-realtime migrate up`"), "{older:?}");
-    forum.run("INSERT INTO curia_realtime.migration (version, name) VALUES (7, 'seventh'), (8, 'eighth')").await;
+    assert!(older.stderr.contains("has version 7, this program needs 8; run `curia-realtime migrate up`"), "{older:?}");
+    forum.run("INSERT INTO curia_realtime.migration (version, name) VALUES (8, 'eighth'), (9, 'ninth')").await;
     let newer = serve().await;
     assert_eq!(newer.code, Some(2), "{newer:?}");
-    assert!(newer.stderr.contains("has version 8, this program knows 7"), "{newer:?}");
+    assert!(newer.stderr.contains("has version 9, this program knows 8"), "{newer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

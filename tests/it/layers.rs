@@ -30,8 +30,21 @@ const CORE: &[&str] = &[
 ];
 const FLOWS: &[&str] = &["dispatch", "gateway", "inquiry", "limiter", "ports", "recall", "versions"];
 const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "redis", "socket"];
-const WIRING: &[&str] =
-    &["admission", "app", "cli", "config", "follow", "lifecycle", "main", "lib", "relay", "sweep", "telemetry", "wake"];
+const WIRING: &[&str] = &[
+    "admission",
+    "app",
+    "cli",
+    "config",
+    "follow",
+    "lifecycle",
+    "main",
+    "lib",
+    "relay",
+    "rotation",
+    "sweep",
+    "telemetry",
+    "wake",
+];
 /// An edge that stands on another, and why: a link is the connection itself, shared by who serves it and who cuts it; the
 /// socket's door verifies tokens.
 const ALLOWED: &[(&str, &str)] = &[("http", "link"), ("socket", "link"), ("socket", "jwt")];

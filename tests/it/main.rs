@@ -29,5 +29,6 @@ mod slow;
 mod socket;
 mod support;
 mod tls;
+mod tokens;
 mod wake;
 mod why;

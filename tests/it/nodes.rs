@@ -215,7 +215,7 @@ async fn clients_of_both_nodes_are_told_the_same_once_and_by_the_relay() {
 
     let (looks, taken) = (follower.metric(LOOKS).await.expect("looks"), follower.metric(TAKEN).await.expect("ticks"));
     let began = Instant::now();
-    writer.writes(500).await;
+    takes(&follower, taken + 50.0).await;
     let seconds = began.elapsed().as_secs_f64();
     let looks = follower.metric(LOOKS).await.expect("looks") - looks;
     let taken = follower.metric(TAKEN).await.expect("ticks") - taken;
@@ -226,8 +226,8 @@ async fn clients_of_both_nodes_are_told_the_same_once_and_by_the_relay() {
         "{taken} ticks by the relay and {looks} looks in {seconds:.1} s; {:.0} bytes a tick; {asked} by the leader",
         bytes / sent
     );
-    assert!(taken > 50.0, "{taken} ticks by the relay");
-    assert!(looks < 5.0 + 2.0 * seconds && looks < taken / 10.0, "{looks} looks for {taken} ticks in {seconds} s");
+    // Once a second to make sure, twice to ask for the lease; how many ticks a second brings depends on the machine.
+    assert!(looks < 5.0 + 3.0 * seconds, "{looks} looks for {taken} ticks in {seconds} s");
 
     let written = writer.stop().await;
     let told = all(one).await;

@@ -282,6 +282,7 @@ async fn a_token_that_ends_while_its_join_waits_is_not_waited_for() {
     let service = Service::start(&forum.url()).await;
     let token = Service::token_for("ada", "c1", &[], false, chrono::TimeDelta::seconds(2));
     let mut ada = Client::connected(&service.url, &token, "websocket").await;
+    assert_eq!(ada.next().await[0], "session:expiring");
     let ours = ada.ask("board:join", json!(1)).await["cursor"].as_str().expect("a cursor").to_owned();
     let (epoch, _) = ours.split_once('.').expect("a cursor");
     // Waits for two seconds for a place that never comes; the token, whose end is in whole seconds, is gone before.

@@ -138,6 +138,7 @@ async fn a_socket_is_closed_when_its_token_expires() {
     for transport in ["websocket", "polling"] {
         let token = Service::token_for("ada", "c1", &[], false, TimeDelta::seconds(3));
         let mut ada = Client::connected(&service.url, &token, transport).await;
+        assert_eq!(ada.next().await[0], "session:expiring", "at once, since it is that late");
         assert_eq!(ada.next().await, json!(["session:expired", {}]));
         // Which tells the official client not to come back by itself with the same token.
         assert_eq!(ada.next().await, json!(["disconnect", "io server disconnect"]));

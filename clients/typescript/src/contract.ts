@@ -92,6 +92,8 @@ export type NotificationKind = "reply" | "mention" | "comment";
 
 export type SessionReady = { userId: UserId, communityId: CommunityId, cursor: string, expiresAt: string, features: Features, };
 
+export type SessionExpiring = { expiresAt: string, };
+
 export type Empty = Record<string, never>;
 
 export type Draining = { reconnectInMs: number, };
@@ -126,6 +128,8 @@ export type PostLeft = { postId: PostId, };
 
 export type FeedJoined = { boardIds: Array<BoardId>, cursor: string, recovered: boolean, };
 
+export type SessionRefreshed = { expiresAt: string, };
+
 /** What the server sends. A durable event carries `meta` as its second argument. */
 export interface ServerToClientEvents {
   "board:newPost": (payload: NewPost, meta: Meta) => void;
@@ -146,6 +150,7 @@ export interface ServerToClientEvents {
   "community:settingsChanged": (payload: CommunityChanged, meta: Meta) => void;
   "notification:new": (payload: Notification, meta: Meta) => void;
   "session:ready": (payload: SessionReady) => void;
+  "session:expiring": (payload: SessionExpiring) => void;
   "session:expired": (payload: Empty) => void;
   "server:draining": (payload: Draining) => void;
   "error": (payload: ErrorEvent) => void;
@@ -180,6 +185,12 @@ since?: string, };
 
 export type Nothing = null;
 
+export type SessionRefresh = { 
+/**
+ * Of the same user and community.
+ */
+token: string, };
+
 /** What a client may send. */
 export interface ClientToServerEvents {
   "board:join": (argument: BoardJoin, answer?: (answer: Answer<BoardJoined>) => void) => void;
@@ -188,4 +199,5 @@ export interface ClientToServerEvents {
   "post:leave": (argument: Id, answer?: (answer: Answer<PostLeft>) => void) => void;
   "feed:join": (argument: FeedJoin, answer?: (answer: Answer<FeedJoined>) => void) => void;
   "feed:leave": (argument: Nothing, answer?: (answer: Answer<Empty>) => void) => void;
+  "session:refresh": (argument: SessionRefresh, answer?: (answer: Answer<SessionRefreshed>) => void) => void;
 }

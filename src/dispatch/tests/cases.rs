@@ -138,3 +138,92 @@ async fn nobody_is_let_in_by_an_earlier_page_when_the_board_was_shut_meanwhile()
     stage.tick(forum.batch(2, &[Act::Post(1)])).await;
     assert_eq!(stage.recorder.sent(key).len(), told + 1, "nothing of the board");
 }
+
+/// A board for the crew alone, and the socket of somebody who is of it, or is not.
+async fn refreshed(stage: &mut Stage, key: SocketKey, crew: bool) -> Vec<(String, Value)> {
+    let told = stage.recorder.sent(key).len();
+    let closed = BoardFacts { rule: RoleRule::AnyOf(["crew".into()].into()), ..facts(2) };
+    let refresh = Refresh {
+        key,
+        actor: Actor { roles: crew.then(|| "crew".into()).into_iter().collect(), ..actor() },
+        community: Some(community()),
+        boards: Arc::new(HashMap::from([(BoardId(1), facts(1)), (BoardId(2), closed)])),
+        basis: stage.dispatcher.versions.basis(&[]),
+        at: DateTime::UNIX_EPOCH,
+    };
+    stage.dispatcher.refresh(refresh).await.unwrap();
+    stage.recorder.sent(key)[told..].iter().map(|got| (got.event.clone(), got.payload["boardId"].clone())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_token_takes_effect_in_one_step_both_ways() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    stage.join(key, Seat::Feed { permits: vec![permit(1)] }, Since::Now).await;
+    let (granted, revoked) = ("board:accessGranted".to_owned(), "board:accessRevoked".to_owned());
+    assert_eq!(refreshed(&mut stage, key, true).await, [(granted.clone(), 2.into())]);
+    assert_eq!(refreshed(&mut stage, key, true).await, [], "nothing changed");
+    let told = stage.recorder.sent(key).len();
+    stage.tick(forum.batch(1, &[Act::Post(2)])).await;
+    assert_eq!(stage.recorder.sent(key).len(), told + 1, "the feed follows");
+    assert_eq!(refreshed(&mut stage, key, false).await, [(revoked.clone(), 2.into())]);
+    let told = stage.recorder.sent(key).len();
+    stage.tick(forum.batch(2, &[Act::Post(2)])).await;
+    assert_eq!(stage.recorder.sent(key).len(), told, "nothing later is delivered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_token_is_not_judged_by_facts_that_have_changed() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    let basis = stage.dispatcher.versions.basis(&[crate::versions::Subject::Community(&"a".into())]);
+    stage.dispatcher.versions.bump(crate::versions::Subject::Community(&"a".into()));
+    let (boards, at) = (Arc::default(), DateTime::UNIX_EPOCH);
+    let refresh = Refresh { key, actor: actor(), community: Some(community()), boards, basis, at };
+    assert_eq!(stage.dispatcher.refresh(refresh).await, Err(Stale));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_later_page_was_to_let_in_or_shut_out_is_settled_by_another_token() {
+    // The tick opens the board to the crew, or shuts it to others, with its second page.
+    let updated = |was: Value| Change::BoardUpdated {
+        board: BoardId(2),
+        was: crate::change::BoardWas { community: Some("a".into()), settings: was },
+        told: false,
+    };
+    let closed = BoardFacts { rule: RoleRule::AnyOf(["crew".into()].into()), ..facts(2) };
+    for (crew_before, was, expected) in [
+        (true, serde_json::json!({"permissions": {"allowedRoles": ["mod"]}}), vec![]),
+        (false, serde_json::json!({}), vec!["board:accessRevoked", "board:accessGranted"]),
+    ] {
+        let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+        let mut forum = Forum::default();
+        let key = SocketKey(1);
+        let roles = crew_before.then(|| "crew".into()).into_iter().collect();
+        stage.dispatcher.connect(key, Actor { roles, ..actor() }, Some(community())).await;
+        stage.join(key, Seat::Feed { permits: vec![] }, Since::Now).await;
+        let mut rows = forum.rows();
+        rows.facts.insert(BoardId(2), closed.clone());
+        let rows = Arc::new(rows);
+        let mut first = forum.batch(1, &[]);
+        first.fence = Fence { changes: vec![(5, updated(was.clone()))], rows: Arc::clone(&rows) };
+        first.rows = Arc::clone(&rows);
+        first.last = false;
+        stage.tick(first).await;
+        let told = stage.recorder.sent(key).len();
+        let events: Vec<String> =
+            refreshed(&mut stage, key, !crew_before).await.into_iter().map(|(event, _)| event).collect();
+        assert_eq!(events, expected, "{was}");
+        let mut second = forum.batch(1, &[]);
+        second.entries = vec![Entry { ordinal: 5, at: DateTime::UNIX_EPOCH, change: updated(was) }];
+        second.rows = rows;
+        stage.tick(second).await;
+        assert_eq!(stage.recorder.sent(key).len(), told + expected.len(), "and not told a second time");
+        stage.tick(forum.batch(2, &[Act::Post(2)])).await;
+        let delivered = stage.recorder.sent(key).len() - told - expected.len();
+        assert_eq!(delivered, usize::from(!crew_before), "what is open now is delivered, and nothing else");
+    }
+}

@@ -56,6 +56,7 @@ pub static MIGRATIONS: &[Migration] = migrations![
     5 "0005" "boards",
     6 "0006" "communities",
     7 "0007" "imported_boards",
+    8 "0008" "users",
 ];
 
 /// The version this program works with.

@@ -90,9 +90,14 @@ pub struct Serving {
 impl Serving {
     /// Serves a test's database with these flags, and follows it.
     pub async fn start(database_url: &str, flags: &[&str]) -> Self {
+        Self::start_with(database_url, &[("JWT_SECRET", SECRET)], flags).await
+    }
+
+    /// As [`Serving::start`], with other variables than the secret.
+    pub async fn start_with(database_url: &str, variables: &[(&str, &str)], flags: &[&str]) -> Self {
         let place = Place::new();
         let usual = ["serve", "--host", "127.0.0.1", "--port", "0", "--log-format", "json"];
-        let environment = [("DATABASE_URL", database_url), ("JWT_SECRET", SECRET)];
+        let environment = [&[("DATABASE_URL", database_url)], variables].concat();
         let command = place.command(&[&usual, flags].concat(), &environment);
         let mut command = tokio::process::Command::from(command);
         let mut process = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the program");

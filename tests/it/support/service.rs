@@ -99,13 +99,12 @@ impl Service {
 }
 
 fn configured(database_url: &str, more: &[(&'static str, &str)]) -> Config {
-    let usual = [
-        ("database-url", database_url),
-        ("jwt-secret", SECRET),
-        ("host", "127.0.0.1"),
-        ("port", "0"),
-        ("allowed-origins", ALLOWED_ORIGIN),
-    ];
-    let flags = usual.iter().chain(more).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
+    let usual =
+        [("database-url", database_url), ("host", "127.0.0.1"), ("port", "0"), ("allowed-origins", ALLOWED_ORIGIN)];
+    // Where a test brings public keys there is no secret.
+    let secret = [("jwt-secret", SECRET)];
+    let secret =
+        secret.iter().filter(|_| !more.iter().any(|(flag, _)| ["jwt-public-key-file", "jwt-jwks-file"].contains(flag)));
+    let flags = usual.iter().chain(secret).chain(more).map(|(flag, value)| (*flag, (*value).to_owned())).collect();
     Config::read(&Sources { flags, ..Sources::default() }).expect("a configuration")
 }

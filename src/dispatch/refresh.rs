@@ -1,0 +1,90 @@
+//! Another token for a socket: new rights, both ways, in one step between two batches.
+//!
+//! A socket's commands are asked for one after the other, so a join that was decided for the actor before is over by
+//! the time this comes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{Dispatcher, Stale};
+use crate::{
+    access::{BoardFacts, CommunityFacts, Permit},
+    actor::Actor,
+    chronicle::Position,
+    contract::{AccessGranted, AccessRevoked, RevokeReason, ServerEvent},
+    ids::{BoardId, SocketKey},
+    ports::EffectSink,
+    rooms::Renewed,
+    versions::Basis,
+};
+
+/// Whom a socket speaks for from now on: the same user of the same community.
+#[derive(Debug)]
+pub struct Refresh {
+    pub key: SocketKey,
+    pub actor: Actor,
+    pub community: Option<CommunityFacts>,
+    /// All that the community owns or imports.
+    pub boards: Arc<HashMap<BoardId, BoardFacts>>,
+    /// What both rest on.
+    pub basis: Basis,
+    /// When it was asked for.
+    pub at: DateTime<Utc>,
+}
+
+impl<S: EffectSink> Dispatcher<S> {
+    /// Puts the socket out of what is no longer open to it and tells it so, then what newly is.
+    pub(super) async fn refresh(&mut self, refresh: Refresh) -> Result<(), Stale> {
+        if !self.versions.still(&refresh.basis) {
+            return Err(Stale);
+        }
+        let Refresh { key, actor, community, boards, at, .. } = refresh;
+        let Renewed { lost, gained } = self.rooms.renew(key, actor, community, &boards);
+        let position = Position { place: self.chronicle.told(), at };
+        for (board, reason) in lost {
+            // Of what a later page of this tick was about to open, nothing has been told.
+            if !self.was_to_gain(key, board) {
+                self.tell_revoked(key, board, reason, position).await;
+            }
+        }
+        for permit in gained {
+            let board = permit.board();
+            // It has left already, which a later page was about to tell.
+            if let Some(reason) = self.was_to_lose(key, board) {
+                self.tell_revoked(key, board, reason, position).await;
+            }
+            self.rooms.extend_feed(key, &permit, position.place);
+            let event = ServerEvent::BoardAccessGranted(AccessGranted { board_id: board });
+            self.tell_one(key, event, position).await;
+        }
+        Ok(())
+    }
+
+    async fn tell_revoked(&self, key: SocketKey, board_id: BoardId, reason: RevokeReason, position: Position) {
+        let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
+        self.tell_one(key, event, position).await;
+    }
+
+    /// Whether the tick that is being told was still to let the socket in; now it does not.
+    fn was_to_gain(&mut self, key: SocketKey, board: BoardId) -> bool {
+        take(&mut self.verdicts.gained, |(permit, to): &(Permit, _)| (permit.board(), *to) == (board, key)).is_some()
+    }
+
+    /// As [`Dispatcher::was_to_gain`], for a loss.
+    fn was_to_lose(&mut self, key: SocketKey, board: BoardId) -> Option<RevokeReason> {
+        take(&mut self.verdicts.lost, |(of, _, to)| (*of, *to) == (board, key)).map(|(_, reason, _)| reason)
+    }
+}
+
+/// Takes out the last that is meant.
+fn take<T>(told: &mut BTreeMap<u32, Vec<T>>, is_meant: impl Fn(&T) -> bool) -> Option<T> {
+    let mut taken = None;
+    for verdicts in told.values_mut() {
+        taken = verdicts.extract_if(.., |verdict| is_meant(verdict)).last().or(taken);
+    }
+    taken
+}

@@ -1,0 +1,171 @@
+//! Tokens that are worth nothing: each is refused with its code, and no line of the log holds anything of it.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::Utc;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+
+use super::keys::{claims, fixture, private};
+use crate::support::{
+    client::Client,
+    postgres::Forum,
+    program::Serving,
+    service::{SECRET, Service},
+    wire::Frames,
+};
+
+/// What must not be read in any log.
+const MARK: &str = "mark-of-a-token-that-nobody-may-read";
+
+/// The claims with others in their place; `null` takes one out.
+fn claimed(with: Value) -> Value {
+    let mut claims = claims();
+    claims["name"] = json!(MARK);
+    for (name, value) in with.as_object().expect("claims") {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+fn hs256(with: Value, secret: &str) -> String {
+    signed(Algorithm::HS256, with, secret.as_bytes())
+}
+
+fn signed(algorithm: Algorithm, with: Value, secret: &[u8]) -> String {
+    let key = EncodingKey::from_secret(secret);
+    jsonwebtoken::encode(&Header::new(algorithm), &claimed(with), &key).expect("a token")
+}
+
+/// Without a signature, whatever the header says.
+fn unsigned(header: Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.", part(&header), part(&claimed(json!({}))))
+}
+
+/// Of a service that takes secrets.
+fn refused_by_secret() -> Vec<(&'static str, String, &'static str)> {
+    let of = |with| hs256(with, SECRET);
+    let mut table = vec![
+        ("alg none", unsigned(json!({"alg": "none"})), "auth_invalid"),
+        ("alg None", unsigned(json!({"alg": "None", "typ": "JWT"})), "auth_invalid"),
+        ("no signature", unsigned(json!({"alg": "HS256"})), "auth_invalid"),
+        ("wrong secret", hs256(json!({}), "a secret that was made up by somebody else"), "auth_invalid"),
+        ("another algorithm", signed(Algorithm::HS512, json!({}), SECRET.as_bytes()), "auth_invalid"),
+        ("expired", of(json!({"exp": Utc::now().timestamp() - 1})), "auth_expired"),
+        ("no exp", of(json!({"exp": null})), "auth_invalid"),
+        ("not yet", of(json!({"nbf": Utc::now().timestamp() + 60})), "auth_invalid"),
+        ("too long", of(json!({"name": MARK.repeat(1_000)})), "auth_invalid"),
+        ("nothing", String::new(), "auth_missing"),
+    ];
+    for (name, value) in [
+        ("exp", json!("tomorrow")),
+        ("exp", json!([1])),
+        ("sub", json!(7)),
+        ("sub", json!(null)),
+        ("sub", json!("ada\n")),
+        ("cid", json!("c1\u{0}")),
+        ("cid", json!({"id": "c1"})),
+        ("roles", json!("crew")),
+        ("roles", json!([1])),
+        ("roles", json!(["crew\u{7}"])),
+        ("adm", json!("true")),
+        ("name", json!(1)),
+        ("picture", json!(false)),
+        ("uid", json!("tab\u{1b}[0m")),
+    ] {
+        table.push(("a claim of another type or with a control character", of(json!({name: value})), "auth_invalid"));
+    }
+    table
+}
+
+/// Of a service that takes public keys: the key of `rsa.pem`.
+fn refused_by_key() -> Vec<(&'static str, String, &'static str)> {
+    let public = std::fs::read(fixture("rsa.pub.pem")).expect("a key");
+    let der = pem::parse(&public).expect("PEM").into_contents();
+    let other = jsonwebtoken::encode(
+        &Header::new(Algorithm::RS256),
+        &claimed(json!({})),
+        &private("rsa-other.pem", Algorithm::RS256),
+    );
+    let expired = jsonwebtoken::encode(
+        &Header::new(Algorithm::RS256),
+        &claimed(json!({"exp": 1})),
+        &private("rsa.pem", Algorithm::RS256),
+    );
+    vec![
+        ("the public key as secret", signed(Algorithm::HS256, json!({}), &public), "auth_invalid"),
+        ("its bytes as secret", signed(Algorithm::HS256, json!({}), &der), "auth_invalid"),
+        ("a secret where none is", hs256(json!({}), SECRET), "auth_invalid"),
+        ("alg none", unsigned(json!({"alg": "none"})), "auth_invalid"),
+        ("no signature", unsigned(json!({"alg": "RS256"})), "auth_invalid"),
+        ("another key", other.expect("a token"), "auth_invalid"),
+        ("expired", expired.expect("a token"), "auth_expired"),
+    ]
+}
+
+async fn all_are_refused_and_none_is_logged(
+    variables: &[(&str, &str)],
+    good: &str,
+    table: &[(&'static str, String, &'static str)],
+) {
+    let forum = Forum::captured().await;
+    let serving = Serving::start_with(&forum.url(), variables, &["--rust-log", "trace,socketioxide=trace"]).await;
+    serving.until_ready().await;
+    let mut ada = Client::connected(&serving.url, good, "websocket").await;
+    for transport in ["websocket", "polling"] {
+        for (what, token, code) in table {
+            let refused = Client::start(&serving.url, token, transport).next().await;
+            let message = refused[1].as_str().expect("a message");
+            assert_eq!((&refused[0], message.split(':').next()), (&json!("connect_error"), Some(*code)), "{what}");
+            assert!(!message.contains(MARK), "{message}");
+        }
+    }
+    for (what, token, code) in table {
+        let refused = ada.ask("session:refresh", json!({"token": token})).await;
+        assert_eq!(refused["error"]["code"], *code, "{what}");
+    }
+    drop(ada);
+    let log = serving.stop().await;
+    assert!(log.iter().any(|line| line["level"] == "TRACE"), "the log says all that it has to say");
+    for line in log.iter().map(Value::to_string) {
+        assert!(!line.contains(MARK), "{line}");
+        for (what, token, _) in table.iter().filter(|(_, token, _)| !token.is_empty()) {
+            let body = token.split('.').nth(1).expect("three parts");
+            assert!(!line.contains(&body[..body.len().min(40)]), "{what}: {line}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_bad_token_is_refused_with_its_code_and_none_is_logged() {
+    let good = Service::token("ada", "c1", &[], false);
+    all_are_refused_and_none_is_logged(&[("JWT_SECRET", SECRET)], &good, &refused_by_secret()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_public_key_is_no_secret_and_none_of_that_is_logged() {
+    let key = private("rsa.pem", Algorithm::RS256);
+    let good = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims(), &key).expect("a token");
+    let file = fixture("rsa.pub.pem");
+    all_are_refused_and_none_is_logged(&[("JWT_PUBLIC_KEY_FILE", &file)], &good, &refused_by_key()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_100_kilobytes_is_refused_and_not_read() {
+    let forum = Forum::captured().await;
+    let token = hs256(json!({"name": "n".repeat(75_000)}), SECRET);
+    assert!(token.len() > 100_000);
+    // Longer than any message may be: the connection ends before anybody sees a token in it.
+    let service = Service::start(&forum.url()).await;
+    let mut frames = Frames::open(&service.url).await;
+    frames.send(format!("40{}", json!({"token": token}))).await;
+    assert_eq!(frames.next().await, None);
+    service.stop().await;
+    // Where longer messages are taken it is a token that is too long.
+    let service = Service::start_with(&forum.url(), &[("max-message-size", "1MiB")]).await;
+    for transport in ["websocket", "polling"] {
+        let refused = Client::start(&service.url, &token, transport).next().await;
+        assert_eq!(refused, json!(["connect_error", "auth_invalid: the token is refused: it is longer than 8 KiB"]));
+    }
+    service.stop().await;
+}
