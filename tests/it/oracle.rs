@@ -190,8 +190,11 @@ fn boards_in(events: &[(String, Value)], name: &str) -> Vec<i32> {
 async fn run(seed: u64) {
     let forum = Forum::captured().await;
     forum.run(FORUM).await;
-    let service =
-        Service::start_with(&forum.url(), &[("rate-join", "100000/10s"), ("rate-session-refresh", "100000/10s")]).await;
+    let service = Service::start_with(
+        &forum.url(),
+        &[("rate-join", "10000/1s"), ("rate-session-refresh", "1000/1s"), ("rate-other", "10000/1s")],
+    )
+    .await;
     let mut people = Vec::new();
     for number in 0..9 {
         people.push(Person::enter(&service, number).await);

@@ -90,7 +90,7 @@ async fn who_becomes_an_admin_is_shown_more_and_who_is_none_any_longer_less() {
 async fn a_token_that_does_not_fit_is_refused_and_the_session_goes_on_as_it_was() {
     let forum = Forum::captured().await;
     forum.run(CREW_ONLY).await;
-    let service = Service::start(&forum.url()).await;
+    let service = Service::start_with(&forum.url(), &[("rate-session-refresh", "1000/1s")]).await;
     let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &["crew"], false), "websocket").await;
     assert_eq!(ada.ask("board:join", json!(2)).await["ok"], json!(true));
     for (argument, code) in [

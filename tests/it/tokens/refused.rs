@@ -109,7 +109,12 @@ async fn all_are_refused_and_none_is_logged(
     table: &[(&'static str, String, &'static str)],
 ) {
     let forum = Forum::captured().await;
-    let serving = Serving::start_with(&forum.url(), variables, &["--rust-log", "trace,socketioxide=trace"]).await;
+    let serving = Serving::start_with(
+        &forum.url(),
+        variables,
+        &["--rust-log", "trace,socketioxide=trace", "--rate-session-refresh", "1000/1s"],
+    )
+    .await;
     serving.until_ready().await;
     let mut ada = Client::connected(&serving.url, good, "websocket").await;
     for transport in ["websocket", "polling"] {
