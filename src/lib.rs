@@ -28,6 +28,7 @@ pub mod jwt;
 pub mod lifecycle;
 pub mod link;
 pub mod merge;
+pub mod outlook;
 pub mod ports;
 pub mod postgres;
 pub mod recall;

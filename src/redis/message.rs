@@ -1,6 +1,6 @@
 //! What nodes tell each other of a tick: a line of text that says which, and behind it, as JSON, what the tick holds.
 //!
-//!     curia-relay 1 <epoch> <tick> <snapshot of the tick before> <its own>
+//!     curia-relay 2 <epoch> <tick> <snapshot of the tick before> <its own>
 //!     {"entries": [...], "rows": {...}}
 //!
 //! The first line alone, without snapshots, says that the tick is recorded: it is too large to be relayed, or there is nothing
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Of what stands behind the first line, and of that line. A test fails when the former changes and this does not.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 const NAME: &str = "curia-relay";
 /// A larger tick is read by each node itself.
 pub const LARGEST: usize = 1 << 20;

@@ -22,6 +22,7 @@ const CORE: &[&str] = &[
     "history",
     "ids",
     "merge",
+    "outlook",
     "rooms",
     "snapshot",
     "typescript",

@@ -122,10 +122,10 @@ fn stale(account: &Account, client: usize, heard: &Heard<'_>) -> Option<Finding>
     Some(finding(kind, client, heard, said))
 }
 
-/// Neither the event nor what it shows was committed while its receiver was shut out.
+/// The event was not committed while its receiver was shut out, nor was a newer state of the row that it shows.
 fn without_right(account: &Account, client: usize, heard: &Heard<'_>) -> Option<Finding> {
     let shown = heard.told.stamp.as_deref().and_then(|stamp| account.history.by_stamp(stamp));
-    for row in std::iter::once(heard.row).chain(shown) {
+    for row in std::iter::once(heard.row).chain(shown.filter(|shown| shown.seq > heard.row.seq)) {
         if let Some(kind) = wrongly_shown(account, client, heard, row) {
             let said = format!("{} of row {} shows row {}", heard.told.name, heard.row.seq, row.seq);
             return Some(finding(kind, client, heard, said));
