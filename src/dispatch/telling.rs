@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Dispatcher;
 use crate::{
-    audience::Topic,
+    audience::{Audience, Topic},
     batch::{Ahead, Batch, Entry},
     change::Change,
     chronicle::{Position, Sent},
@@ -62,7 +62,10 @@ impl<S: EffectSink> Dispatcher<S> {
 
     async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
         for Sent { audience, topic, frame, to_admins } in sent {
-            let keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
+            let mut keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
+            if let Audience::WhoMayOpen(board) | Audience::User(_, board) = audience {
+                keys.retain(|key| !self.is_yet_to_gain(*key, board));
+            }
             match to_admins {
                 None => self.sink.emit(&keys, &frame).await,
                 Some(full) => {
@@ -72,6 +75,12 @@ impl<S: EffectSink> Dispatcher<S> {
                 }
             }
         }
+    }
+
+    /// Whether the tick lets the socket in further on.
+    fn is_yet_to_gain(&self, key: SocketKey, board: BoardId) -> bool {
+        let mut gained = self.verdicts.gained.values().flatten();
+        gained.any(|(permit, gains)| *gains == key && permit.board() == board)
     }
 
     /// Who is to be told what, of those that remain where they may.

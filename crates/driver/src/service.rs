@@ -106,6 +106,14 @@ impl Service {
         }
     }
 
+    /// Ends it with SIGTERM, as whoever deploys does, and waits until it has gone by itself.
+    pub fn drain(mut self) -> Result<(), DriverError> {
+        match self.keeper.end_gently()? {
+            Some(status) if !status.success() => Err(DriverError::ServiceEnded(status)),
+            _ => Ok(()),
+        }
+    }
+
     /// Ends it.
     pub fn stop(mut self) -> Result<(), DriverError> {
         Ok(self.keeper.end()?)
