@@ -62,7 +62,9 @@ CREATE FUNCTION curia_realtime.board_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO curia_realtime.outbox (kind, board_id, data)
-    SELECT 'board_deleted', gone.id, jsonb_build_object('community_id', gone.community_id)
+    SELECT 'board_deleted', gone.id, jsonb_build_object(
+               'community_id', gone.community_id,
+               'settings_was', curia_realtime.permissions_of(gone.settings))
     FROM gone;
     IF FOUND AND NOT pg_try_advisory_xact_lock_shared(1129665097, 1) THEN
         PERFORM pg_notify('curia_realtime', '');

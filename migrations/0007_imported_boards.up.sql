@@ -53,7 +53,7 @@ BEGIN
 END
 $$;
 
--- Imports that go with their board are told by the board. A scalar subquery: see post_deleted.
+-- Who had imported a board when it ended nobody could tell afterwards. A scalar subquery: see post_deleted.
 CREATE FUNCTION curia_realtime.import_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -61,9 +61,9 @@ BEGIN
     SELECT 'import_changed', gone.source_board_id, gone.id, jsonb_build_object(
                'community_id', gone.importing_community_id,
                'active', false,
-               'active_was', coalesce(gone.is_active, false))
-    FROM gone
-    WHERE (SELECT true FROM public.boards WHERE boards.id = gone.source_board_id);
+               'active_was', coalesce(gone.is_active, false),
+               'with_board', (SELECT true FROM public.boards WHERE boards.id = gone.source_board_id) IS NULL)
+    FROM gone;
     IF FOUND AND NOT pg_try_advisory_xact_lock_shared(1129665097, 1) THEN
         PERFORM pg_notify('curia_realtime', '');
     END IF;

@@ -77,8 +77,7 @@ pub enum Change {
     },
     BoardDeleted {
         board: BoardId,
-        /// None had it where the column was null.
-        community: Option<CommunityId>,
+        was: BoardWas,
     },
     CommunityUpdated {
         community: CommunityId,
@@ -91,6 +90,8 @@ pub enum Change {
         board: BoardId,
         community: CommunityId,
         active_was: bool,
+        /// It went along with the board.
+        with_board: bool,
     },
     UserDeleted {
         user: UserId,
@@ -182,8 +183,9 @@ enum BoardColumn {
 }
 
 #[derive(Deserialize)]
-struct OfBoard {
+struct BoardGone {
     community_id: Option<CommunityId>,
+    settings_was: Value,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +203,8 @@ struct CommunityUpdate {
 struct Import {
     community_id: CommunityId,
     active_was: bool,
+    #[serde(default)]
+    with_board: bool,
 }
 
 #[derive(Deserialize)]
@@ -246,7 +250,11 @@ impl TryFrom<&OutboxRow> for Change {
                 }
             }
             "board_deleted" => {
-                Self::BoardDeleted { board: row.board()?, community: row.data::<OfBoard>()?.community_id }
+                let BoardGone { community_id, settings_was } = row.data()?;
+                Self::BoardDeleted {
+                    board: row.board()?,
+                    was: BoardWas { community: community_id, settings: settings_was },
+                }
             }
             "community_updated" => {
                 let data = row.data::<CommunityUpdate>()?;
@@ -254,8 +262,8 @@ impl TryFrom<&OutboxRow> for Change {
             }
             "community_deleted" => Self::CommunityDeleted { community: row.data::<OfCommunity>()?.community_id },
             "import_changed" => {
-                let data = row.data::<Import>()?;
-                Self::ImportChanged { board: row.board()?, community: data.community_id, active_was: data.active_was }
+                let Import { community_id: community, active_was, with_board } = row.data()?;
+                Self::ImportChanged { board: row.board()?, community, active_was, with_board }
             }
             "user_deleted" => Self::UserDeleted { user: row.data::<OfUser>()?.user_id },
             "reset" => Self::Reset { table: row.data::<Emptied>()?.table },

@@ -37,6 +37,7 @@ use crate::{
     frame::Frame,
     history::{Bounds, History},
     ids::{Epoch, Place, SocketKey, Tick},
+    outlook::Outlook,
     ports::EffectSink,
     rooms::{Rooms, Spot},
     versions::{Basis, Versions},
@@ -107,6 +108,8 @@ pub struct Dispatcher<S> {
     chronicle: Chronicle,
     /// Of the tick that is being told, page by page.
     verdicts: Verdicts,
+    /// The rights from that tick to the moment of its rows.
+    outlook: Outlook,
     sink: S,
     reached: watch::Sender<Reached>,
     began: Instant,
@@ -125,6 +128,7 @@ impl<S: EffectSink> Dispatcher<S> {
             versions,
             chronicle: Chronicle::new(options.history, options.merge_window, epoch, told),
             verdicts: Verdicts::default(),
+            outlook: Outlook::default(),
             sink,
             reached: watch::Sender::new(Reached { epoch, told, floor: told }),
             began: Instant::now(),

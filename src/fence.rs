@@ -5,8 +5,9 @@
 //! (`*_was` of the outbox), undone from the last to the first, and lets nobody in: a wrong `was` can leave somebody
 //! untold, or out, never inside.
 //!
-//! A tick that is read late shows rows of a later moment. Whom that moment shuts out is shut out first, and told at once
-//! ([`Fence::shut_ahead`]); the tick itself is then judged by its own moment as well.
+//! A tick that is read late shows rows of a later moment. Whom any moment up to that one shuts out is shut out first, and told at once
+//! ([`Fence::shut_ahead`]); the tick itself is then judged by all of them ([`Outlook`]). Of a board that is deleted, whoever might open
+//! it last sits there until that is told.
 
 mod turn;
 
@@ -15,13 +16,14 @@ use std::{
     sync::Arc,
 };
 
-use self::turn::{Rights, Turn};
+use self::turn::Turn;
 use crate::{
-    access::{Denied, Permit, decide},
+    access::{BoardFacts, Denied, Permit, decide},
     change::Change,
     contract::RevokeReason,
     event::Rows,
     ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
+    outlook::Outlook,
     rooms::Rooms,
 };
 
@@ -61,15 +63,23 @@ impl Verdicts {
     }
 }
 
+/// By what a board is judged.
+struct Basis<'a> {
+    /// The changes, undone.
+    turn: &'a Turn,
+    /// From the tick to the moment of its rows.
+    outlook: &'a Outlook,
+    /// The changes belong to later ticks, which tell what they open. Then the tick's own, undone: they are not told yet either.
+    ahead_of: Option<&'a Turn>,
+}
+
 impl Fence {
     /// Brings `rooms`, which were told everything up to `told`, to the rights of this tick. Where the rows are of a later moment,
-    /// `ahead` are the changes until then: they were applied before, by [`Fence::shut_ahead`], and are judged here as not made yet. So
-    /// nobody is seated but whom the tick and the moment of the rows let in.
-    pub fn shut(&self, ahead: Option<&Fence>, rooms: &mut Rooms, told: Place) -> Verdicts {
-        let after = ahead.map(|ahead| ahead.undone(Rights::default(), rooms).before).unwrap_or_default();
-        let mut turn = self.undone(after, rooms);
-        turn.gone.extend(ahead.into_iter().flat_map(Fence::deleted));
-        let mut verdicts = self.judge_all(&turn, rooms, told);
+    /// `outlook` are the rights from the tick until then, as [`Fence::shut_ahead`] gave them. So nobody is seated but whom the tick
+    /// and every moment up to that of the rows let in.
+    pub fn shut(&self, outlook: &Outlook, rooms: &mut Rooms, told: Place) -> Verdicts {
+        let turn = self.undone(outlook, rooms);
+        let mut verdicts = self.judge_all(&Basis { turn: &turn, outlook, ahead_of: None }, rooms, told);
         for (permit, key) in verdicts.gained.values().flatten() {
             rooms.reopen(*key, permit.board());
         }
@@ -78,21 +88,23 @@ impl Fence {
     }
 
     /// Shuts out whom later ticks shut out, before rows of their time are shown. Who lost a board is to be told at once, and is not told
-    /// by the tick itself; who gained one is told by the tick.
-    pub fn shut_ahead(&self, rooms: &mut Rooms, told: Place) -> Verdicts {
-        let turn = self.undone(Rights::default(), rooms);
-        let verdicts = self.judge_all(&turn, rooms, told);
+    /// by `tick`, which comes next; who gained one is told by the tick that lets him in. Also gives the rights of all these moments.
+    pub fn shut_ahead(&self, tick: &Fence, rooms: &mut Rooms, told: Place) -> (Verdicts, Outlook) {
+        let turn = self.undone(&Outlook::default(), rooms);
+        let untold = tick.undone(&turn.past, rooms);
+        let verdicts =
+            self.judge_all(&Basis { turn: &turn, outlook: &turn.past, ahead_of: Some(&untold) }, rooms, told);
         for (board, _, key) in verdicts.lost.values().flatten() {
             rooms.shut_ahead(*key, *board);
         }
-        Verdicts { gained: BTreeMap::new(), ..verdicts }
+        (Verdicts { gained: BTreeMap::new(), ..verdicts }, turn.past)
     }
 
-    fn judge_all(&self, turn: &Turn, rooms: &mut Rooms, told: Place) -> Verdicts {
+    fn judge_all(&self, basis: &Basis<'_>, rooms: &mut Rooms, told: Place) -> Verdicts {
         self.renew_communities(rooms);
         let mut verdicts = Verdicts::default();
-        for (board, ordinal) in self.boards(turn) {
-            self.judge(board, ordinal, turn, rooms, &mut verdicts, told);
+        for (board, ordinal) in self.boards(basis.turn) {
+            self.judge(board, ordinal, basis, rooms, &mut verdicts, told);
         }
         for (ordinal, change) in &self.changes {
             match change {
@@ -131,48 +143,47 @@ impl Fence {
         &self,
         board: BoardId,
         ordinal: u32,
-        turn: &Turn,
+        basis: &Basis<'_>,
         rooms: &mut Rooms,
         verdicts: &mut Verdicts,
         told: Place,
     ) {
-        let now = self.rows.board_facts(board);
-        // A board that is gone has no rows to leak; its rooms are dissolved once they have been told.
-        if now.is_none() && turn.gone.contains(&board) {
-            return;
-        }
-        let at = self.facts_in(&turn.after, board);
-        let then = turn.before.boards.get(&board).map_or(at, Option::as_ref);
-        let created = turn.before.boards.get(&board).is_some_and(Option::is_none);
-        let mut concerned: BTreeSet<SocketKey> = rooms.members(&Room::Board(board)).into_iter().collect();
-        for facts in then.into_iter().chain(at).chain(now) {
-            for community in std::iter::once(&facts.community).chain(&facts.importers) {
-                concerned.extend(rooms.members(&Room::Community(community.clone())));
-            }
-        }
-        for key in concerned {
+        let Basis { turn, outlook, ahead_of } = basis;
+        let ahead = ahead_of.is_some();
+        // Of a board that the tick deletes, just before.
+        let at = turn.past.board_last(board).unwrap_or_else(|| self.facts_in(outlook, board));
+        let before = turn.past.board_then(board);
+        let then = ahead_of.and_then(|tick| tick.past.board_then(board)).or(before).unwrap_or(at);
+        let created = before.is_some_and(|facts| facts.is_none());
+        let gone = turn.past.is_gone(board) || outlook.is_gone(board);
+        for key in concerned(board, then.into_iter().chain(at).chain(self.rows.board_facts(board)), rooms) {
             let Some(seat) = rooms.seats.get(&key) else { continue };
             let actor = &seat.actor;
             let community_is = rooms.communities.get(&actor.community);
-            let community_at = turn.after.communities.get(&actor.community).or(community_is);
-            let community_was = turn.before.communities.get(&actor.community).or(community_at);
+            let community_at = outlook.community_then(&actor.community).or(community_is);
+            let community_was = ahead_of.and_then(|tick| tick.past.community_then(&actor.community));
+            let community_was = community_was.or(turn.past.community_then(&actor.community)).or(community_at);
             let could = decide(actor, then, community_was).is_ok() && !seat.is_shut_out(board);
-            let can = decide(actor, at, community_at).and_then(|_| decide(actor, now, community_is));
-            match can {
+            let can_at = decide(actor, at, community_at).is_ok();
+            match outlook.decide(actor, board, at, community_is) {
                 Err(denied) => {
-                    rooms.evict(key, board);
                     if could {
                         verdicts.lost.entry(ordinal).or_default().push((board, Denied::reason(denied), key));
                     }
-                }
-                Ok(permit) if !could && !created => {
-                    verdicts.gained.entry(ordinal).or_default().push((permit, key));
-                }
-                Ok(permit) => {
-                    if created {
-                        rooms.extend_feed(key, &permit, told);
+                    rooms.evict(key, board);
+                    if can_at && !ahead {
+                        // Later ticks shut it again: they find that he was never told it is open.
+                        rooms.shut_ahead(key, board);
                     }
                 }
+                Ok(_) if ahead || could => {}
+                // What is no more is opened to nobody.
+                Ok(_) if gone => rooms.shut_ahead(key, board),
+                Ok(permit) if created => {
+                    rooms.reopen(key, board);
+                    rooms.extend_feed(key, &permit, told);
+                }
+                Ok(permit) => verdicts.gained.entry(ordinal).or_default().push((permit, key)),
             }
         }
     }
@@ -191,6 +202,17 @@ impl Fence {
             }
         }
     }
+}
+
+/// Whoever sits in the board, or may be let in or shut out by any of these.
+fn concerned<'a>(board: BoardId, facts: impl Iterator<Item = &'a BoardFacts>, rooms: &Rooms) -> BTreeSet<SocketKey> {
+    let mut concerned: BTreeSet<SocketKey> = rooms.members(&Room::Board(board)).into_iter().collect();
+    for facts in facts {
+        for community in std::iter::once(&facts.community).chain(&facts.importers) {
+            concerned.extend(rooms.members(&Room::Community(community.clone())));
+        }
+    }
+    concerned
 }
 
 fn evict_community(community: &CommunityId, rooms: &mut Rooms) {

@@ -31,6 +31,7 @@ pub mod limiter;
 pub mod limits;
 pub mod link;
 pub mod merge;
+pub mod outlook;
 pub mod ports;
 pub mod postgres;
 pub mod recall;

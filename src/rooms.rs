@@ -18,6 +18,7 @@ use crate::{
     audience::{Audience, Topic},
     event::Rows,
     ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
+    outlook::Outlook,
 };
 
 mod standing;
@@ -289,6 +290,9 @@ impl Rooms {
 
     /// Empties the rooms of a board that is no more, and of its posts.
     pub fn dissolve_board(&mut self, board: BoardId) {
+        for seat in self.seats.values_mut() {
+            seat.shut.remove(&board);
+        }
         let keys: Vec<SocketKey> = self
             .seats
             .iter()
@@ -330,9 +334,9 @@ impl Rooms {
         }
     }
 
-    /// The sockets of `audience` whose community wants the topic, each once. `rows` holds what the rule asks of the board
-    /// where the audience is not simply a room.
-    pub fn sockets(&self, audience: &Audience, topic: Topic, rows: &Rows) -> Vec<SocketKey> {
+    /// The sockets of `audience` whose community wants the topic, each once. Where the audience is not simply a room, `rows` hold what
+    /// the rule asks of the board, and `outlook` the rights from what is told to the moment of the rows.
+    pub fn sockets(&self, audience: &Audience, topic: Topic, rows: &Rows, outlook: &Outlook) -> Vec<SocketKey> {
         let in_rooms = match audience {
             Audience::Board(board) => self.members(&Room::Board(*board)),
             Audience::Post(post) => self.members(&Room::Post(*post)),
@@ -343,10 +347,12 @@ impl Rooms {
                     both.iter().filter_map(|room| self.sitting.get(room)).flatten().copied().collect();
                 keys.into_iter().collect()
             }
-            Audience::WhoMayOpen(board) => self.who_may_open(*board, rows),
+            Audience::WhoMayOpen(board) => self.who_may_open(*board, rows, outlook),
             Audience::User(user, board) => {
                 let mut keys = self.members(&Room::User(user.clone()));
-                keys.retain(|key| self.permit(*key, rows.board_facts(*board)).is_some());
+                // Of a board that is no more by then nothing is shown.
+                let facts = rows.board_facts(*board);
+                keys.retain(|key| facts.is_some_and(|facts| self.may_open(*key, facts, outlook)));
                 keys
             }
         };
@@ -375,11 +381,16 @@ impl Rooms {
         decide(&seat.actor, board, self.communities.get(&seat.actor.community)).ok()
     }
 
-    fn who_may_open(&self, board: BoardId, rows: &Rows) -> Vec<SocketKey> {
+    fn who_may_open(&self, board: BoardId, rows: &Rows, outlook: &Outlook) -> Vec<SocketKey> {
         let Some(facts) = rows.board_facts(board) else { return Vec::new() };
         let shown_in = std::iter::once(&facts.community).chain(&facts.importers);
         let rooms = shown_in.filter_map(|community| self.sitting.get(&Room::Community(community.clone())));
-        rooms.flatten().copied().filter(|key| self.permit(*key, Some(facts)).is_some()).collect()
+        rooms.flatten().copied().filter(|key| self.may_open(*key, facts, outlook)).collect()
+    }
+
+    fn may_open(&self, key: SocketKey, facts: &BoardFacts, outlook: &Outlook) -> bool {
+        let Some(Seat { actor, .. }) = self.seats.get(&key) else { return false };
+        outlook.decide(actor, facts.board, Some(facts), self.communities.get(&actor.community)).is_ok()
     }
 
     fn seat_with_room(&mut self, key: SocketKey, spot: Spot) -> Result<&mut Seat, NotSeated> {

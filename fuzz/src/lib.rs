@@ -79,7 +79,11 @@ pub fn outbox(input: &[u8]) {
             }
         }
     }
-    batch::fence_of(&entries, &Default::default()).shut(None, &mut Rooms::new(1), Place::before(Tick(0)));
+    batch::fence_of(&entries, &Default::default()).shut(
+        &Default::default(),
+        &mut Rooms::new(1),
+        Place::before(Tick(0)),
+    );
 }
 
 /// What a client sends: the event's name in the first line, its argument as JSON behind it.
@@ -216,7 +220,7 @@ pub fn relay(input: &[u8]) {
             }
         }
     }
-    batch.fence.shut(None, &mut Rooms::new(1), Place::before(batch.tick));
+    batch.fence.shut(&Default::default(), &mut Rooms::new(1), Place::before(batch.tick));
     let again = batch::Batch { made: message.heading.made.map(Box::new), ..batch };
     let written = Message::read(Relayed::of(&again).encode()).expect("what is written can be read");
     // Where it takes more bytes than before it may only be announced.

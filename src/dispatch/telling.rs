@@ -1,12 +1,12 @@
 //! A tick: its fence, then its events, to those who sit where they are told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio::time::Instant;
 
 use super::Dispatcher;
 use crate::{
-    audience::Topic,
+    audience::{Audience, Topic},
     batch::{Ahead, Batch, Entry},
     change::Change,
     chronicle::{Position, Sent},
@@ -15,6 +15,7 @@ use crate::{
     fence::{Fence, Verdicts},
     frame::Frame,
     ids::{BoardId, Cursor, Place, PostId, Room, SocketKey, Tick},
+    outlook::Outlook,
     ports::EffectSink,
     versions::Subject,
 };
@@ -29,8 +30,8 @@ impl<S: EffectSink> Dispatcher<S> {
             self.chronicle.restart(batch.epoch, Place::end_of(batch.tick));
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
-        self.shut_ahead(batch.ahead.as_ref()).await;
-        let verdicts = self.shut(&batch.fence, batch.ahead.as_ref().map(|ahead| &ahead.fence), batch.tick);
+        self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
+        let verdicts = self.shut(&batch.fence, batch.tick);
         self.verdicts.append(verdicts);
         for entry in &batch.entries {
             let place = Place { tick: batch.tick, ordinal: entry.ordinal, part: 0 };
@@ -44,6 +45,7 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         if batch.last {
             self.verdicts = Verdicts::default();
+            self.outlook = Outlook::default();
             self.chronicle.reached(Place::end_of(batch.tick));
         }
         if self.extended_until.take_if(|until| *until <= Instant::now()).is_some() {
@@ -60,7 +62,10 @@ impl<S: EffectSink> Dispatcher<S> {
 
     async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
         for Sent { audience, topic, frame, to_admins } in sent {
-            let keys = self.rooms.sockets(&audience, topic, rows);
+            let mut keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
+            if let Audience::WhoMayOpen(board) | Audience::User(_, board) = audience {
+                keys.retain(|key| !self.is_yet_to_gain(*key, board));
+            }
             match to_admins {
                 None => self.sink.emit(&keys, &frame).await,
                 Some(full) => {
@@ -72,10 +77,16 @@ impl<S: EffectSink> Dispatcher<S> {
         }
     }
 
+    /// Whether the tick lets the socket in further on.
+    fn is_yet_to_gain(&self, key: SocketKey, board: BoardId) -> bool {
+        let mut gained = self.verdicts.gained.values().flatten();
+        gained.any(|(permit, gains)| *gains == key && permit.board() == board)
+    }
+
     /// Who is to be told what, of those that remain where they may.
-    fn shut(&mut self, fence: &Fence, ahead: Option<&Fence>, tick: Tick) -> Verdicts {
+    fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
         self.heed(fence, tick);
-        let verdicts = fence.shut(ahead, &mut self.rooms, self.chronicle.told());
+        let verdicts = fence.shut(&self.outlook, &mut self.rooms, self.chronicle.told());
         for (board, ordinal) in &verdicts.changed {
             self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
         }
@@ -94,7 +105,7 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Whom later ticks shut out, out of a board or away from a post: the ticks themselves find them gone.
-    async fn shut_ahead(&mut self, ahead: Option<&Ahead>) {
+    async fn shut_ahead(&mut self, ahead: Option<&Ahead>, tick: &Fence) {
         let Some(ahead) = ahead else { return };
         let told = self.chronicle.told();
         let position = |number: u32| {
@@ -102,14 +113,16 @@ impl<S: EffectSink> Dispatcher<S> {
             Position { place: told, at: at.unwrap_or_default() }
         };
         self.heed(&ahead.fence, told.tick);
-        let verdicts = ahead.fence.shut_ahead(&mut self.rooms, told);
+        let (verdicts, outlook) = ahead.fence.shut_ahead(tick, &mut self.rooms, told);
+        self.outlook = outlook;
+        // What an earlier page of this tick was about to tell.
+        let shut: HashSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
+        for gained in self.verdicts.gained.values_mut() {
+            gained.retain(|(permit, key)| !shut.contains(&(permit.board(), *key)));
+        }
         let lost =
             verdicts.lost.into_iter().flat_map(|(number, lost)| lost.into_iter().map(move |lost| (number, lost)));
         for (number, (board_id, reason, key)) in lost {
-            // What an earlier page of this tick was about to tell.
-            for gained in self.verdicts.gained.values_mut() {
-                gained.retain(|(permit, to)| (permit.board(), *to) != (board_id, key));
-            }
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
             self.tell_one(key, event, position(number)).await;
         }
@@ -147,9 +160,9 @@ impl<S: EffectSink> Dispatcher<S> {
                         self.versions.bump(Subject::Community(community));
                     }
                 }
-                Change::BoardDeleted { board, community } => {
+                Change::BoardDeleted { board, was } => {
                     self.versions.bump(Subject::Board(*board));
-                    if let Some(community) = community {
+                    if let Some(community) = &was.community {
                         self.versions.bump(Subject::Community(community));
                     }
                 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::{
     access::{BoardFacts, CommunityFacts, RoleRule},
     actor::Actor,
+    audience::{Audience, Topic},
     change::BoardWas,
     contract::{Board, Features},
     event::BoardRow,
@@ -21,6 +22,8 @@ struct Forum {
     communities: BTreeMap<CommunityId, Value>,
     boards: BTreeMap<BoardId, (CommunityId, Value)>,
     imports: BTreeSet<(BoardId, CommunityId)>,
+    /// Boards that are no more, with what was asked of them and of the communities when they ended.
+    ended: BTreeMap<BoardId, (BoardFacts, BTreeMap<CommunityId, Value>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,6 +32,7 @@ enum Act {
     Community(&'static str, Value),
     Give(i32, &'static str),
     Import(i32, &'static str, bool),
+    End(i32),
 }
 
 impl Forum {
@@ -39,10 +43,14 @@ impl Forum {
             communities: BTreeMap::from([community("a"), community("b")]),
             boards: BTreeMap::from([board(1, "a"), board(2, "b")]),
             imports: BTreeSet::new(),
+            ended: BTreeMap::new(),
         }
     }
 
     fn board_facts(&self, id: BoardId) -> BoardFacts {
+        if let Some((last, _)) = self.ended.get(&id) {
+            return last.clone();
+        }
         let (community, settings) = &self.boards[&id];
         let importers = self.imports.iter().filter(|(board, _)| *board == id).map(|(_, importer)| importer.clone());
         BoardFacts {
@@ -54,12 +62,7 @@ impl Forum {
     }
 
     fn community_facts(&self, id: &CommunityId) -> CommunityFacts {
-        let settings = &self.communities[id];
-        CommunityFacts {
-            community: id.clone(),
-            rule: RoleRule::of_settings(Some(settings)),
-            features: Features::of_settings(Some(settings)),
-        }
+        community_facts(id, &self.communities[id])
     }
 
     fn act(&mut self, act: &Act) -> Change {
@@ -83,9 +86,43 @@ impl Forum {
             Act::Import(id, importer, active) => {
                 let pair = (BoardId(*id), CommunityId::from(*importer));
                 let active_was = if *active { !self.imports.insert(pair) } else { self.imports.remove(&pair) };
-                Change::ImportChanged { board: BoardId(*id), community: (*importer).into(), active_was }
+                Change::ImportChanged {
+                    board: BoardId(*id),
+                    community: (*importer).into(),
+                    active_was,
+                    with_board: false,
+                }
+            }
+            Act::End(id) => {
+                let board = BoardId(*id);
+                self.ended.insert(board, (self.board_facts(board), self.communities.clone()));
+                let (community, settings) = self.boards.remove(&board).unwrap();
+                Change::BoardDeleted { board, was: BoardWas { community: Some(community), settings } }
             }
         }
+    }
+
+    /// What the act writes; nothing where the board is no more.
+    fn changes(&mut self, act: &Act) -> Vec<Change> {
+        let (Act::Board(id, _) | Act::Give(id, _) | Act::Import(id, ..) | Act::End(id)) = act else {
+            return vec![self.act(act)];
+        };
+        let board = BoardId(*id);
+        if self.ended.contains_key(&board) {
+            return Vec::new();
+        }
+        let went_along = |importer: &CommunityId| Change::ImportChanged {
+            board,
+            community: importer.clone(),
+            active_was: true,
+            with_board: true,
+        };
+        let mut changes = Vec::new();
+        if matches!(act, Act::End(_)) {
+            changes.extend(self.board_facts(board).importers.iter().map(went_along));
+        }
+        changes.push(self.act(act));
+        changes
     }
 
     /// As the postgres edge reads them: boards whole, communities with all their boards' facts.
@@ -112,7 +149,21 @@ impl Forum {
     }
 
     fn opens(&self, actor: &Actor, board: BoardId) -> bool {
-        decide(actor, Some(&self.board_facts(board)), Some(&self.community_facts(&actor.community))).is_ok()
+        let communities = self.ended.get(&board).map_or(&self.communities, |(_, communities)| communities);
+        self.opens_by(communities, actor, board)
+    }
+
+    fn opens_by(&self, communities: &BTreeMap<CommunityId, Value>, actor: &Actor, board: BoardId) -> bool {
+        let community = community_facts(&actor.community, &communities[&actor.community]);
+        decide(actor, Some(&self.board_facts(board)), Some(&community)).is_ok()
+    }
+}
+
+fn community_facts(id: &CommunityId, settings: &Value) -> CommunityFacts {
+    CommunityFacts {
+        community: id.clone(),
+        rule: RoleRule::of_settings(Some(settings)),
+        features: Features::of_settings(Some(settings)),
     }
 }
 
@@ -174,7 +225,7 @@ proptest! {
                 }
             }
             let changes = acts.iter().enumerate().map(|(at, act)| (at as u32 + 1, forum.act(act))).collect();
-            let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(None, &mut rooms, start());
+            let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(&Outlook::default(), &mut rooms, start());
 
             let lost: BTreeSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
             let gained: BTreeSet<_> =
@@ -198,59 +249,142 @@ fn fence(changes: &[Change], rows: &Arc<Rows>) -> Fence {
     Fence { changes: (1..).zip(changes.iter().cloned()).collect(), rows: Arc::clone(rows) }
 }
 
+fn any_act_or_end() -> impl Strategy<Value = Act> {
+    prop_oneof![12 => any_act(), 1 => (1..3).prop_map(Act::End)]
+}
+
 proptest! {
     /// Ticks that are read late show rows of a later moment, which may lie in the middle of a later tick: nobody sits where the tick or
-    /// that moment shuts him out, who sits was told so, and who may is let in again once the tick is told up to which he may.
+    /// any moment up to that one shuts him out, nor is he among those who may open the board; who sits was told so, and who may is let in
+    /// again once the tick is told from which on he may. Of a board that ends, whoever might open it last sits there until then.
     #[test]
     fn a_late_reading_lets_in_nobody_too_early_and_leaves_nobody_out(
-        ticks in proptest::collection::vec((proptest::collection::vec(any_act(), 1..4), 0usize..6), 1..8),
+        ticks in proptest::collection::vec((proptest::collection::vec(any_act_or_end(), 1..4), 0usize..6), 1..8),
     ) {
         let mut forum = Forum::new();
         let mut states = vec![forum.clone()];
         let mut changes: Vec<Change> = Vec::new();
-        for act in ticks.iter().flat_map(|(acts, _)| acts) {
-            changes.push(forum.act(act));
-            states.push(forum.clone());
+        let mut told_upto = Vec::new();
+        for (acts, lag) in &ticks {
+            for act in acts {
+                let before = forum.clone();
+                let written = forum.changes(act);
+                states.extend(std::iter::repeat_n(before, written.len().saturating_sub(1)));
+                states.extend((!written.is_empty()).then(|| forum.clone()));
+                changes.extend(written);
+            }
+            told_upto.push((changes.len(), *lag));
         }
+        let mut stage = Stage::new(&states[0]);
+        let (mut at, mut seen) = (0, 0);
+        for (upto, lag) in told_upto {
+            let began = std::mem::replace(&mut at, upto);
+            seen = (at + lag).min(changes.len()).max(seen).max(at);
+            let rows = Arc::new(states[seen].rows());
+            let ahead = (seen > at).then(|| fence(&changes[at..seen], &rows));
+            let outlook = stage.tick(&fence(&changes[began..at], &rows), ahead.as_ref())?;
+            for board in BOARDS {
+                stage.check(board, &states[at..=seen], &rows, &outlook, states[began].ended.contains_key(&board))?;
+            }
+            for board in BOARDS.into_iter().filter(|board| states[at].ended.contains_key(board)) {
+                stage.rooms.dissolve_board(board);
+                stage.told.retain(|(_, told)| *told != board);
+            }
+        }
+    }
+}
+
+const BOARDS: [BoardId; 2] = [BoardId(1), BoardId(2)];
+
+/// Everybody with a feed, and what they were told of it.
+struct Stage {
+    rooms: Rooms,
+    people: Vec<(SocketKey, Actor)>,
+    told: BTreeSet<(SocketKey, BoardId)>,
+}
+
+impl Stage {
+    fn new(forum: &Forum) -> Self {
         let mut rooms = Rooms::new(200);
-        let boards = [BoardId(1), BoardId(2)];
         let mut told = BTreeSet::new();
-        let keys: Vec<(SocketKey, Actor)> = (0..).map(SocketKey).zip(actors()).collect();
-        for (key, actor) in &keys {
-            let community = states[0].community_facts(&actor.community);
-            let facts = boards.map(|board| states[0].board_facts(board));
+        let people: Vec<(SocketKey, Actor)> = (0..).map(SocketKey).zip(actors()).collect();
+        for (key, actor) in &people {
+            let community = forum.community_facts(&actor.community);
+            let facts = BOARDS.map(|board| forum.board_facts(board));
             let permits: Vec<Permit> =
                 facts.iter().filter_map(|facts| decide(actor, Some(facts), Some(&community)).ok()).collect();
             rooms.connect(*key, actor.clone(), Some(community), start());
             rooms.join_feed(*key, &permits, start()).unwrap();
             told.extend(permits.iter().map(|permit| (*key, permit.board())));
         }
-        let (mut at, mut seen) = (0, 0);
-        for (acts, lag) in &ticks {
-            let began = at;
-            at += acts.len();
-            seen = (at + lag).min(changes.len()).max(seen).max(at);
-            let rows = Arc::new(states[seen].rows());
-            let ahead = (seen > at).then(|| fence(&changes[at..seen], &rows));
-            let early = ahead.as_ref().map(|ahead| ahead.shut_ahead(&mut rooms, start())).unwrap_or_default();
-            let verdicts = fence(&changes[began..at], &rows).shut(ahead.as_ref(), &mut rooms, start());
-            prop_assert!(early.gained.is_empty());
-            for (board, _, key) in early.lost.values().chain(verdicts.lost.values()).flatten() {
-                told.remove(&(*key, *board));
-            }
-            for (permit, key) in verdicts.gained.values().flatten() {
-                prop_assert!(told.insert((*key, permit.board())), "told twice that it is open");
-                rooms.extend_feed(*key, permit, start());
-            }
-            for (key, actor) in &keys {
-                for board in boards {
-                    let sits = rooms.members(&Room::Board(board)).contains(key);
-                    prop_assert_eq!(sits, told.contains(&(*key, board)), "{:?} {:?} at {}", key, board, at);
-                    let open: Vec<bool> = states[at..=seen].iter().map(|state| state.opens(actor, board)).collect();
-                    prop_assert!(!sits || (open[0] && open[seen - at]), "{key:?} sits in {board:?} at {at}: {open:?}");
-                    prop_assert!(sits || open.contains(&false), "{key:?} is left out of {board:?} at {at}");
-                }
-            }
+        Self { rooms, people, told }
+    }
+
+    fn tick(&mut self, fence: &Fence, ahead: Option<&Fence>) -> Result<Outlook, TestCaseError> {
+        let early = ahead.map(|ahead| ahead.shut_ahead(fence, &mut self.rooms, start()));
+        let (early, outlook) = early.unwrap_or_default();
+        let verdicts = fence.shut(&outlook, &mut self.rooms, start());
+        prop_assert!(early.gained.is_empty());
+        for (board, _, key) in early.lost.values().chain(verdicts.lost.values()).flatten() {
+            prop_assert!(self.told.remove(&(*key, *board)), "told {board:?} shut that he was not told is open");
         }
+        for (permit, key) in verdicts.gained.values().flatten() {
+            prop_assert!(self.told.insert((*key, permit.board())), "told twice that it is open");
+            self.rooms.extend_feed(*key, permit, start());
+        }
+        Ok(outlook)
+    }
+
+    /// `states` are those from the tick to the moment of its rows.
+    fn check(
+        &self,
+        board: BoardId,
+        states: &[Forum],
+        rows: &Rows,
+        outlook: &Outlook,
+        ended_before: bool,
+    ) -> Result<(), TestCaseError> {
+        let who_may = self.rooms.sockets(&Audience::WhoMayOpen(board), Topic::Boards, rows, outlook);
+        for (key, actor) in &self.people {
+            let sits = self.rooms.members(&Room::Board(board)).contains(key);
+            prop_assert_eq!(sits, self.told.contains(&(*key, board)), "{:?} {:?}", key, board);
+            let open: Vec<bool> = states.iter().map(|state| state.opens(actor, board)).collect();
+            let throughout = !ended_before && !open.contains(&false);
+            let ends = rows.board_facts(board).is_none();
+            // Where it ends nobody is let in any more; closed and opened again in the tick that ends it may count as never closed.
+            let right =
+                sits == throughout || ends && (!sits || states[0].opens_by(&states[0].communities, actor, board));
+            prop_assert!(right, "{key:?} sits in {board:?}: {sits}; {open:?}");
+            prop_assert_eq!(who_may.contains(key), throughout && !ends, "{:?} {:?} {:?}", key, board, open);
+            let own = self.rooms.sockets(&Audience::User(actor.user.clone(), board), Topic::Boards, rows, outlook);
+            prop_assert_eq!(own.contains(key), throughout && !ends);
+        }
+        Ok(())
+    }
+}
+
+/// Somebody with role x and somebody without, both with board 1 open in their feeds.
+#[test]
+fn who_is_shut_out_before_a_board_ends_is_not_told_that_it_ends_and_the_others_are() {
+    let only_x = || json!({"permissions": {"allowedRoles": ["x"]}});
+    for late in [false, true] {
+        let mut forum = Forum::new();
+        let mut stage = Stage::new(&forum);
+        let shuts = forum.act(&Act::Board(1, only_x()));
+        let ends = forum.act(&Act::End(1));
+        let rows = Arc::new(forum.rows());
+        if late {
+            let ahead = fence(&[ends], &rows);
+            stage.tick(&fence(&[shuts], &rows), Some(&ahead)).unwrap();
+        } else {
+            stage.tick(&fence(&[shuts, ends], &rows), None).unwrap();
+        }
+        let sit = stage.rooms.members(&Room::Board(BoardId(1)));
+        let with_x = |key: &SocketKey| {
+            let (_, actor) = &stage.people[usize::try_from(key.0).unwrap()];
+            actor.admin || actor.roles.contains(&RoleId::from("x"))
+        };
+        assert_eq!(sit.len(), 2, "the one with the role and the admin, late: {late}");
+        assert!(sit.iter().all(with_x));
     }
 }

@@ -1,136 +1,125 @@
-//! The rights before and behind a tick's changes, by undoing them.
+//! The rights before a tick's changes, and at every moment from there on, by undoing them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Fence;
 use crate::{
     access::{BoardFacts, CommunityFacts, RoleRule},
-    change::Change,
+    change::{BoardWas, Change},
     ids::{BoardId, CommunityId},
+    outlook::Outlook,
     rooms::Rooms,
 };
 
-/// What the rule rests on at some moment, as far as it is not what the rows say.
-#[derive(Debug, Default)]
-pub(super) struct Rights {
-    /// `None` where there is no such board yet.
-    pub(super) boards: HashMap<BoardId, Option<BoardFacts>>,
-    pub(super) communities: HashMap<CommunityId, CommunityFacts>,
-}
-
-/// The rights before and behind the changes of a fence.
+/// The changes of a fence, undone.
 pub(super) struct Turn {
-    pub(super) before: Rights,
-    pub(super) after: Rights,
+    /// From behind the last change back to before the first.
+    pub(super) past: Outlook,
     /// The boards that others might open at some moment than at the one before, with the last change that made it so.
     pub(super) changed: BTreeMap<BoardId, u32>,
-    /// The boards that were deleted by now.
-    pub(super) gone: BTreeSet<BoardId>,
 }
 
 impl Fence {
-    /// The state before the first change, by undoing all of them from `after` on.
-    pub(super) fn undone(&self, after: Rights, rooms: &Rooms) -> Turn {
+    /// Undoes all changes, from the earliest moment of `after` on.
+    pub(super) fn undone(&self, after: &Outlook, rooms: &Rooms) -> Turn {
+        let mut past = Outlook::default();
+        for board in self.touched() {
+            past.note_board(board, 0, self.facts_in(after, board).cloned());
+        }
+        let mut turn = Turn { past, changed: BTreeMap::new() };
+        for (undone, (ordinal, change)) in (1..).zip(self.changes.iter().rev()) {
+            match change {
+                Change::CommunityUpdated { community, settings_was } => {
+                    let known = turn.past.community_then(community).or_else(|| after.community_then(community));
+                    let known = known.or_else(|| self.rows.communities.get(community));
+                    let Some(facts) = known.or_else(|| rooms.communities.get(community)).cloned() else { continue };
+                    let rule = RoleRule::of_settings(Some(settings_was));
+                    if rule != facts.rule {
+                        for board in self.shown_in(community, &turn.past, after) {
+                            turn.changed.entry(board).or_insert(*ordinal);
+                        }
+                        turn.past.note_community(undone, CommunityFacts { rule, ..facts });
+                    }
+                }
+                _ => turn.undo_board(undone, *ordinal, change),
+            }
+        }
+        turn
+    }
+
+    fn touched(&self) -> BTreeSet<BoardId> {
         let touched = self.changes.iter().filter_map(|(_, change)| match change {
             Change::BoardCreated { board }
             | Change::BoardUpdated { board, .. }
-            | Change::ImportChanged { board, .. } => Some((*board, self.facts_in(&after, *board).cloned())),
+            | Change::BoardDeleted { board, .. }
+            | Change::ImportChanged { board, .. } => Some(*board),
             _ => None,
         });
-        let mut before = Rights { boards: touched.collect(), communities: HashMap::new() };
-        let mut changed = BTreeMap::new();
-        for (ordinal, change) in self.changes.iter().rev() {
-            match change {
-                Change::BoardCreated { board } => {
-                    before.boards.insert(*board, None);
-                }
-                Change::BoardUpdated { board, was, .. } if was.community.is_none() => {
-                    before.boards.insert(*board, None);
-                    changed.entry(*board).or_insert(*ordinal);
-                }
-                Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
-                    if let (Some(facts @ None), Some(was)) = (before.boards.get_mut(board), was_without(change)) {
-                        *facts = Some(was);
-                        changed.entry(*board).or_insert(*ordinal);
-                    } else if let Some(Some(facts)) = before.boards.get_mut(board) {
-                        let then = facts.clone();
-                        undo(change, facts);
-                        if *facts != then {
-                            changed.entry(*board).or_insert(*ordinal);
-                        }
-                    }
-                }
-                Change::CommunityUpdated { community, settings_was } => {
-                    let known = before.communities.get(community).or_else(|| after.communities.get(community));
-                    let known = known.or_else(|| self.rows.communities.get(community));
-                    if let Some(facts) = known.or_else(|| rooms.communities.get(community)).cloned() {
-                        let rule = RoleRule::of_settings(Some(settings_was));
-                        if rule != facts.rule {
-                            for board in self.shown_in(community, &before, &after) {
-                                changed.entry(board).or_insert(*ordinal);
-                            }
-                        }
-                        before.communities.insert(community.clone(), CommunityFacts { rule, ..facts });
-                    }
-                }
-                _ => {}
-            }
-        }
-        Turn { before, after, changed, gone: self.deleted().collect() }
+        touched.collect()
     }
 
-    pub(super) fn deleted(&self) -> impl Iterator<Item = BoardId> {
-        self.changes.iter().filter_map(|(_, change)| match change {
-            Change::BoardDeleted { board, .. } => Some(*board),
-            _ => None,
-        })
-    }
-
-    /// The boards that a community owns or imports at the moment to which `before` goes back from `after`.
-    fn shown_in(&self, community: &CommunityId, before: &Rights, after: &Rights) -> Vec<BoardId> {
-        let known = before.boards.keys().chain(after.boards.keys()).chain(self.rows.facts.keys());
-        let boards: BTreeSet<BoardId> = known.copied().collect();
+    /// The boards that a community owns or imports at the moment to which `past` goes back from `after`.
+    fn shown_in(&self, community: &CommunityId, past: &Outlook, after: &Outlook) -> Vec<BoardId> {
+        let known = past.boards().chain(after.boards()).chain(self.rows.facts.keys().copied());
+        let boards: BTreeSet<BoardId> = known.collect();
         let shown = |board: &BoardId| {
-            let facts = match before.boards.get(board) {
-                Some(facts) => facts.as_ref(),
-                None => self.facts_in(after, *board),
-            };
-            facts.is_some_and(|facts| is_shown_in(facts, community))
+            let facts = past.board_then(*board).unwrap_or_else(|| self.facts_in(after, *board));
+            facts.is_some_and(|facts| facts.community == *community || facts.importers.contains(community))
         };
         boards.into_iter().filter(shown).collect()
     }
 
-    /// What the rule asks of the board at that moment, if there is one.
-    pub(super) fn facts_in<'a>(&'a self, rights: &'a Rights, board: BoardId) -> Option<&'a BoardFacts> {
-        match rights.boards.get(&board) {
-            Some(facts) => facts.as_ref(),
-            None => self.rows.board_facts(board),
-        }
+    /// What the rule asks of the board at the earliest moment of `outlook`, if there is one.
+    pub(super) fn facts_in<'a>(&'a self, outlook: &'a Outlook, board: BoardId) -> Option<&'a BoardFacts> {
+        outlook.board_then(board).unwrap_or_else(|| self.rows.board_facts(board))
     }
 }
 
-/// What the rule asked of a board that belongs to nobody since this change. Who imported it is not known any more.
-fn was_without(change: &Change) -> Option<BoardFacts> {
-    let Change::BoardUpdated { board, was, .. } = change else { return None };
-    let rule = RoleRule::of_settings(Some(&was.settings));
-    Some(BoardFacts { board: *board, community: was.community.clone()?, rule, importers: BTreeSet::new() })
-}
-
-/// Takes back what a change of a board or of an import did to what the rule asks.
-fn undo(change: &Change, facts: &mut BoardFacts) {
-    match change {
-        Change::BoardUpdated { was, .. } => {
-            if let Some(community) = &was.community {
-                facts.community = community.clone();
+impl Turn {
+    /// Takes back what a change did to what the rule asks of a board.
+    fn undo_board(&mut self, undone: usize, ordinal: u32, change: &Change) {
+        match change {
+            Change::BoardCreated { board } => self.past.note_board(*board, undone, None),
+            Change::BoardDeleted { board, was } => self.past.note_end(*board, facts_of(*board, was)),
+            Change::ImportChanged { board, community, active_was: true, with_board: true } => {
+                self.past.note_importer(*board, community);
             }
-            facts.rule = RoleRule::of_settings(Some(&was.settings));
+            Change::ImportChanged { with_board: true, .. } => {}
+            Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
+                let later = self.past.board_then(*board).flatten();
+                let earlier = earlier(change, later);
+                if earlier.as_ref() != later {
+                    self.past.note_board(*board, undone, earlier);
+                    self.changed.entry(*board).or_insert(ordinal);
+                }
+            }
+            _ => {}
         }
-        Change::ImportChanged { community, active_was: true, .. } => drop(facts.importers.insert(community.clone())),
-        Change::ImportChanged { community, active_was: false, .. } => drop(facts.importers.remove(community)),
-        _ => {}
     }
 }
 
-fn is_shown_in(facts: &BoardFacts, community: &CommunityId) -> bool {
-    facts.community == *community || facts.importers.contains(community)
+/// What the rule asked of a board before the change, given what it asked behind it.
+fn earlier(change: &Change, later: Option<&BoardFacts>) -> Option<BoardFacts> {
+    match (change, later) {
+        (Change::BoardUpdated { board, was, .. }, None) => facts_of(*board, was),
+        (Change::BoardUpdated { board, was, .. }, Some(later)) => {
+            Some(BoardFacts { importers: later.importers.clone(), ..facts_of(*board, was)? })
+        }
+        (Change::ImportChanged { community, active_was, .. }, Some(later)) => {
+            let mut facts = later.clone();
+            if *active_was {
+                facts.importers.insert(community.clone());
+            } else {
+                facts.importers.remove(community);
+            }
+            Some(facts)
+        }
+        _ => later.cloned(),
+    }
+}
+
+/// What the rule asked of a board that is no more, or belongs to nobody. Who imported it is not known here.
+fn facts_of(board: BoardId, was: &BoardWas) -> Option<BoardFacts> {
+    let rule = RoleRule::of_settings(Some(&was.settings));
+    Some(BoardFacts { board, community: was.community.clone()?, rule, importers: BTreeSet::new() })
 }

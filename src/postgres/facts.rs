@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
@@ -103,10 +103,14 @@ impl PostgresFacts {
         let waiting = async {
             loop {
                 let Reached { epoch, told, .. } = *reached.borrow_and_update();
-                let mut connection = self.at_home().await?;
+                let mut connection = self.pool.acquire().await.map_err(unavailable)?;
                 let facts = read(&mut connection).await.map_err(unavailable)?;
-                if is_settled(&mut connection, epoch, told.tick).await.map_err(unavailable)? {
-                    return Ok(facts);
+                // Looked at behind the reading, on the connection that it was made on: what an epoch that had begun by then says of its
+                // home held while it was made, too, since a server that leaves its home ends its connections or its epoch.
+                match standing(&mut connection, epoch, told.tick).await.map_err(unavailable)? {
+                    Standing::Settled => return Ok(facts),
+                    Standing::Behind => {}
+                    Standing::Elsewhere => return Err(FactsError(NotAtHome.into())),
                 }
                 drop(connection);
                 metrics::counter!("curia_facts_awaited_total").increment(1);
@@ -115,22 +119,28 @@ impl PostgresFacts {
         };
         timeout(SETTLED_WITHIN, waiting).await.map_err(|late| FactsError(late.into()))?
     }
-
-    async fn at_home(&self) -> Result<PoolConnection<Postgres>, FactsError> {
-        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
-        match sqlx::query_file_scalar!("sql/facts/at_home.sql").fetch_one(&mut *connection).await {
-            Ok(true) => Ok(connection),
-            Ok(false) => Err(FactsError(NotAtHome.into())),
-            Err(error) => Err(unavailable(error)),
-        }
-    }
 }
 
-async fn is_settled(connection: &mut PgConnection, epoch: Epoch, told: Tick) -> Result<bool, sqlx::Error> {
+/// Where facts were read.
+enum Standing {
+    /// As of the tick that was told last.
+    Settled,
+    /// Rights have changed since.
+    Behind,
+    /// Not where the stream comes from.
+    Elsewhere,
+}
+
+async fn standing(connection: &mut PgConnection, epoch: Epoch, told: Tick) -> Result<Standing, sqlx::Error> {
     let harmless: Vec<String> = HARMLESS.iter().map(|kind| (*kind).to_owned()).collect();
-    let settled = sqlx::query_file_scalar!("sql/facts/settled.sql", epoch.0, told.0, &harmless, LOOKED_THROUGH);
-    // Without the tick a new epoch has begun, and this node is about to hear of it.
-    Ok(settled.fetch_optional(connection).await?.unwrap_or(false))
+    let found = sqlx::query_file!("sql/facts/settled.sql", epoch.0, told.0, &harmless, LOOKED_THROUGH);
+    let found = found.fetch_one(connection).await?;
+    Ok(match (found.at_home, found.settled) {
+        (false, _) => Standing::Elsewhere,
+        (true, true) => Standing::Settled,
+        // Also where a new epoch has begun: this node is about to hear of it.
+        (true, false) => Standing::Behind,
+    })
 }
 
 impl FactStore for PostgresFacts {
@@ -157,9 +167,14 @@ impl FactStore for PostgresFacts {
 
     async fn user_exists(&self, user: UserId) -> Result<bool, FactsError> {
         // Not waited for until it is settled: who is deleted and not told so here yet is told later.
-        let mut connection = self.at_home().await?;
+        let Reached { epoch, told, .. } = *self.reached.borrow();
+        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
         let exists = sqlx::query_file_scalar!("sql/facts/user_exists.sql", user.as_str());
-        exists.fetch_one(&mut *connection).await.map_err(unavailable)
+        let exists = exists.fetch_one(&mut *connection).await.map_err(unavailable)?;
+        match standing(&mut connection, epoch, told.tick).await.map_err(unavailable)? {
+            Standing::Elsewhere => Err(FactsError(NotAtHome.into())),
+            Standing::Settled | Standing::Behind => Ok(exists),
+        }
     }
 
     async fn board_of_post(&self, post: PostId) -> Result<Option<BoardId>, FactsError> {

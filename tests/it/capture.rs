@@ -119,6 +119,7 @@ async fn an_import_and_its_undoing_give_a_fence_and_no_event_of_their_own() {
             board: BoardId(3),
             community: "c1".into(),
             active_was: was.expect("nothing, since nothing changed"),
+            with_board: false,
         };
         assert_eq!(batch.fence.changes, [(1, expected.clone())], "{statement}");
         assert!(

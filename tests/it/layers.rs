@@ -23,6 +23,7 @@ const CORE: &[&str] = &[
     "ids",
     "limits",
     "merge",
+    "outlook",
     "rooms",
     "snapshot",
     "typescript",

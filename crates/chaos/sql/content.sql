@@ -1,4 +1,4 @@
--- Two communities, nine boards, some of them closed to some or lent to the other community, and a post or more in each.
+-- Two communities, ten boards, some of them closed to some or lent to the other community, and a post or more in each.
 INSERT INTO communities (id, name, settings) VALUES ('a', 'A', '{}'), ('b', 'B', '{}');
 
 INSERT INTO boards (id, community_id, name, settings) VALUES
@@ -10,8 +10,9 @@ INSERT INTO boards (id, community_id, name, settings) VALUES
     (6, 'b', 'open', '{}'),
     (7, 'b', 'for r1', '{"permissions": {"allowedRoles": ["r1"]}}'),
     (8, 'b', 'for r2 or r3', '{"permissions": {"allowedRoles": ["r2", "r3"]}}'),
-    (9, 'b', 'lent', '{}');
-SELECT setval(pg_get_serial_sequence('boards', 'id'), 9);
+    (9, 'b', 'lent', '{}'),
+    (10, 'a', 'with a door', '{"permissions": {"allowedRoles": ["nobody"]}}');
+SELECT setval(pg_get_serial_sequence('boards', 'id'), 10);
 
 INSERT INTO imported_boards (source_board_id, source_community_id, importing_community_id, imported_by_user_id) VALUES
     (5, 'a', 'b', 'w1'),

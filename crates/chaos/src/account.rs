@@ -1,8 +1,9 @@
 //! The accounting: what each client saw against what the database says was committed, and who could open what at the time. Pure.
 //!
 //! What is promised and what is left open is written down in `docs/reliability.md`; each clause there is one function here:
-//! [`lost`] gaps, [`seen`] twice, order and right, [`counts`] merged counts.
+//! [`lost`] gaps, [`seen`] twice, order and right, [`counts`] merged counts, [`access`] what is told of rights themselves.
 
+mod access;
 mod counts;
 mod lost;
 mod seen;
@@ -13,7 +14,7 @@ mod walk;
 use std::collections::BTreeSet;
 
 use crate::{
-    history::{History, Micros, Snapshot},
+    history::{History, Micros, Row, Snapshot},
     log::{Entry, Logged},
     people::{Persona, Room},
 };
@@ -27,8 +28,7 @@ pub enum Kind {
     WithoutRight,
     /// Told of something that was never committed.
     Invented,
-    /// Committed while its receiver was shut out, and sent when he was let in: a node that lags lets people in by the rights of the
-    /// moment and tells from where it is. Left open by the contract, counted, and no failure.
+    /// Committed while its receiver was shut out, and sent when he had been let in again.
     BeforeLetIn,
 }
 
@@ -42,11 +42,6 @@ impl Kind {
         (Self::Invented, "never committed"),
         (Self::BeforeLetIn, "before let in"),
     ];
-
-    /// Whether it breaks a promise.
-    pub fn is_failure(self) -> bool {
-        self != Self::BeforeLetIn
-    }
 }
 
 /// One broken promise.
@@ -101,6 +96,7 @@ impl Account {
             findings.extend(lost::lost(self, client, &walked));
             findings.extend(seen::seen(self, client, &walked));
             findings.extend(counts::counts(self, client, &walked));
+            findings.extend(access::access(self, client, &walked));
         }
         findings
     }
@@ -142,6 +138,11 @@ impl Account {
     fn shown_at(&self, at: Micros) -> Option<&Snapshot> {
         let first = self.samples.partition_point(|(before, _)| *before < at);
         self.samples.get(first).or(self.samples.last()).map(|(_, snapshot)| snapshot)
+    }
+
+    /// Whether no batch holds the earlier change without the later one.
+    fn in_one_batch(&self, earlier: &Row, later: &Row) -> bool {
+        !self.ticks.iter().any(|tick| tick.sees(earlier.xid) && !tick.sees(later.xid))
     }
 
     fn persona(&self, client: usize) -> &Persona {

@@ -28,6 +28,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Rooms that are closed to it are asked for again so often.
 const ASK_AGAIN: Duration = Duration::from_millis(1_100);
+/// Whoever knocks asks so often, in milliseconds; fewer than 60 times in 10 s, which is what a user may.
+const KNOCK: std::ops::Range<u64> = 180..300;
 /// In the end nobody leaves any more.
 const FOR_GOOD: Duration = Duration::from_secs(3_600);
 
@@ -101,6 +103,7 @@ impl Visitor {
         let stay = Duration::from_millis(self.draw.random_range(150..7_000));
         let mut leave_at = Instant::now() + stay;
         let mut ask_again = Instant::now() + ASK_AGAIN;
+        let mut knock_at = Instant::now();
         let (queue, sits_in) = (rooms.into(), BTreeSet::new());
         let log = Arc::clone(&self.log);
         let mut visit = Visit {
@@ -116,7 +119,8 @@ impl Visitor {
             sits_in,
         };
         loop {
-            if *self.phase.borrow_and_update() == Phase::Closing {
+            let closing = *self.phase.borrow_and_update() == Phase::Closing;
+            if closing {
                 leave_at = Instant::now() + FOR_GOOD;
             }
             if visit.ask().await.is_err() {
@@ -135,6 +139,10 @@ impl Visitor {
                     for room in &follows {
                         visit.want(*room);
                     }
+                }
+                () = sleep_until(knock_at), if self.persona.knocks && !closing => {
+                    knock_at = Instant::now() + Duration::from_millis(self.draw.random_range(KNOCK));
+                    visit.knock();
                 }
                 changed = self.phase.changed() => if changed.is_err() { return },
             }
@@ -242,6 +250,13 @@ impl Visit<'_> {
         let asked = self.asked.is_some_and(|(asked, ..)| asked == room);
         if self.follows.contains(&room) && !asked && !self.sits_in.contains(&room) && !self.queue.contains(&room) {
             self.queue.push_back(room);
+        }
+    }
+
+    /// Asks for every room anew, unless it is asking.
+    fn knock(&mut self) {
+        if self.asked.is_none() && self.queue.is_empty() {
+            self.queue.extend(self.follows);
         }
     }
 

@@ -87,10 +87,9 @@ fn judge(settings: &Settings, outcome: &Outcome, findings: &[Finding]) -> bool {
     for (kind, count) in &outcome.faults {
         eprintln!("  {kind}: {count}");
     }
-    let broken: Vec<Finding> = findings.iter().filter(|finding| finding.kind.is_failure()).cloned().collect();
-    if !broken.is_empty() {
+    if !findings.is_empty() {
         println!("\nseed {} of {:?}: promises were broken", settings.seed, settings.length);
-        println!("{}", report::history(outcome, &broken));
+        println!("{}", report::history(outcome, findings));
         return false;
     }
     if let Some(why) = report::proves_nothing(settings, outcome) {

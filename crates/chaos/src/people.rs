@@ -33,6 +33,8 @@ pub struct Persona {
     pub roles: Vec<String>,
     pub admin: bool,
     pub rooms: Vec<Room>,
+    /// Asks for its rooms again and again, where it sits in them too.
+    pub knocks: bool,
 }
 
 impl fmt::Display for Persona {
@@ -44,10 +46,15 @@ impl fmt::Display for Persona {
 
 /// The boards of `sql/content.sql`; board `n` holds posts `n - 1`, `n + 8` and `n + 17`.
 pub const BOARDS: i32 = 9;
-/// Its posts, which are never deleted.
+/// One more, whose door opens to those with this role, and shuts.
+pub const DOOR: i32 = BOARDS + 1;
+pub const KEY: &str = "key";
+/// One in so many stands before it.
+const KNOCKING: u64 = 6;
+/// The posts of the beginning, which are never deleted.
 pub const POSTS: i32 = 26;
 
-/// So many people of a seed: some with a feed, some with boards, some with posts beside.
+/// So many people of a seed: some with a feed, some with boards, some with posts beside, and some at the door.
 pub fn personas(seed: u64, count: u64) -> Vec<Persona> {
     let mut draw = plan::stream(seed, Stream::Personas);
     (0..count)
@@ -67,8 +74,12 @@ pub fn personas(seed: u64, count: u64) -> Vec<Persona> {
                 let post = board - 1 + BOARDS * draw.random_range(0..3);
                 rooms.push(Room::Post(if post < 1 { BOARDS } else { post.min(POSTS) }));
             }
-            let admin = draw.random_bool(0.05);
-            Persona { user: format!("c{number}"), community: community.to_owned(), roles, admin, rooms }
+            let (admin, user) = (draw.random_bool(0.05), format!("c{number}"));
+            if number % KNOCKING == KNOCKING - 1 {
+                let (community, roles, rooms) = ("a".to_owned(), vec![KEY.to_owned()], vec![Room::Board(DOOR)]);
+                return Persona { user, community, roles, admin: false, rooms, knocks: true };
+            }
+            Persona { user, community: community.to_owned(), roles, admin, rooms, knocks: false }
         })
         .collect()
 }

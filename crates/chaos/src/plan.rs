@@ -51,6 +51,11 @@ pub enum Fault {
     KillTicking {
         down: Duration,
     },
+    /// SIGTERM, and a new process after a while.
+    Drain {
+        node: usize,
+        down: Duration,
+    },
     RestartPostgres,
     RestartRedis,
     /// Every connection of the link is closed.
@@ -79,6 +84,7 @@ impl Fault {
         match self {
             Self::KillNode { .. } => "kill -9 of a node",
             Self::KillTicking { .. } => "kill -9 of the ticking node",
+            Self::Drain { .. } => "node drained",
             Self::RestartPostgres => "PostgreSQL restarted",
             Self::RestartRedis => "Redis restarted",
             Self::Cut { .. } => "link cut",
@@ -88,7 +94,7 @@ impl Fault {
     }
 
     /// Every kind.
-    pub const KINDS: [&'static str; 7] = [
+    pub const KINDS: [&'static str; 8] = [
         "kill -9 of a node",
         "kill -9 of the ticking node",
         "PostgreSQL restarted",
@@ -96,6 +102,7 @@ impl Fault {
         "link cut",
         "link stalled",
         "link delayed",
+        "node drained",
     ];
 }
 
@@ -103,7 +110,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         match self {
-            Self::KillNode { node, down } => write!(f, " {node}, down for {down:?}"),
+            Self::KillNode { node, down } | Self::Drain { node, down } => write!(f, " {node}, down for {down:?}"),
             Self::KillTicking { down } => write!(f, ", down for {down:?}"),
             Self::RestartPostgres | Self::RestartRedis => Ok(()),
             Self::Cut { link, node } => write!(f, ": {link:?} of node {node}"),
@@ -146,6 +153,7 @@ fn fault(draw: &mut ChaCha8Rng, kind: usize, nodes: usize) -> Fault {
         3 => Fault::RestartRedis,
         4 => Fault::Cut { link, node },
         5 => Fault::Stall { link, node, lasting: Duration::from_millis(draw.random_range(200..2_500)) },
+        7 => Fault::Drain { node, down },
         _ => Fault::Delay {
             link,
             node,

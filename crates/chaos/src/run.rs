@@ -136,6 +136,8 @@ fn writers(settings: &Settings, url: &str, stops: &watch::Receiver<bool>) -> Joi
     }
     let draw = plan::stream(settings.seed, Stream::Writer(settings.writers));
     writers.spawn(work::linger(draw, url.to_owned(), stops.clone()));
+    let draw = plan::stream(settings.seed, Stream::Writer(settings.writers + 1));
+    writers.spawn(work::keep_the_door(draw, url.to_owned(), stops.clone()));
     writers
 }
 

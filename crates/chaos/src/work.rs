@@ -7,18 +7,22 @@ use rand_chacha::ChaCha8Rng;
 use tokio::{sync::watch, time::sleep};
 use tokio_postgres::{Client, Error, NoTls, Row, Statement, types::ToSql};
 
-use crate::people::{BOARDS, POSTS};
+use crate::people::{BOARDS, DOOR, POSTS};
 
 macro_rules! forum {
     ($name:literal) => {
-        include_str!(concat!("../../../sql/demo/", $name, ".sql"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../sql/demo/", $name, ".sql"))
     };
 }
 macro_rules! ours {
     ($name:literal) => {
-        include_str!(concat!("../sql/work/", $name, ".sql"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/work/", $name, ".sql"))
     };
 }
+
+mod door;
+
+pub use self::door::keep_the_door;
 
 const LOST_CONNECTION: Duration = Duration::from_millis(150);
 const MADE_BOARDS: i64 = 4;
@@ -190,7 +194,9 @@ impl Writer {
 
     async fn a_board(&mut self) -> Result<Option<i32>, Error> {
         let back = self.draw.random_range(0..i64::from(BOARDS));
-        Ok(self.session.first(ours!("pick_board"), &[&back]).await?.map(|row| row.get(0)))
+        let board = self.session.first(ours!("pick_board"), &[&back]).await?.map(|row| row.get(0));
+        // The door has a keeper of its own.
+        Ok(board.filter(|board| *board != DOOR))
     }
 
     /// A comment, in the same way.

@@ -14,6 +14,8 @@ use crate::{
 };
 
 const DATABASE: &str = "forum";
+/// So long a node takes to send its clients away.
+const DRAIN: &str = "1500ms";
 const TABLES: &str = include_str!("../../../tests/fixtures/forum.sql");
 const HISTORY: &str = include_str!("../sql/history.sql");
 const CONTENT: &str = include_str!("../sql/content.sql");
@@ -82,7 +84,7 @@ impl World {
             Some(redis) => Some(proxy(redis.port()).await?),
             None => None,
         };
-        let mut more = Vec::new();
+        let mut more = ["--drain", DRAIN].map(str::to_owned).to_vec();
         if let Some(redis) = &to_redis {
             more.extend(["--redis-url".to_owned(), format!("redis://127.0.0.1:{}/", redis.port)]);
         }
@@ -135,6 +137,13 @@ impl World {
             Fault::KillTicking { down } => {
                 let node = self.ticking().await.unwrap_or(0);
                 self.kill(node, down).await?;
+            }
+            Fault::Drain { node, down } => {
+                if let Some(service) = self.nodes[node].service.take() {
+                    block_in_place(|| service.drain())?;
+                }
+                sleep(down).await;
+                self.start_node(node)?;
             }
             Fault::RestartPostgres => block_in_place(|| self.postgres.restart_immediately())?,
             Fault::RestartRedis => {

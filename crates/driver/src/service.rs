@@ -18,6 +18,8 @@ use crate::error::DriverError;
 
 /// What tokens are signed with.
 pub const SECRET: &str = "a secret of benchmarks that guards nothing";
+/// As a shell says it.
+const ENDED_BY_SIGTERM: i32 = 128 + 15;
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -103,6 +105,16 @@ impl Service {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("{path} does not answer"),
+        }
+    }
+
+    /// Ends it with SIGTERM, as whoever deploys does, and waits until it has gone by itself. One that has hardly begun ends by the signal.
+    pub fn drain(mut self) -> Result<(), DriverError> {
+        match self.keeper.end_gently()? {
+            Some(status) if !status.success() && status.code() != Some(ENDED_BY_SIGTERM) => {
+                Err(DriverError::ServiceEnded(status))
+            }
+            _ => Ok(()),
         }
     }
 

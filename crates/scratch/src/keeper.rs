@@ -7,6 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -112,6 +113,15 @@ impl Keeper {
         self.directory = None;
     }
 
+    /// As [`Keeper::end`], but whatever it was started for, it gets SIGTERM and ten seconds first. Gives its exit status.
+    pub fn end_gently(&mut self) -> Result<Option<ExitStatus>, ScratchError> {
+        if let Some(mut asked) = self.script.stdin.take() {
+            asked.write_all(b"TERM KILL\n").map_err(ScratchError::io("ask for the end of a program"))?;
+        }
+        self.end()?;
+        Ok(self.ended)
+    }
+
     /// Ends the program and waits until it is gone.
     pub fn end(&mut self) -> Result<(), ScratchError> {
         drop(self.script.stdin.take());
@@ -147,6 +157,19 @@ mod tests {
         let keeper = Keeper::start("/bin/sh", ["-c", "exit 7"]).unwrap();
         let status = keeper.finish(Duration::from_secs(10)).unwrap();
         assert_eq!(status.and_then(|status| status.code()), Some(7));
+    }
+
+    #[test]
+    fn a_program_that_is_started_to_be_killed_can_be_asked_to_end() {
+        // The answer to the signal may come before the trap is set, so it is said when it is.
+        let directory = crate::directory::fresh("keeper", None).unwrap();
+        let script = format!("trap 'exit 7' TERM; : >{}/ready; while :; do sleep 0.05; done", directory.display());
+        let mut keeper = Keeper::start_to_kill("/bin/sh", ["-c", &script]).unwrap();
+        while !directory.join("ready").exists() {
+            thread::sleep(GLANCE);
+        }
+        assert_eq!(keeper.end_gently().unwrap().and_then(|status| status.code()), Some(7));
+        fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #
 # Runs PROGRAM for the process that holds the other end of our standard input, and exits with its status. When that end closes, because
 # the process wants PROGRAM to end or because it died, however suddenly, PROGRAM gets the SIGNALS one after the other, each with ten
-# seconds to take effect, and DIRECTORY ('' for none) is removed. A PROGRAM that ends by itself leaves the directory to its owner.
+# seconds to take effect, and DIRECTORY ('' for none) is removed. A line that the process writes there first names other SIGNALS. A PROGRAM that ends by itself leaves the directory to its owner.
 directory=$1
 signals=$2
 shift 2
@@ -13,7 +13,7 @@ exec 3<&0 </dev/null
 program=$!
 
 {
-    read -r _ <&3
+    read -r asked <&3 && signals=$asked
     [ -z "$directory" ] || : >"$directory/abandoned"
     for signal in $signals; do
         kill -s "$signal" "$program" 2>/dev/null || exit 0

@@ -227,3 +227,96 @@ async fn what_a_later_page_was_to_let_in_or_shut_out_is_settled_by_another_token
         assert_eq!(delivered, usize::from(!crew_before), "what is open now is delivered, and nothing else");
     }
 }
+
+fn allowed(roles: &[&str]) -> Value {
+    serde_json::json!({"permissions": {"allowedRoles": roles}})
+}
+
+/// Board 1 allowed these before.
+fn updated(was: &[&str]) -> Change {
+    let was = crate::change::BoardWas { community: Some("a".into()), settings: allowed(was) };
+    Change::BoardUpdated { board: BoardId(1), was, told: false }
+}
+
+/// In board 1 "bo" mentions "ada".
+fn mention(forum: &mut Forum, tick: i64) -> Batch {
+    let mut batch = forum.batch(tick, &[Act::Comment(0)]);
+    let mut rows = batch.rows.as_ref().clone();
+    for row in rows.comments.values_mut() {
+        row.author = Some(crate::contract::Person { user_id: "bo".into(), name: None, profile_picture_url: None });
+        row.mentions = vec!["ada".into()];
+    }
+    batch.rows = Arc::new(rows);
+    batch
+}
+
+/// Somebody who is connected and sits nowhere, in a forum with a post in board 1.
+async fn onlooker() -> (Stage, Forum, SocketKey) {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    stage.tick(forum.batch(1, &[Act::Post(1)])).await;
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    (stage, forum, key)
+}
+
+fn names(stage: &Stage, key: SocketKey) -> Vec<String> {
+    stage.recorder.sent(key).iter().map(|got| got.event.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_mentioned_is_notified_if_he_may_open_the_board() {
+    let (mut stage, mut forum, key) = onlooker().await;
+    stage.tick(mention(&mut forum, 2)).await;
+    assert_eq!(names(&stage, key), ["session:ready", "notification:new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_let_in_further_on_in_the_tick_is_not_notified_of_what_comes_before() {
+    let (mut stage, mut forum, key) = onlooker().await;
+    let mut batch = mention(&mut forum, 2);
+    batch.entries.push(Entry { ordinal: 2, at: DateTime::UNIX_EPOCH, change: updated(&["crew"]) });
+    batch.fence = crate::batch::fence_of(&batch.entries, &batch.rows);
+    stage.tick(batch).await;
+    assert_eq!(names(&stage, key), ["session:ready", "board:accessGranted"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_late_is_judged_by_the_rights_of_its_tick() {
+    let (mut stage, mut forum, key) = onlooker().await;
+    // The rows are of a moment at which the board was opened; as of the tick it is closed.
+    let mut shut = forum.batch(2, &[]);
+    let mut rows = forum.rows();
+    rows.facts.insert(BoardId(1), BoardFacts { rule: RoleRule::AnyOf(["crew".into()].into()), ..facts(1) });
+    shut.rows = Arc::new(rows);
+    shut.entries = vec![Entry { ordinal: 1, at: DateTime::UNIX_EPOCH, change: updated(&[]) }];
+    shut.fence = crate::batch::fence_of(&shut.entries, &shut.rows);
+    stage.tick(shut).await;
+    let mut batch = mention(&mut forum, 3);
+    let fence = Fence { changes: vec![(0, updated(&["crew"]))], rows: Arc::clone(&batch.rows) };
+    batch.ahead = Some(crate::batch::Ahead { fence, at: vec![DateTime::UNIX_EPOCH] });
+    stage.tick(batch).await;
+    assert_eq!(names(&stage, key), ["session:ready", "board:accessRevoked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_late_is_judged_by_every_moment_up_to_that_of_the_rows() {
+    let (mut stage, mut forum, key) = onlooker().await;
+    // Shut and opened again behind the tick, before its rows are read.
+    let mut batch = mention(&mut forum, 2);
+    let changes = vec![(0, updated(&[])), (1, updated(&["crew"]))];
+    let fence = Fence { changes, rows: Arc::clone(&batch.rows) };
+    batch.ahead = Some(crate::batch::Ahead { fence, at: vec![DateTime::UNIX_EPOCH; 2] });
+    stage.tick(batch).await;
+    assert_eq!(names(&stage, key), ["session:ready", "board:accessRevoked"]);
+    let mut later = forum.batch(3, &[]);
+    later.entries = (1..)
+        .zip([updated(&[]), updated(&["crew"])])
+        .map(|(ordinal, change)| Entry { ordinal, at: DateTime::UNIX_EPOCH, change })
+        .collect();
+    later.fence = crate::batch::fence_of(&later.entries, &later.rows);
+    stage.tick(later).await;
+    stage.tick(mention(&mut forum, 4)).await;
+    let told = names(&stage, key);
+    assert_eq!(told[2..], ["board:accessGranted", "notification:new"]);
+}

@@ -44,7 +44,7 @@ fn a_tick_that_is_too_large_is_announced() {
 #[test]
 fn another_format_is_left_alone_and_nonsense_is_odd() {
     let read = |text: &str| Message::read(text.as_bytes().to_vec()).map(|message| message.heading);
-    for line in ["curia-relay 3 5 6\n", "curia-relay 2.1 whatever it is\n", "curia-relay 01 5 6\n"] {
+    for line in ["curia-relay 3 5 6\n", "curia-relay 2.1 whatever it is\n", "curia-relay 02 5 6\n"] {
         assert_eq!(read(line), Err(NotUnderstood::Foreign), "{line}");
     }
     for line in [
@@ -133,10 +133,10 @@ fn every_change() -> Vec<Entry> {
             was: BoardWas { community: Some(community()), settings: settings() },
             told: true,
         },
-        Change::BoardDeleted { board, community: Some(community()) },
+        Change::BoardDeleted { board, was: BoardWas { community: Some(community()), settings: settings() } },
         Change::CommunityUpdated { community: community(), settings_was: settings() },
         Change::CommunityDeleted { community: community() },
-        Change::ImportChanged { board, community: community(), active_was: true },
+        Change::ImportChanged { board, community: community(), active_was: true, with_board: true },
         Change::UserDeleted { user: "ada".into() },
         Change::Reset { table: "posts".to_owned() },
     ];
@@ -222,7 +222,7 @@ fn change() -> impl Strategy<Value = (Change, i64)> {
                     told: false,
                 }),
                 Just(Change::CommunityUpdated { community: community.clone(), settings_was: settings }),
-                Just(Change::ImportChanged { board, community, active_was: false }),
+                Just(Change::ImportChanged { board, community, active_was: false, with_board: false }),
                 Just(Change::Reset { table: text }),
             ]
         });

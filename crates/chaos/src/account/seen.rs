@@ -1,7 +1,6 @@
 //! What came: no event twice, each row's in the order of its commits, nothing that its receiver had no right to.
 //!
-//! What is sent to somebody who was let in before it was sent is told apart from what is sent to somebody who is shut out. Of a
-//! board that is no more by then, what shows nothing of it may end the stay of whoever sat there. A client that went before all its
+//! What is sent to somebody who was let in before it was sent is told apart from what is sent to somebody who is shut out. A client that went before all its
 //! rooms had answered asks again with its old cursor, and is told again what came since. That a board began is told to
 //! the community, whose sockets have no cursor.
 
@@ -122,10 +121,10 @@ fn stale(account: &Account, client: usize, heard: &Heard<'_>) -> Option<Finding>
     Some(finding(kind, client, heard, said))
 }
 
-/// Neither the event nor what it shows was committed while its receiver was shut out.
+/// The event was not committed while its receiver was shut out, nor was a newer state of the row that it shows.
 fn without_right(account: &Account, client: usize, heard: &Heard<'_>) -> Option<Finding> {
     let shown = heard.told.stamp.as_deref().and_then(|stamp| account.history.by_stamp(stamp));
-    for row in std::iter::once(heard.row).chain(shown) {
+    for row in std::iter::once(heard.row).chain(shown.filter(|shown| shown.seq > heard.row.seq)) {
         if let Some(kind) = wrongly_shown(account, client, heard, row) {
             let said = format!("{} of row {} shows row {}", heard.told.name, heard.row.seq, row.seq);
             return Some(finding(kind, client, heard, said));
@@ -151,15 +150,10 @@ fn wrongly_shown(account: &Account, client: usize, heard: &Heard<'_>, row: &Row)
     if history.may_open(persona, board, told_from) {
         return None;
     }
-    let gone = history.of(What::BoardDeleted, board).next().is_some_and(|gone| gone.at < heard.at);
-    if gone && heard.told.stamp.is_none() {
-        return Some(Kind::BeforeLetIn);
-    }
     let opened = history.rights_behind(told_from).find(|change| history.may_open(persona, board, change.seq));
     let Some(opened) = opened.filter(|opened| opened.at < heard.at) else { return Some(Kind::WithoutRight) };
-    // Closed and opened again within one batch counts as never closed.
+    // Closed and opened again within one batch counts as never closed, and so does begun and opened.
     let closed = history.rights_before(told_from).find(|change| history.may_open(persona, board, change.seq - 1));
-    let apart =
-        closed.is_none_or(|closed| account.ticks.iter().any(|tick| tick.sees(closed.xid) && !tick.sees(opened.xid)));
-    apart.then_some(Kind::BeforeLetIn)
+    let closed = closed.or_else(|| history.of(What::BoardCreated, board).next());
+    (!closed.is_some_and(|closed| account.in_one_batch(closed, opened))).then_some(Kind::BeforeLetIn)
 }

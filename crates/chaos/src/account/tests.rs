@@ -50,6 +50,20 @@ impl Story {
         self.commit(What::BoardUpdated, None, json!({"community": "a", "settings": settings}))
     }
 
+    /// The roles change, and the client is told this; it leaves, or joins again.
+    fn told_access(&mut self, name: &str, roles: &[&str]) {
+        self.roles(roles);
+        let told = Told { name: name.to_owned(), board: Some(1), written: Some(self.clock), ..Told::default() };
+        self.write(Entry::Told(told));
+        let room = Room::Board(1);
+        if name == "board:accessRevoked" {
+            self.write(Entry::Left { room });
+        } else {
+            self.write(Entry::Joining { room, since: None });
+            self.joined(false);
+        }
+    }
+
     fn count(&mut self, post: i32, count: i64) {
         self.commit(What::Upvotes, Some(post), json!({ "count": count }));
     }
@@ -90,9 +104,13 @@ impl Story {
     }
 
     fn kinds(self) -> Vec<Kind> {
+        let ticks = (1..=self.rows.len() as u64 + 2).map(snapshot).collect();
+        self.kinds_of(ticks)
+    }
+
+    fn kinds_of(self, ticks: Vec<Snapshot>) -> Vec<Kind> {
         let persona =
             Persona { user: "ada".into(), community: "a".into(), rooms: vec![Room::Board(1)], ..Persona::default() };
-        let ticks = (1..=self.rows.len() as u64 + 2).map(snapshot).collect();
         // The load showed what stood there before the client came.
         let samples = vec![(0, snapshot(4))];
         let clients = vec![(persona, self.log)];
@@ -228,15 +246,79 @@ fn who_is_shut_out_is_told_nothing_more() {
 }
 
 #[test]
-fn what_was_committed_while_shut_out_and_sent_when_let_in_is_told_apart() {
+fn what_was_committed_while_shut_out_and_sent_when_let_in_again_is_told_apart() {
+    let mut story = Story::new();
+    story.told_access("board:accessRevoked", &["crew"]);
+    story.post(1);
+    story.told_access("board:accessGranted", &[]);
+    story.told_post(1);
+    assert_eq!(story.kinds(), [Kind::BeforeLetIn]);
+}
+
+#[test]
+fn closed_and_opened_within_one_batch_is_never_closed() {
     let mut story = Story::new();
     story.roles(&["crew"]);
     story.post(1);
     story.roles(&[]);
     story.told_post(1);
-    let found = story.kinds();
-    assert_eq!(found, [Kind::BeforeLetIn]);
-    assert!(!found[0].is_failure());
+    assert_eq!(story.kinds_of(vec![snapshot(3), snapshot(7)]), []);
+}
+
+#[test]
+fn a_newer_state_inside_an_older_event_is_found_and_an_older_one_that_came_along_is_not() {
+    let shown = |written: Micros| Told { stamp: Some("new".to_owned()), written: Some(written), ..Told::default() };
+    let mut story = Story::new();
+    story.post(1);
+    let created = story.clock;
+    story.told_access("board:accessRevoked", &["crew"]);
+    story.commit(What::PostUpdated, Some(1), json!({"stamp": "new"}));
+    story.told_access("board:accessGranted", &[]);
+    story.told("board:newPost", 1, shown(created));
+    assert_eq!(story.kinds(), [Kind::BeforeLetIn]);
+
+    let mut story = Story::new();
+    story.told_access("board:accessRevoked", &["crew"]);
+    story.post(1);
+    story.told_access("board:accessGranted", &[]);
+    story.commit(What::PostMoved, Some(1), json!({"from": 2}));
+    story.told("board:newPost", 1, Told { stamp: Some("post 1".to_owned()), moved: true, ..Told::default() });
+    assert!(!story.kinds().contains(&Kind::BeforeLetIn));
+}
+
+#[test]
+fn who_is_shut_out_is_told_so_once_and_nothing_behind_it_but_that_he_is_let_in() {
+    let mut story = Story::new();
+    story.told_access("board:accessRevoked", &["crew"]);
+    story.told_access("board:accessRevoked", &["crew"]);
+    assert_eq!(story.kinds(), [Kind::Twice]);
+
+    let mut story = Story::new();
+    story.told_access("board:accessRevoked", &["crew"]);
+    story.told_access("board:accessGranted", &["other"]);
+    assert_eq!(story.kinds(), [Kind::WithoutRight]);
+
+    let mut story = Story::new();
+    story.told_access("board:accessRevoked", &[]);
+    assert_eq!(story.kinds(), [Kind::Invented]);
+
+    let mut story = Story::new();
+    story.told_access("board:accessRevoked", &["crew"]);
+    story.roles(&[]);
+    story.post(1);
+    story.told_post(1);
+    assert_eq!(story.kinds(), [Kind::WithoutRight]);
+}
+
+#[test]
+fn who_is_shut_out_and_let_in_again_without_being_told_is_found() {
+    let mut story = Story::new();
+    story.roles(&["crew"]);
+    story.roles(&[]);
+    story.post(1);
+    story.told_post(1);
+    // And nothing of the new settings.
+    assert_eq!(story.kinds(), [Kind::Lost, Kind::Lost]);
 }
 
 #[test]
