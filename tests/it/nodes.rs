@@ -210,7 +210,7 @@ async fn clients_of_both_nodes_are_told_the_same_once_and_by_the_relay() {
     let (leader, follower) = two_nodes(&forum, &redis.url()).await;
     let one = read(joined(&leader, None).await.0);
     let other = read(joined(&follower, None).await.0);
-    let mut writer = Writer::start(&forum);
+    let writer = Writer::start(&forum);
     takes(&follower, 5.0).await;
 
     let (looks, taken) = (follower.metric(LOOKS).await.expect("looks"), follower.metric(TAKEN).await.expect("ticks"));
