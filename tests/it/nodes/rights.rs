@@ -74,3 +74,85 @@ async fn who_is_shut_out_is_told_nothing_of_later_on_any_node() {
     leader.stop().await;
     follower.stop().await;
 }
+
+/// Somebody in board 1 and post 1, with the last cursor he was given.
+struct Watcher {
+    frames: Frames,
+    since: Value,
+}
+
+impl Watcher {
+    async fn enter(node: &Serving, user: &str, roles: &[&str]) -> Self {
+        let frames = Frames::connected(&node.url, &Service::token(user, "c1", roles, false)).await;
+        let mut watcher = Self { frames, since: Value::Null };
+        watcher.come_back("nothing of it").await;
+        watcher
+    }
+
+    /// Reads on to what holds `expected`; nothing may hold `hidden`.
+    async fn hears(&mut self, expected: &str, hidden: &str) -> String {
+        loop {
+            let frame = self.frames.next().await.expect("a connection that stays");
+            assert!(!frame.contains(hidden), "{frame}");
+            if frame.contains(expected) {
+                return frame;
+            }
+        }
+    }
+
+    async fn asks(&mut self, event: &str, argument: Value, hidden: &str) -> Value {
+        self.frames.send(format!("4277{}", json!([event, argument]))).await;
+        let answer = self.hears("4377[", hidden).await;
+        serde_json::from_str::<Value>(&answer["4377".len()..]).expect("an answer")[0].clone()
+    }
+
+    /// With his cursor, to both.
+    async fn come_back(&mut self, hidden: &str) {
+        let since = self.since.clone();
+        for (event, argument) in
+            [("board:join", json!({"boardId": 1, "since": since})), ("post:join", json!({"postId": 1, "since": since}))]
+        {
+            let answer = self.asks(event, argument, hidden).await;
+            assert_eq!(answer["ok"], json!(true), "{answer}");
+            self.since = answer["cursor"].clone();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_thousand_rounds_nothing_that_was_written_behind_his_exclusion_reaches_anybody() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let flags = ["--redis-url", &redis.url(), "--rate-join", "10000/1s"];
+    let (one, other) = (Serving::start(&forum.url(), &flags).await, Serving::start(&forum.url(), &flags).await);
+    let (mut shut_out, mut staying) = (Vec::new(), Vec::new());
+    for node in [&one, &other] {
+        node.until_ready().await;
+        shut_out.push(Watcher::enter(node, "ada", &[]).await);
+        staying.push(Watcher::enter(node, "bo", &["crew"]).await);
+    }
+    let mut writer = forum.pool.acquire().await.expect("a connection of its own");
+    for round in 0..1_000 {
+        let hidden = format!("hidden {round}.");
+        set_of_board(&forum.pool, r#"{"permissions": {"allowedRoles": ["crew"]}}"#).await;
+        let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', $1)";
+        sqlx::query(insert).bind(&hidden).execute(&mut *writer).await.expect("a comment");
+        for watcher in &mut shut_out {
+            watcher.hears("board:accessRevoked", &hidden).await;
+            let since = watcher.since.clone();
+            let refused = watcher.asks("board:join", json!({"boardId": 1, "since": since}), &hidden).await;
+            assert_eq!(refused["error"]["code"], json!("forbidden"), "{refused}");
+        }
+        for watcher in &mut staying {
+            watcher.hears(&hidden, "never there").await;
+        }
+        set_of_board(&forum.pool, "{}").await;
+        for watcher in &mut shut_out {
+            watcher.hears("board:accessGranted", &hidden).await;
+            watcher.come_back(&hidden).await;
+        }
+    }
+    for node in [one, other] {
+        node.stop().await;
+    }
+}
