@@ -136,22 +136,36 @@ fn without_right(account: &Account, client: usize, heard: &Heard<'_>) -> Option<
 fn wrongly_shown(account: &Account, client: usize, heard: &Heard<'_>, row: &Row) -> Option<Kind> {
     let (history, persona) = (&account.history, account.persona(client));
     let board = heard.told.board?;
-    let told_from = match (row.what, row.post) {
-        (What::BoardDeleted, _) => row.seq - 1,
-        (What::PostMoved, _) if row.from() == Some(board) => row.seq,
-        // It may have come into the board later, and then that counts.
+    // The post may have come into the board later, and then that counts.
+    let arrived = match (row.what, row.post) {
+        (What::BoardDeleted, _) => None,
+        (What::PostMoved, _) if row.from() == Some(board) => None,
         (_, Some(post)) if row.board != Some(board) => {
-            let arrived =
-                history.of(What::PostMoved, post).find(|moved| moved.seq > row.seq && moved.board == Some(board));
-            arrived.map_or(row.seq, |moved| moved.seq)
+            history.of(What::PostMoved, post).find(|moved| moved.seq > row.seq && moved.board == Some(board))
         }
-        _ => row.seq,
+        _ => None,
+    };
+    let told_from = match row.what {
+        What::BoardDeleted => row.seq - 1,
+        _ => arrived.map_or(row.seq, |moved| moved.seq),
     };
     if history.may_open(persona, board, told_from) {
         return None;
     }
     let opened = history.rights_behind(told_from).find(|change| history.may_open(persona, board, change.seq));
     let Some(opened) = opened.filter(|opened| opened.at < heard.at) else { return Some(Kind::WithoutRight) };
+    // Who changes a post that is being moved has locked the board that it leaves: where the two ran beside each other, nothing says that the
+    // change was committed before the other board was opened.
+    if !opened.snapshot.sees(row.xid) {
+        return None;
+    }
+    // Came into the board and opened within one batch: what is told of it earlier in that batch shows where it ends.
+    if let (Some(arrived), Some(before)) = (arrived, row.board)
+        && account.in_one_batch(arrived, opened)
+        && history.may_open(persona, before, row.seq)
+    {
+        return None;
+    }
     // Closed and opened again within one batch counts as never closed, and so does begun and opened.
     let closed = history.rights_before(told_from).find(|change| history.may_open(persona, board, change.seq - 1));
     let closed = closed.or_else(|| history.of(What::BoardCreated, board).next());

@@ -327,3 +327,42 @@ fn what_was_never_committed_is_found() {
     story.told_post(9);
     assert_eq!(story.kinds(), [Kind::Invented]);
 }
+
+/// A post of board 2 is changed, comes into board 1, which is closed, and board 1 is opened; the change is told in board 1.
+fn changed_moved_and_opened(apart: bool, beside: bool) -> Vec<Kind> {
+    let mut story = Story::new();
+    let settings = json!({"community": "a", "settings": {}});
+    story.commit(What::BoardCreated, None, settings);
+    story.rows.last_mut().unwrap().board = Some(2);
+    story.told_access("board:accessRevoked", &["crew"]);
+    let changed = story.commit(What::PostUpdated, Some(1), json!({"stamp": "new"}));
+    let written = story.clock;
+    story.rows.last_mut().unwrap().board = Some(2);
+    let moved = story.commit(What::PostMoved, Some(1), json!({"from": 2}));
+    story.told_access("board:accessGranted", &[]);
+    if beside {
+        let changed = story.rows[changed as usize - 1].xid;
+        let opened = story.rows.last_mut().unwrap();
+        opened.snapshot = Snapshot::read(&format!("1:{}:{changed}", opened.xid)).unwrap();
+    }
+    let stamp = Some("new".to_owned());
+    story.told("board:postUpdated", 1, Told { stamp, written: Some(written), ..Told::default() });
+    let all = story.rows.len() as u64 + 2;
+    let ticks = (1..=all).filter(|xmax| apart || !(changed as u64 + 1..=moved as u64 + 2).contains(xmax));
+    story.kinds_of(ticks.map(snapshot).collect()).into_iter().filter(|kind| *kind == Kind::BeforeLetIn).collect()
+}
+
+#[test]
+fn what_came_into_a_board_that_was_opened_afterwards_was_told_early() {
+    assert_eq!(changed_moved_and_opened(true, false), [Kind::BeforeLetIn]);
+}
+
+#[test]
+fn what_came_in_and_was_opened_within_one_batch_was_not() {
+    assert_eq!(changed_moved_and_opened(false, false), []);
+}
+
+#[test]
+fn what_ran_beside_the_opening_was_not() {
+    assert_eq!(changed_moved_and_opened(true, true), []);
+}
