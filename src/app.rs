@@ -47,6 +47,7 @@ use crate::{
     telemetry::chain,
     versions::Versions,
     wake::Wake,
+    why::Node,
 };
 
 /// Batches read ahead of the dispatcher.
@@ -167,7 +168,7 @@ impl App {
     pub async fn run(self, ending: Ending) -> Result<(), AppError> {
         let Self { config, pool, listener, beside, metrics, crowd } = self;
         let shutdown = ending.stopped().clone();
-        let node = node_name(&listener);
+        let node = named(&listener);
         let readiness = Readiness::default();
         let stream = readiness.component("stream", State::NotReady("the outbox has not been read yet".to_owned()));
         let (batches, batch) = mpsc::channel(BATCHES_AHEAD);
@@ -289,11 +290,10 @@ impl App {
 }
 
 /// As operators tell nodes apart.
-fn node_name(listener: &TcpListener) -> String {
+fn named(listener: &TcpListener) -> Node {
     let process = std::process::id();
-    listener
-        .local_addr()
-        .map_or_else(|_| format!("process {process}"), |address| format!("{address}, process {process}"))
+    let name = listener.local_addr().map(|address| format!("{address}, process {process}"));
+    Node { name: name.unwrap_or_else(|_| format!("process {process}")), id: getrandom::u64().unwrap_or_default() }
 }
 
 /// Over all nodes where there is Redis, else of this one.

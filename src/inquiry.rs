@@ -10,13 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     dispatch::Request,
     ports::Answers,
-    why::{Part, Question},
+    why::{Node, Part, Question},
 };
 
 /// See the module.
 pub struct Inquiry<A> {
-    /// Of this node, as operators know it.
-    pub node: String,
+    pub node: Node,
     /// To the dispatcher.
     pub requests: mpsc::Sender<Request>,
     pub answers: A,
@@ -25,6 +24,7 @@ pub struct Inquiry<A> {
 impl<A: Answers> Inquiry<A> {
     /// Serves one question after the other.
     pub async fn run(self, mut questions: mpsc::Receiver<String>, shutdown: CancellationToken) {
+        tracing::info!(node = %self.node, "named so to operators who ask why");
         let serving = async {
             while let Some(text) = questions.recv().await {
                 match serde_json::from_str::<Question>(&text) {

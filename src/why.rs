@@ -2,6 +2,8 @@
 //!
 //! Pure. A node knows its sockets and where they sit now; what it sent to one that has gone is kept nowhere.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,7 @@ use crate::{
     ids::{CommunityId, Cursor, DeviceId, Epoch, Place, RoleId, UserId},
 };
 
+pub mod found;
 pub mod text;
 
 /// Sockets of one user that a node tells of.
@@ -136,20 +139,35 @@ pub struct Report {
 /// A part of a node's answer as it is sent: the first says how many others follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
-    Node { node: String, told: String, sockets: usize, more: usize },
-    Socket { node: String, socket: SocketReport },
+    Node { node: Node, told: String, sockets: usize, more: usize },
+    Socket { node: Node, socket: SocketReport },
+}
+
+/// Which node answers. In containers all may have the same address and process id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Node {
+    /// As its log says it at the start.
+    pub name: String,
+    /// Drawn at its start.
+    pub id: u64,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x} ({})", self.id, self.name)
+    }
 }
 
 impl Report {
     /// The answer of `node`, in parts.
-    pub fn parts(self, node: &str) -> Vec<Part> {
+    pub fn parts(self, node: &Node) -> Vec<Part> {
         let first = Part::Node {
-            node: node.to_owned(),
+            node: node.clone(),
             told: self.told.to_string(),
             sockets: self.sockets.len(),
             more: self.more,
         };
-        let sockets = self.sockets.into_iter().map(|socket| Part::Socket { node: node.to_owned(), socket });
+        let sockets = self.sockets.into_iter().map(|socket| Part::Socket { node: node.clone(), socket });
         std::iter::once(first).chain(sockets).collect()
     }
 }

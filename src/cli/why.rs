@@ -18,11 +18,8 @@ use super::{
 use crate::{
     access::{BoardFacts, CommunityFacts},
     actor::Actor,
-    audience::{Audience, Topic},
-    change::Change,
-    chronicle::{Position, Stretch},
+    chronicle::Stretch,
     config::DatabaseConfig,
-    event,
     ids::{BoardId, CommunityId, Cursor, Place, Tick, UserId},
     ports::{Archive, FactsError},
     postgres::{
@@ -33,13 +30,18 @@ use crate::{
         why::{self as asking, Heard},
     },
     why::{
-        Asked, EVENTS_ASKED, Question, QuestionId, SocketReport,
-        text::{self, Told},
+        Question, QuestionId, SocketReport,
+        found::{self, Found, Row},
+        text::{self, Said},
     },
 };
 
-/// Rows of a tick that are looked through.
-const TICK_LIMIT: usize = 1_000_000;
+/// Rows that are looked through at most.
+const TICK_LIMIT: usize = 20_000;
+/// Bytes of a content that are read, for whom it mentions.
+const CONTENT_LIMIT: usize = 16 * 1_024;
+/// So many ticks back the changes may lie of which a merged count tells.
+const MERGED_FROM: i64 = 6;
 /// A change of rights that no tick holds yet is waited for so often, a quarter of a second each time.
 const TRIES: u32 = 12;
 
@@ -113,33 +115,21 @@ pub(super) async fn run(Wanted { asked, settings }: Wanted) -> Result<(), CliErr
 
 async fn explain(pool: &PgPool, wanted: &Event) -> Result<String, WhyError> {
     let cursor = wanted.event;
-    let stretch = stretch(pool, &cursor).await?;
-    let found = found(&stretch, cursor.place);
     let user = UserId::from(wanted.user.as_str());
-    let asked: Vec<Asked> = found
-        .iter()
-        .flat_map(|(position, _, told)| told.iter().map(|(part, told)| (Place { part: *part, ..position.place }, told)))
-        .map(|(place, told)| Asked { place, audience: told.audience.clone(), topic: Topic::of(&told.event) })
-        .take(EVENTS_ASKED)
-        .collect();
-    let id = QuestionId::from(rand_id());
-    let question = Question { id, user: user.clone(), epoch: cursor.epoch, events: asked };
+    let stretch = stretch(pool, &cursor).await?;
+    let found = found::at(&stretch, cursor.place, &user);
+    let id = QuestionId::from(getrandom::u64().unwrap_or_default());
+    let question = Question { id, user: user.clone(), epoch: cursor.epoch, events: found.asked() };
     let heard = asking::ask(pool, &question).await?;
     let mut text = String::new();
     tell_event(&mut text, cursor, &found);
-    let view = View { pool, user: &user, boards: boards_of(&found), question: &question };
+    let view = View { pool, user: &user, boards: found.boards().collect(), question: &question };
     view.tell_standing(&mut text, wanted, &heard).await?;
     view.tell_nodes(&mut text, &heard).await?;
     Ok(text)
 }
 
-/// Unlikely to be drawn by two who ask at the same time.
-fn rand_id() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::process::id())
-}
-
-/// The tick in which the event stands, with its rows as they are now.
+/// The tick in which the event stands, with its rows as they are now; of merged counts some ticks before it, too.
 async fn stretch(pool: &PgPool, cursor: &Cursor) -> Result<Stretch, WhyError> {
     let asked = cursor.place.tick.0;
     let standing = asking::standing(pool, cursor).await?;
@@ -153,9 +143,11 @@ async fn stretch(pool: &PgPool, cursor: &Cursor) -> Result<Stretch, WhyError> {
     if asked <= first {
         return Err(WhyError::NotKept { asked, first: first + 1, last });
     }
-    let archive = OutboxArchive { pool: pool.clone(), content_limit: 1_024 };
+    let before = if found::is_merged(cursor.place) { MERGED_FROM } else { 1 };
+    let from = Tick((asked - before).max(first));
+    let archive = OutboxArchive { pool: pool.clone(), content_limit: CONTENT_LIMIT };
     for _ in 0..TRIES {
-        if let Some(stretch) = archive.stretch(cursor.epoch, Tick(asked - 1), Tick(asked), TICK_LIMIT).await? {
+        if let Some(stretch) = archive.stretch(cursor.epoch, from, Tick(asked), TICK_LIMIT).await? {
             return Ok(stretch);
         }
         sleep(Duration::from_millis(250)).await;
@@ -163,63 +155,33 @@ async fn stretch(pool: &PgPool, cursor: &Cursor) -> Result<Stretch, WhyError> {
     Err(WhyError::NotRead)
 }
 
-/// A change and the events that tell of it, each with its part of the place.
-type Found<'a> = (&'a Position, &'a Change, Vec<(u8, Told)>);
-
-/// The changes at the place: one row, or the whole tick where the cursor stands behind it, as that of merged counts does.
-fn found(stretch: &Stretch, place: Place) -> Vec<Found<'_>> {
-    let whole = place.ordinal == u32::MAX;
-    let here = stretch.changes.iter().filter(|(position, _)| whole || position.place.ordinal == place.ordinal);
-    here.take(EVENTS_ASKED).map(|(position, change)| (position, change, told(change, stretch))).collect()
-}
-
-fn told(change: &Change, stretch: &Stretch) -> Vec<(u8, Told)> {
-    let events = event::tell(change, &stretch.rows).into_iter();
-    events
-        .flat_map(|told| match told {
-            event::Told::Event { audience, event, part, .. } => vec![(part, Told { event: *event, audience })],
-            event::Told::Count(count) => {
-                let audience = Audience::Board(count.board);
-                let told = |(part, event)| (part, Told { event, audience: audience.clone() });
-                count.events().into_iter().map(told).collect()
-            }
-        })
-        .collect()
-}
-
-fn boards_of(found: &[Found<'_>]) -> BTreeSet<BoardId> {
-    let events = found.iter().flat_map(|(_, _, told)| told.iter().map(|(_, told)| &told.audience));
-    events
-        .filter_map(|audience| match audience {
-            Audience::Board(board)
-            | Audience::BoardAndPost(board, _)
-            | Audience::WhoMayOpen(board)
-            | Audience::User(_, board) => Some(*board),
-            Audience::Post(_) | Audience::Community(_) => None,
-        })
-        .chain(found.iter().flat_map(|(_, _, told)| told.iter().filter_map(|(_, told)| text::board(&told.event))))
-        .collect()
-}
-
-fn tell_event(text: &mut String, cursor: Cursor, found: &[Found<'_>]) {
+fn tell_event(text: &mut String, cursor: Cursor, found: &Found<'_>) {
     let Place { tick, ordinal, .. } = cursor.place;
-    let row = if ordinal == u32::MAX { "behind its last row".to_owned() } else { format!("row {ordinal}") };
-    line(text, 0, &format!("event {cursor}: tick {}, {row}", tick.0));
-    if found.is_empty() {
+    if found::is_merged(cursor.place) {
+        line(
+            text,
+            0,
+            &format!("event {cursor}: told at the end of tick {} or of a row of it, as merged counts are;", tick.0),
+        );
+        line(text, 1, "it tells of some of these changes, the newest of which come first");
+    } else {
+        line(text, 0, &format!("event {cursor}: tick {}, row {ordinal}", tick.0));
+    }
+    if found.rows.is_empty() {
         line(text, 1, "no row of the outbox stands there");
     }
-    for (position, change, told) in found {
+    for Row { position, change, told } in &found.rows {
         line(text, 1, &format!("{}, written {}", text::change(change), position.at.to_rfc3339()));
         if told.is_empty() {
-            line(
-                text,
-                2,
-                "tells nobody anything as the rows are now: what it speaks of is gone, moved, or a matter of rights alone",
-            );
+            let nothing = "tells nobody anything as the rows are now: what it speaks of is gone, moved, or a matter of rights alone";
+            line(text, 2, nothing);
         }
-        for (_, told) in told {
+        for told in told {
             line(text, 2, &format!("{} to {}", told.event.name(), text::audience(&told.audience)));
         }
+    }
+    if found.more > 0 {
+        line(text, 1, &format!("and {} more, which are left out", found.more));
     }
 }
 
@@ -234,7 +196,7 @@ struct View<'a> {
 impl View<'_> {
     /// Whether he may open the boards, where no socket tells who he is.
     async fn tell_standing(&self, text: &mut String, wanted: &Event, heard: &Heard) -> Result<(), WhyError> {
-        let found = text::nodes(&heard.parts).iter().any(|(_, _, _, sockets)| !sockets.is_empty());
+        let found = text::nodes(&heard.parts).iter().any(|said| !said.sockets.is_empty());
         match &wanted.community {
             Some(community) => {
                 let socket = SocketReport {
@@ -260,7 +222,8 @@ impl View<'_> {
 
     async fn tell_nodes(&self, text: &mut String, heard: &Heard) -> Result<(), WhyError> {
         let nodes = text::nodes(&heard.parts);
-        line(text, 0, &format!("nodes that listen: {}; that answered: {}", heard.nodes, nodes.len()));
+        let listen = if heard.nodes > 0 { heard.nodes.to_string() } else { "unknown to our role".to_owned() };
+        line(text, 0, &format!("nodes that listen: {listen}; that answered: {}", nodes.len()));
         if nodes.is_empty() {
             line(
                 text,
@@ -268,22 +231,30 @@ impl View<'_> {
                 "without an answer nothing is known of his sockets; is the service running on this database, and is our role the one it logs in as?",
             );
         }
-        for (node, told, more, sockets) in nodes {
-            line(text, 1, &format!("node {node} has told its sockets everything up to {told}"));
-            if sockets.is_empty() {
-                line(text, 2, &format!("no socket of user {}", self.user));
+        for said in nodes {
+            self.tell_node(text, &said).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_node(&self, text: &mut String, said: &Said<'_>) -> Result<(), WhyError> {
+        line(text, 1, &format!("node {} has told its sockets everything up to {}", said.node, said.told));
+        if said.sockets.is_empty() && said.missing + said.more == 0 {
+            line(text, 2, &format!("no socket of user {}", self.user));
+        }
+        for socket in &said.sockets {
+            line(text, 2, &text::socket(socket));
+            self.tell_access(text, 3, &text::actor(self.user, socket)).await?;
+            for (asked, outcome) in self.question.events.iter().zip(&socket.outcomes) {
+                let outcome = text::outcome(*outcome, self.question.epoch);
+                line(text, 3, &format!("{}: {outcome}", text::audience(&asked.audience)));
             }
-            for socket in sockets {
-                line(text, 2, &text::socket(socket));
-                self.tell_access(text, 3, &text::actor(self.user, socket)).await?;
-                for (asked, outcome) in self.question.events.iter().zip(&socket.outcomes) {
-                    let outcome = text::outcome(*outcome, self.question.epoch);
-                    line(text, 3, &format!("{}: {outcome}", text::audience(&asked.audience)));
-                }
-            }
-            if more > 0 {
-                line(text, 2, &format!("and {more} more sockets of his"));
-            }
+        }
+        if said.missing > 0 {
+            line(text, 2, &format!("what it said of {} of his sockets did not arrive; ask again", said.missing));
+        }
+        if said.more > 0 {
+            line(text, 2, &format!("and {} more sockets of his", said.more));
         }
         Ok(())
     }
@@ -302,5 +273,5 @@ impl View<'_> {
 
 fn line(text: &mut String, depth: usize, said: &str) {
     // Writing to a text does not fail.
-    let _ = writeln!(text, "{:width$}{said}", "", width = depth * 2);
+    let _ = writeln!(text, "{:width$}{}", "", text::printable(said), width = depth * 2);
 }

@@ -27,10 +27,15 @@ pub struct NotifiedAnswers {
 
 impl Answers for NotifiedAnswers {
     async fn answer(&self, to: &QuestionId, parts: &[Part]) -> Result<(), FactsError> {
+        let mut failed = None;
+        // What is missing is noticed by who asked, and the rest is still worth telling.
         for part in parts {
             let text = fitting(part).map_err(|error| FactsError(error.into()))?;
             let sent = sqlx::query_file!("sql/why/answer.sql", to.as_str(), text).execute(&self.pool).await;
-            sent.map_err(|error| FactsError(error.into()))?;
+            failed = sent.err().or(failed);
+        }
+        if let Some(error) = failed {
+            return Err(FactsError(error.into()));
         }
         Ok(())
     }
@@ -68,7 +73,7 @@ pub async fn standing(pool: &PgPool, cursor: &Cursor) -> Result<Standing, sqlx::
 /// What the nodes said.
 #[derive(Debug, Default)]
 pub struct Heard {
-    /// How many listen, as far as our role may see them.
+    /// How many listen; none where our role may not see the sessions of others.
     pub nodes: i64,
     pub parts: Vec<Part>,
 }
@@ -90,10 +95,10 @@ pub async fn ask(pool: &PgPool, question: &Question) -> Result<Heard, sqlx::Erro
     Ok(heard)
 }
 
+/// Where nobody knows how many listen, the time decides.
 fn complete(heard: &Heard) -> bool {
-    let answered = heard.parts.iter().filter(|part| matches!(part, Part::Node { .. })).count();
-    let announced: usize =
-        heard.parts.iter().map(|part| if let Part::Node { sockets, .. } = part { *sockets } else { 0 }).sum();
-    let told = heard.parts.len() - answered;
-    i64::try_from(answered).is_ok_and(|answered| answered >= heard.nodes.max(1)) && told >= announced
+    let announced = |part: &Part| if let Part::Node { sockets, .. } = part { Some(*sockets) } else { None };
+    let (answered, sockets) =
+        heard.parts.iter().filter_map(announced).fold((0, 0), |(n, sum), more| (n + 1, sum + more));
+    heard.nodes > 0 && answered >= heard.nodes && heard.parts.len() as i64 - answered >= sockets as i64
 }

@@ -2,22 +2,14 @@
 
 use std::fmt::Write;
 
-use super::{Outcome, Part, SocketReport};
+use super::{Node, Outcome, Part, SocketReport};
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, RoleRule, decide},
     actor::Actor,
     audience::Audience,
     change::Change,
-    contract::ServerEvent,
-    ids::{BoardId, Cursor, Epoch, RoleId, UserId},
+    ids::{Cursor, Epoch, RoleId, UserId},
 };
-
-/// One event that stands at the place asked for.
-#[derive(Clone, Debug)]
-pub struct Told {
-    pub event: ServerEvent,
-    pub audience: Audience,
-}
 
 /// What happened, in words, without anything that somebody wrote.
 pub fn change(change: &Change) -> String {
@@ -50,15 +42,6 @@ pub fn change(change: &Change) -> String {
         Change::Reset { .. } => {
             "what changed can't be told one by one: every socket was sent away to load afresh".to_owned()
         }
-    }
-}
-
-/// The board that an event names beside its audience.
-pub fn board(event: &ServerEvent) -> Option<BoardId> {
-    match event {
-        ServerEvent::PostNewComment(told) | ServerEvent::PostCommentUpdated(told) => Some(told.board_id),
-        ServerEvent::PostCommentDeleted(told) => Some(told.board_id),
-        _ => None,
     }
 }
 
@@ -148,7 +131,10 @@ pub fn socket(socket: &SocketReport) -> String {
 /// What became of an event for a socket.
 pub fn outcome(outcome: Outcome, epoch: Epoch) -> String {
     match outcome {
-        Outcome::Sent => "sent: it sits in the room, and was served from before the event".to_owned(),
+        Outcome::Sent => {
+            "sent: it sits in the room, was served from before the event, and its community has not switched this off"
+                .to_owned()
+        }
         Outcome::SentIfOpen => "sent, if the board was open to it when the event was told".to_owned(),
         Outcome::JoinedLater(since) => {
             let since = Cursor { epoch, place: since, held_from: None };
@@ -164,26 +150,71 @@ pub fn outcome(outcome: Outcome, epoch: Epoch) -> String {
     }
 }
 
-/// The nodes that answered, in the order of their names, each with the parts that belong to it.
-pub fn nodes(parts: &[Part]) -> Vec<(&str, &str, usize, Vec<&SocketReport>)> {
-    let mut nodes: Vec<_> = parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Node { node, told, more, .. } => Some((node.as_str(), told.as_str(), *more)),
-            Part::Socket { .. } => None,
-        })
-        .map(|(node, told, more)| (node, told, more, sockets_of(node, parts)))
-        .collect();
-    nodes.sort_by(|one, other| one.0.cmp(other.0));
+/// What one node said.
+#[derive(Debug)]
+pub struct Said<'a> {
+    pub node: &'a Node,
+    /// Everything up to this cursor has been told by it.
+    pub told: &'a str,
+    pub sockets: Vec<&'a SocketReport>,
+    /// How many it has beside those that it tells of.
+    pub more: usize,
+    /// How many of those that it tells of did not arrive.
+    pub missing: usize,
+}
+
+/// The nodes that answered, in the order of their names.
+pub fn nodes(parts: &[Part]) -> Vec<Said<'_>> {
+    let mut nodes: Vec<Said<'_>> = Vec::new();
+    for part in parts {
+        if let Part::Node { node, told, sockets, more } = part {
+            let here = parts.iter().filter_map(|part| match part {
+                Part::Socket { node: of, socket } if of == node => Some(socket),
+                _ => None,
+            });
+            let here: Vec<_> = here.collect();
+            let missing = sockets.saturating_sub(here.len());
+            nodes.push(Said { node, told, sockets: here, more: *more, missing });
+        }
+    }
+    nodes.sort_by_key(|said| said.node);
     nodes
 }
 
-fn sockets_of<'a>(of: &str, parts: &'a [Part]) -> Vec<&'a SocketReport> {
-    parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Socket { node, socket } if node == of => Some(socket),
-            _ => None,
-        })
-        .collect()
+/// One line: what an operator reads comes in part from those whom he looks at.
+pub fn printable(text: &str) -> String {
+    let printed = |one: char| if one.is_control() { one.escape_default().to_string() } else { one.to_string() };
+    text.chars().map(printed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket() -> SocketReport {
+        SocketReport {
+            community: "reef".into(),
+            roles: vec![],
+            admin: false,
+            device: None,
+            expires_at: chrono::DateTime::UNIX_EPOCH,
+            outcomes: vec![],
+            waiting: None,
+        }
+    }
+
+    #[test]
+    fn nodes_of_the_same_name_are_told_apart_and_what_did_not_arrive_is_counted() {
+        let node = |id| Node { name: "0.0.0.0:4000, process 1".to_owned(), id };
+        let said = |id, sockets| Part::Node { node: node(id), told: format!("{id}"), sockets, more: 0 };
+        let parts = [said(2, 2), Part::Socket { node: node(2), socket: socket() }, said(1, 0)];
+        let nodes = nodes(&parts);
+        let counts: Vec<_> = nodes.iter().map(|said| (said.told, said.sockets.len(), said.missing)).collect();
+        assert_eq!(counts, [("1", 0, 0), ("2", 1, 1)]);
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+    }
 }

@@ -43,7 +43,7 @@ async fn who_was_sent_an_event_and_who_was_not_is_told_for_every_node() {
         "nodes that listen: 2; that answered: 2",
         "no socket of user ada",
         "may open board 1 as the database is now: yes: clauses 1, 2 and 3 hold",
-        "room board:1: sent: it sits in the room, and was served from before the event",
+        "room board:1: sent: it sits in the room, was served from before the event",
     ] {
         assert!(told.stdout.contains(part), "{part} in {}", told.stdout);
     }
@@ -101,4 +101,34 @@ async fn an_event_that_can_not_be_had_is_said_to_be_so() {
     assert!(future.stderr.contains("there is no tick 65535 yet, the newest is 0"), "{future:?}");
     let first = why(&forum, &["--user", "ada", "--event", &format!("{epoch:x}.0.1.0")]).await;
     assert!(first.stderr.contains("no longer kept"), "{first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merged_count_is_explained_by_the_changes_that_it_tells_of() {
+    let forum = Forum::captured().await;
+    // So long that all but the first wait for its end.
+    let service = Service::start_with(&forum.url(), &[("merge-window", "1s")]).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    for vote in [
+        "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('ada', 1);
+         UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1; COMMIT",
+        "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('bo', 1);
+         UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1; COMMIT",
+        "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('cy', 1);
+         UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1; COMMIT",
+    ] {
+        forum.run(vote).await;
+    }
+    let event = loop {
+        let told = ada.next().await;
+        if told[0] == "post:voteChanged" && told[1]["newCount"] == json!(3) {
+            break cursor(&told);
+        }
+    };
+    let told = why(&forum, &["--user", "ada", "--event", &event]).await.stdout;
+    for part in ["as merged counts are", "post 1 got a vote", "post:voteChanged to room board:1", "room board:1: sent"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    service.stop().await;
 }
