@@ -63,7 +63,7 @@ impl Frame {
 
     /// About what it takes in memory when it is encoded, in bytes. Looks at texts that may be long and encodes nothing.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + size_of::<ServerEvent>() + KEYS_AND_NUMBERS + 2 * texts(&self.event)
+        size_of::<Self>() + size_of::<ServerEvent>() + KEYS_AND_NUMBERS + texts(&self.event)
     }
 
     fn encode(&self) -> Option<Text> {
@@ -92,7 +92,7 @@ fn said(event: &'static str, text: Result<Box<RawValue>, serde_json::Error>) -> 
 /// Of the JSON text of a count, to which most events come close.
 const KEYS_AND_NUMBERS: usize = 256;
 
-/// Bytes of the texts in an event that may be of any length.
+/// Bytes of the texts in an event that may be of any length, as they are and as JSON.
 fn texts(event: &ServerEvent) -> usize {
     use ServerEvent as E;
     match event {
@@ -103,19 +103,19 @@ fn texts(event: &ServerEvent) -> usize {
         }
         E::BoardCreated(told) => of_board(&told.board),
         E::BoardSettingsChanged(told) => of_board(&told.board),
-        E::NotificationNew(told) => of_person(Some(&told.actor)) + told.excerpt.len(),
+        E::NotificationNew(told) => of_person(Some(&told.actor)) + both(&told.excerpt),
         _ => 0,
     }
 }
 
 fn of_post(post: &Post) -> usize {
-    let tags = post.tags.iter().flatten().map(|tag| tag.len() + size_of::<String>()).sum::<usize>();
+    let tags = post.tags.iter().flatten().map(|tag| both(tag) + size_of::<String>()).sum::<usize>();
     length(&post.title) + length(&post.content) + tags
 }
 
 /// Settings may be of any shape; as text they are about as large.
 fn of_board(board: &Board) -> usize {
-    let settings = board.settings.as_ref().map_or(0, |settings| settings.to_string().len());
+    let settings = board.settings.as_ref().map_or(0, |settings| 2 * settings.to_string().len());
     length(&board.name) + length(&board.description) + settings
 }
 
@@ -124,7 +124,17 @@ fn of_person(person: Option<&Person>) -> usize {
 }
 
 fn length(text: &Option<String>) -> usize {
-    text.as_ref().map_or(0, String::len)
+    text.as_ref().map_or(0, |text| both(text))
+}
+
+/// A quotation mark, a backslash and the usual control characters take two bytes in JSON, the other control characters six.
+fn both(text: &str) -> usize {
+    let escape = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        ..b' ' => 5,
+        _ => 0,
+    };
+    2 * text.len() + text.bytes().map(escape).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -165,7 +175,9 @@ mod tests {
 
     #[test]
     fn an_event_weighs_at_least_what_is_sent_of_it() {
-        for event in [count(), comment(String::new()), comment("x".repeat(16 * 1024))] {
+        let texts = ["", "x", "\u{1}", "\"\n", "\u{e9}"];
+        let comments = texts.iter().map(|text| comment(text.repeat(16 * 1024)));
+        for event in comments.chain([count()]) {
             let frame = Frame::durable(event, cursor(i64::MAX), DateTime::UNIX_EPOCH);
             assert!(frame.weight() >= frame.size(), "{} and {}", frame.weight(), frame.size());
         }

@@ -127,7 +127,8 @@ async fn a_merged_count_is_explained_by_the_changes_that_it_tells_of() {
         }
     };
     let told = why(&forum, &["--user", "ada", "--event", &event]).await.stdout;
-    for part in ["as merged counts are", "post 1 got a vote", "post:voteChanged to room board:1", "room board:1: sent"] {
+    for part in ["as merged counts are", "post 1 got a vote", "post:voteChanged to room board:1", "room board:1: sent"]
+    {
         assert!(told.contains(part), "{part} in {told}");
     }
     service.stop().await;

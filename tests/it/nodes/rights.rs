@@ -75,16 +75,17 @@ async fn who_is_shut_out_is_told_nothing_of_later_on_any_node() {
     follower.stop().await;
 }
 
-/// Somebody in board 1 and post 1, with the last cursor he was given.
+/// Somebody in a board and in the post of the same number, with the last cursor he was given.
 struct Watcher {
     frames: Frames,
+    place: i32,
     since: Value,
 }
 
 impl Watcher {
-    async fn enter(node: &Serving, user: &str, roles: &[&str]) -> Self {
+    async fn enter(node: &Serving, place: i32, user: &str, roles: &[&str]) -> Self {
         let frames = Frames::connected(&node.url, &Service::token(user, "c1", roles, false)).await;
-        let mut watcher = Self { frames, since: Value::Null };
+        let mut watcher = Self { frames, place, since: Value::Null };
         watcher.come_back("nothing of it").await;
         watcher
     }
@@ -108,10 +109,11 @@ impl Watcher {
 
     /// With his cursor, to both.
     async fn come_back(&mut self, hidden: &str) {
-        let since = self.since.clone();
-        for (event, argument) in
-            [("board:join", json!({"boardId": 1, "since": since})), ("post:join", json!({"postId": 1, "since": since}))]
-        {
+        let (since, place) = (self.since.clone(), self.place);
+        for (event, argument) in [
+            ("board:join", json!({"boardId": place, "since": since})),
+            ("post:join", json!({"postId": place, "since": since})),
+        ] {
             let answer = self.asks(event, argument, hidden).await;
             assert_eq!(answer["ok"], json!(true), "{answer}");
             self.since = answer["cursor"].clone();
@@ -119,40 +121,57 @@ impl Watcher {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_thousand_rounds_nothing_that_was_written_behind_his_exclusion_reaches_anybody() {
-    let forum = Forum::captured().await;
-    let redis = Redis::start().expect("a Redis");
-    let flags = ["--redis-url", &redis.url(), "--rate-join", "10000/1s"];
-    let (one, other) = (Serving::start(&forum.url(), &flags).await, Serving::start(&forum.url(), &flags).await);
+/// The board is shut to some, somebody writes in it over another connection, and it is opened again; each time on both nodes.
+async fn shut_and_open(forum: &Forum, nodes: &[Serving; 2], place: i32, rounds: u32) {
     let (mut shut_out, mut staying) = (Vec::new(), Vec::new());
-    for node in [&one, &other] {
-        node.until_ready().await;
-        shut_out.push(Watcher::enter(node, "ada", &[]).await);
-        staying.push(Watcher::enter(node, "bo", &["crew"]).await);
+    for (number, node) in nodes.iter().enumerate() {
+        shut_out.push(Watcher::enter(node, place, &format!("out{place}{number}"), &[]).await);
+        staying.push(Watcher::enter(node, place, &format!("in{place}{number}"), &["crew"]).await);
     }
-    let mut writer = forum.pool.acquire().await.expect("a connection of its own");
-    for round in 0..1_000 {
-        let hidden = format!("hidden {round}.");
-        set_of_board(&forum.pool, r#"{"permissions": {"allowedRoles": ["crew"]}}"#).await;
-        let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', $1)";
-        sqlx::query(insert).bind(&hidden).execute(&mut *writer).await.expect("a comment");
+    let connection = || forum.pool.acquire();
+    let (mut rights, mut words) = (connection().await.expect("a connection"), connection().await.expect("another"));
+    let set = "UPDATE boards SET settings = $2::text::jsonb WHERE id = $1";
+    for round in 0..rounds {
+        let hidden = format!("hidden {place}/{round}.");
+        let shut = sqlx::query(set).bind(place).bind(r#"{"permissions": {"allowedRoles": ["crew"]}}"#);
+        shut.execute(&mut *rights).await.expect("a change of rights");
+        let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES ($1, 'cy', $2)";
+        sqlx::query(insert).bind(place).bind(&hidden).execute(&mut *words).await.expect("a comment");
         for watcher in &mut shut_out {
-            watcher.hears("board:accessRevoked", &hidden).await;
+            watcher.hears(&format!(r#""board:accessRevoked",{{"boardId":{place},"#), &hidden).await;
             let since = watcher.since.clone();
-            let refused = watcher.asks("board:join", json!({"boardId": 1, "since": since}), &hidden).await;
+            let refused = watcher.asks("board:join", json!({"boardId": place, "since": since}), &hidden).await;
             assert_eq!(refused["error"]["code"], json!("forbidden"), "{refused}");
         }
         for watcher in &mut staying {
             watcher.hears(&hidden, "never there").await;
         }
-        set_of_board(&forum.pool, "{}").await;
+        sqlx::query(set).bind(place).bind("{}").execute(&mut *rights).await.expect("a change of rights");
         for watcher in &mut shut_out {
-            watcher.hears("board:accessGranted", &hidden).await;
+            watcher.hears(&format!(r#""board:accessGranted",{{"boardId":{place}}}"#), &hidden).await;
             watcher.come_back(&hidden).await;
         }
     }
-    for node in [one, other] {
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_thousand_rounds_nothing_that_was_written_behind_his_exclusion_reaches_anybody() {
+    let forum = Forum::captured().await;
+    let places = [11, 12, 13, 14];
+    for place in places {
+        let board = "INSERT INTO boards (id, community_id, name) VALUES ($1, 'c1', 'Board ' || $1)";
+        sqlx::query(board).bind(place).execute(&forum.pool).await.expect("a board");
+        let post = "INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES ($1, 'cy', '', '', $1)";
+        sqlx::query(post).bind(place).execute(&forum.pool).await.expect("a post");
+    }
+    let redis = Redis::start().expect("a Redis");
+    let flags = ["--redis-url", &redis.url(), "--rate-join", "10000/1s"];
+    let nodes = [Serving::start(&forum.url(), &flags).await, Serving::start(&forum.url(), &flags).await];
+    for node in &nodes {
+        node.until_ready().await;
+    }
+    futures_util::future::join_all(places.map(|place| shut_and_open(&forum, &nodes, place, 250))).await;
+    for node in nodes {
         node.stop().await;
     }
 }
