@@ -12,12 +12,12 @@ use std::{
 };
 
 use chrono::Utc;
-use ipnet::IpNet;
 use serde_json::Value;
 use socketioxide::{
     SocketIo,
     extract::{SocketRef, TryData},
     handler::ConnectHandler,
+    socket::DisconnectReason,
 };
 use tokio::sync::mpsc;
 
@@ -26,13 +26,14 @@ use crate::{
     command::Command,
     contract::{ErrorCode, Failure},
     gateway::{Gateway, Greeting},
-    ids::{SocketKey, UserId},
+    ids::SocketKey,
     jwt::{TokenError, Verifier},
     link::Link,
     ports::{Acknowledge, FactStore, Limits},
     socket::{
         asked::{self, Queued, answer},
-        guests::{Full, Guests, Place},
+        farewell::{Served, farewell},
+        guests::{Full, Guests, Held},
         links::{EngineSession, Links},
         proxies::TrustedProxies,
         session::{self, Life},
@@ -94,8 +95,7 @@ struct Admitted {
 
 /// What lasts as long as a socket, and ends with it.
 pub(super) struct Kept {
-    _address: Place<IpNet>,
-    _user: Place<UserId>,
+    pub(super) held: Arc<Held>,
     /// The only end that keeps the queue of its commands, and thus the task that serves them.
     _queue: mpsc::Sender<Queued>,
 }
@@ -149,7 +149,8 @@ async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<
     let user = doors.guests.of_user(&actor.user)?;
     let greeting = doors.gateway.greet(&actor).await?;
     let (queue, commands) = asked::listen(socket, Arc::clone(&doors.limits), actor.user.clone());
-    let kept = Arc::new(Kept { _address: address, _user: user, _queue: queue });
+    let held = Arc::new(Held { _address: address, _user: user });
+    let kept = Arc::new(Kept { held, _queue: queue });
     socket.extensions.insert(Admitted { actor, greeting, kept, commands: Arc::new(Mutex::new(Some(commands))) });
     Ok(())
 }
@@ -174,7 +175,7 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     doors.members.add(key, Member::new(socket.clone(), session, kept));
 
     let leaving = doors.clone();
-    socket.on_disconnect(async move || farewell(&leaving, key).await);
+    socket.on_disconnect(async move |reason: DisconnectReason| farewell(&leaving, key, Some(reason)).await);
     let connected = doors.gateway.connect(key, &actor, greeting).await;
     if let Err(failure) = &connected {
         tracing::debug!(code = failure.code.as_str(), "a socket that was let in can't be seated");
@@ -184,7 +185,7 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     // The library may call one connected whose session closed while it connected: it says so last. Its greeting has told by now.
     if connected.is_err() || !socket.connected() || doors.members.is_gone(key) {
         // It may have gone before its farewell was there to be called; saying it twice does nothing.
-        farewell(&doors, key).await;
+        farewell(&doors, key, None).await;
         return;
     }
     tokio::spawn(serve(doors, key, actor, socket, asked));
@@ -197,6 +198,7 @@ async fn serve<F: FactStore>(
     socket: SocketRef,
     mut asked: mpsc::Receiver<Queued>,
 ) {
+    let _served = Served { members: doors.members.clone(), key, socket: socket.clone() };
     let mut life = Life::until(actor.expires_at);
     loop {
         let next = tokio::select! {
@@ -244,10 +246,4 @@ async fn serve<F: FactStore>(
             Err(failure) => acknowledge(Err(failure)),
         }
     }
-}
-
-async fn farewell<F: FactStore>(doors: &Doors<F>, key: SocketKey) {
-    doors.members.remove(key);
-    // Without a dispatcher there is no seat to give up.
-    let _ = doors.gateway.disconnect(key).await;
 }

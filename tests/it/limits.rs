@@ -1,6 +1,7 @@
 //! What one user, one address and one socket may take, and that whoever is refused is told honestly when to come back.
 
 mod connections;
+mod staying;
 mod stores;
 
 use std::time::{Duration, Instant};

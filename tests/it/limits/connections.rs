@@ -21,11 +21,11 @@ use crate::support::{
 };
 
 /// Tells hanging from working.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Connects, and expects to be refused for being one too many.
-async fn is_refused(url: &str, token: &str, transport: &str) {
+pub(super) async fn is_refused(url: &str, token: &str, transport: &str) {
     let refused = Client::start(url, token, transport).next().await;
     assert_eq!(refused[0], "connect_error", "{refused}");
     assert!(refused[1].as_str().is_some_and(|told| told.starts_with("rate_limited: ") && told.len() > 30), "{refused}");
