@@ -201,16 +201,12 @@ async fn serve<F: FactStore>(
     let _served = Served { members: doors.members.clone(), key, socket: socket.clone() };
     let mut life = Life::until(actor.expires_at);
     loop {
-        let next = tokio::select! {
-            biased;
-            () = life.over(&doors, key) => return doors.members.expire(key),
-            next = asked.recv() => next,
-        };
-        let Some((next, verdict)) = next else { break };
+        let Some(Some((next, verdict))) = life.bounds(&doors, key, asked.recv()).await else { return };
         if !socket.connected() {
-            break;
+            return;
         }
-        let command = match verdict.await {
+        let Some(verdict) = life.bounds(&doors, key, verdict).await else { return };
+        let command = match verdict {
             Ok(()) => Command::read(&next.event, &next.argument),
             Err(too_many) => Err(too_many.into()),
         };
@@ -223,11 +219,8 @@ async fn serve<F: FactStore>(
         });
         match command {
             Ok(Command::Refresh { token }) => {
-                let outcome = tokio::select! {
-                    biased;
-                    () = life.over(&doors, key) => return doors.members.expire(key),
-                    outcome = session::refreshed(&doors, key, &actor, &token) => outcome,
-                };
+                let refreshed = session::refreshed(&doors, key, &actor, &token);
+                let Some(outcome) = life.bounds(&doors, key, refreshed).await else { return };
                 acknowledge(outcome.and_then(|renewed| {
                     let answer = session::answer(&renewed);
                     if renewed.expires_at != actor.expires_at {
@@ -238,11 +231,10 @@ async fn serve<F: FactStore>(
                 }));
             }
             // The end does not wait for a join that waits. What the dispatcher was asked meanwhile is undone by the farewell.
-            Ok(command) => tokio::select! {
-                biased;
-                () = life.over(&doors, key) => return doors.members.expire(key),
-                () = doors.gateway.serve(key, &actor, command, acknowledge) => {}
-            },
+            Ok(command) => {
+                let served = doors.gateway.serve(key, &actor, command, acknowledge);
+                let Some(()) = life.bounds(&doors, key, served).await else { return };
+            }
             Err(failure) => acknowledge(Err(failure)),
         }
     }
