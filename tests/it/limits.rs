@@ -3,6 +3,7 @@
 mod connections;
 mod staying;
 mod stores;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
