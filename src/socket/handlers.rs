@@ -28,6 +28,7 @@ use crate::{
     gateway::{Gateway, Greeting},
     ids::SocketKey,
     jwt::{TokenError, Verifier},
+    limits::{Class, TooMany},
     link::Link,
     ports::{Acknowledge, FactStore, Limits},
     socket::{
@@ -120,6 +121,12 @@ impl From<Full> for Refused {
     }
 }
 
+impl From<TooMany> for Refused {
+    fn from(too_many: TooMany) -> Self {
+        Failure::from(too_many).into()
+    }
+}
+
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Self { code: failure.code.as_str(), message: failure.message }
@@ -146,6 +153,8 @@ async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<
     let address = doors.guests.of_address(doors.proxies.client(peer, &request.headers))?;
     let token = token(socket, auth.as_ref()).ok_or(TokenError::Missing)?;
     let actor = doors.verifier.verify(&token, Utc::now())?;
+    // Before whatever coming costs: places, questions to the database, a turn of the dispatcher.
+    doors.limits.take(&actor.user, Class::Connect)?.await?;
     let user = doors.guests.of_user(&actor.user)?;
     let greeting = doors.gateway.greet(&actor).await?;
     let (queue, commands) = asked::listen(socket, Arc::clone(&doors.limits), actor.user.clone());

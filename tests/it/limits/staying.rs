@@ -20,7 +20,7 @@ use crate::support::{
 const DISCONNECT: &str = "41";
 
 async fn node(forum: &Forum) -> Service {
-    Service::start_with(&forum.url(), &[("connections-per-user", "2")]).await
+    Service::start_with(&forum.url(), &[("connections-per-user", "2"), ("rate-connect", "10000/1s")]).await
 }
 
 /// A place is free a moment after its connection has ended.
