@@ -1,4 +1,4 @@
-//! How often one user may ask for something: the classes of commands, and what was taken lately.
+//! How often one user may come or ask for something: the classes of commands, and what was taken lately.
 //!
 //! "60 in 10 s" is meant of any ten seconds: no more are taken however they are spread, and whoever waits until the oldest of
 //! them is that old is served. So a refusal can say when.
@@ -7,9 +7,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::contract::{ErrorCode, Failure};
 
-/// Commands that are counted together.
+/// What is counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
+    /// Into the namespace, with a token that is good.
+    Connect,
     /// Of boards, posts and feeds.
     Join,
     /// Its beginnings and ends.
@@ -22,7 +24,8 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 5] = [Self::Join, Self::Typing, Self::PresenceList, Self::SessionRefresh, Self::Other];
+    pub const ALL: [Self; 6] =
+        [Self::Connect, Self::Join, Self::Typing, Self::PresenceList, Self::SessionRefresh, Self::Other];
 
     /// The class of an event as a client names it.
     pub fn of(event: &str) -> Self {
@@ -38,6 +41,7 @@ impl Class {
     /// Its name in Redis and in metrics. None ends with a colon and another: behind a user's id it can't be mistaken.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Connect => "connect",
             Self::Join => "join",
             Self::Typing => "typing",
             Self::PresenceList => "presence:list",
@@ -57,6 +61,7 @@ pub struct Rate {
 /// The rate of each class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
+    pub connect: Rate,
     pub join: Rate,
     pub typing: Rate,
     pub presence_list: Rate,
@@ -68,6 +73,7 @@ impl Rates {
     /// That of one class.
     pub fn of(&self, class: Class) -> Rate {
         match class {
+            Class::Connect => self.connect,
             Class::Join => self.join,
             Class::Typing => self.typing,
             Class::PresenceList => self.presence_list,

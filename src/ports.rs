@@ -83,12 +83,12 @@ pub trait Answers: Send + Sync + 'static {
     fn answer(&self, to: &QuestionId, parts: &[Part]) -> impl Future<Output = Result<(), FactsError>> + Send;
 }
 
-/// What those who know of all nodes say to one command, within a fraction of a second. Dropping it changes nothing.
+/// What those who know of all nodes say to one command or connection, within a fraction of a second. Dropping it changes nothing.
 pub type Verdict = Pin<Box<dyn Future<Output = Result<(), TooMany>> + Send>>;
 
 /// How often a user may ask, over all his sockets.
 pub trait Limits: Send + Sync + 'static {
-    /// Takes one command of this class, to be called as it comes and without waiting; the verdict is asked for at once, and to be
-    /// awaited before the command is served. What is refused is not counted.
+    /// Takes one of this class, to be called as it comes and without waiting; the verdict is asked for at once, and to be
+    /// awaited before it is served. What is refused is not counted.
     fn take(&self, user: &UserId, class: Class) -> Result<Verdict, TooMany>;
 }

@@ -41,7 +41,7 @@ pub struct ClientLimits {
     pub places: Places,
     /// Whose word on addresses is taken.
     pub proxies: TrustedProxies,
-    /// Commands of one user.
+    /// Of what one user does.
     pub rates: Rates,
 }
 
@@ -94,12 +94,14 @@ fn rates(reader: &mut Reader<'_>) -> Result<Rates, Refused> {
         let (count, within) = read::rate(text)?;
         (COUNTED.contains(&count) && within >= SHORTEST).then_some(Rate { count, within })
     };
+    let connect = reader.required(&settings::RATE_CONNECT, rate);
     let join = reader.required(&settings::RATE_JOIN, rate);
     let typing = reader.required(&settings::RATE_TYPING, rate);
     let presence_list = reader.required(&settings::RATE_PRESENCE_LIST, rate);
     let session_refresh = reader.required(&settings::RATE_SESSION_REFRESH, rate);
     let other = reader.required(&settings::RATE_OTHER, rate);
     Ok(Rates {
+        connect: connect?,
         join: join?,
         typing: typing?,
         presence_list: presence_list?,

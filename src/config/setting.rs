@@ -179,6 +179,9 @@ pub static TRUSTED_PROXY_HEADER: Setting = Setting::new(
 )
 .default("X-Forwarded-For")
 .help("Where trusted proxies say from which address they were asked");
+pub static RATE_CONNECT: Setting = Setting::new("REALTIME_RATE_CONNECT", "rate-connect", "RATE", RATE)
+    .default("60/10s")
+    .help("How often a user may connect; more gets the connect_error rate_limited");
 pub static RATE_JOIN: Setting = Setting::new("REALTIME_RATE_JOIN", "rate-join", "RATE", RATE)
     .default("60/10s")
     .help("How often a user may join boards, posts and feeds; more is answered rate_limited");
@@ -271,6 +274,7 @@ pub static OF_SERVER: &[&Setting] = &[
     &CONNECTIONS_PER_ADDRESS,
     &TRUSTED_PROXIES,
     &TRUSTED_PROXY_HEADER,
+    &RATE_CONNECT,
     &RATE_JOIN,
     &RATE_TYPING,
     &RATE_PRESENCE_LIST,

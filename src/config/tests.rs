@@ -47,7 +47,7 @@ fn the_least_is_enough_and_the_rest_are_the_contracts_defaults() {
     assert_eq!(config.limits.places, Places { per_user: Some(50), per_address: None });
     let rate = |class| config.limits.rates.of(class);
     let ten_seconds = |count| Rate { count, within: Duration::from_secs(10) };
-    assert_eq!([rate(Class::Join), rate(Class::Typing)], [60, 20].map(ten_seconds));
+    assert_eq!([rate(Class::Connect), rate(Class::Join), rate(Class::Typing)], [60, 60, 20].map(ten_seconds));
     assert_eq!(
         [rate(Class::PresenceList), rate(Class::SessionRefresh), rate(Class::Other)],
         [10, 5, 60].map(ten_seconds)
@@ -116,6 +116,7 @@ fn each_limit_is_read_and_what_is_none_is_refused_with_what_it_takes() {
         ("REALTIME_CONNECTIONS_PER_ADDRESS", "1", "none", "a number from 1 to 1000000, or off"),
         ("REALTIME_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "proxy", "addresses and networks"),
         ("REALTIME_TRUSTED_PROXY_HEADER", "X-Real-IP", "Forwarded", "the name of a header"),
+        ("REALTIME_RATE_CONNECT", "1/1s", "60/s", "a number from 1 to 10000, a slash"),
         ("REALTIME_RATE_JOIN", "1/1s", "1", "a number from 1 to 10000, a slash"),
         ("REALTIME_RATE_TYPING", "10000/7d", "10001/1s", "a number from 1 to 10000, a slash"),
         ("REALTIME_RATE_PRESENCE_LIST", "1/1m", "0/1m", "a number from 1 to 10000, a slash"),

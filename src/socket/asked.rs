@@ -3,7 +3,7 @@
 //! Each is counted for its user as it comes. They are queued in the order in which they came, a bounded number; what is too often
 //! or too much is answered at once.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use socketioxide::{
@@ -17,12 +17,16 @@ use tokio::sync::mpsc;
 use crate::{
     contract::{ErrorCode, ErrorEvent, Failure},
     ids::UserId,
-    limits::Class,
+    limits::{Class, TooMany},
     ports::{Limits, Verdict},
 };
 
 /// So many commands of one socket may wait: more than the usual limits let one user send at once.
 const COMMANDS_WAITING: usize = 160;
+
+/// When to ask again where they wait: not even the database tells when the first of them is served. What waits for nothing is
+/// served within milliseconds, so that a second is enough for all of them on a service that is well.
+const QUEUE_MOVES_WITHIN: Duration = Duration::from_secs(1);
 
 /// A command as it came, with the way back.
 pub(super) struct Asked {
@@ -81,10 +85,16 @@ pub(super) fn listen(
 /// Queues a command in the order in which commands come, which a task for each would not keep; too many are refused.
 fn queue(queue: &mpsc::Sender<Queued>, socket: &SocketRef, queued: Queued) {
     if let Err(mpsc::error::TrySendError::Full((asked, _))) = queue.try_send(queued) {
-        let message = format!("more than {COMMANDS_WAITING} commands wait; send the next after an answer");
         // As above.
-        answer(socket, asked, Err(Failure::new(ErrorCode::RateLimited, message)));
+        answer(socket, asked, Err(full()));
     }
+}
+
+/// Why a command is not queued.
+fn full() -> Failure {
+    let wait = TooMany { retry_after: QUEUE_MOVES_WITHIN }.retry_after_ms();
+    let message = format!("{COMMANDS_WAITING} commands of this socket wait already; try again in {wait} ms");
+    Failure { retry_after_ms: Some(wait), ..Failure::new(ErrorCode::RateLimited, message) }
 }
 
 /// `false` where the socket can't take its answer: it would wait for it for ever.

@@ -1,7 +1,7 @@
 //! How many connections one user and one address have on this node.
 //!
 //! Invariant: a place is taken before anything is asked of the database, and given back when its value is dropped, whichever way
-//! a connection ends. What is counted is what is held.
+//! a connection ends. What is counted is what is held, as long as the connection lasts and not only its socket.
 
 use std::{
     collections::HashMap,
@@ -28,6 +28,12 @@ pub struct Guests {
     places: Places,
     users: Counter<UserId>,
     networks: Counter<IpNet>,
+}
+
+/// The places of one connection.
+pub(super) struct Held {
+    pub(super) _address: Place<IpNet>,
+    pub(super) _user: Place<UserId>,
 }
 
 /// Somebody has all the places he may have.

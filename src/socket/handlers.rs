@@ -12,12 +12,12 @@ use std::{
 };
 
 use chrono::Utc;
-use ipnet::IpNet;
 use serde_json::Value;
 use socketioxide::{
     SocketIo,
     extract::{SocketRef, TryData},
     handler::ConnectHandler,
+    socket::DisconnectReason,
 };
 use tokio::sync::mpsc;
 
@@ -26,13 +26,15 @@ use crate::{
     command::Command,
     contract::{ErrorCode, Failure},
     gateway::{Gateway, Greeting},
-    ids::{SocketKey, UserId},
+    ids::SocketKey,
     jwt::{TokenError, Verifier},
+    limits::{Class, TooMany},
     link::Link,
     ports::{Acknowledge, FactStore, Limits},
     socket::{
         asked::{self, Queued, answer},
-        guests::{Full, Guests, Place},
+        farewell::{Served, farewell},
+        guests::{Full, Guests, Held},
         links::{EngineSession, Links},
         proxies::TrustedProxies,
         session::{self, Life},
@@ -94,8 +96,7 @@ struct Admitted {
 
 /// What lasts as long as a socket, and ends with it.
 pub(super) struct Kept {
-    _address: Place<IpNet>,
-    _user: Place<UserId>,
+    pub(super) held: Arc<Held>,
     /// The only end that keeps the queue of its commands, and thus the task that serves them.
     _queue: mpsc::Sender<Queued>,
 }
@@ -117,6 +118,12 @@ impl From<TokenError> for Refused {
 impl From<Full> for Refused {
     fn from(full: Full) -> Self {
         Self { code: ErrorCode::RateLimited.as_str(), message: full.to_string() }
+    }
+}
+
+impl From<TooMany> for Refused {
+    fn from(too_many: TooMany) -> Self {
+        Failure::from(too_many).into()
     }
 }
 
@@ -146,10 +153,13 @@ async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<
     let address = doors.guests.of_address(doors.proxies.client(peer, &request.headers))?;
     let token = token(socket, auth.as_ref()).ok_or(TokenError::Missing)?;
     let actor = doors.verifier.verify(&token, Utc::now())?;
+    // Before whatever coming costs: places, questions to the database, a turn of the dispatcher.
+    doors.limits.take(&actor.user, Class::Connect)?.await?;
     let user = doors.guests.of_user(&actor.user)?;
     let greeting = doors.gateway.greet(&actor).await?;
     let (queue, commands) = asked::listen(socket, Arc::clone(&doors.limits), actor.user.clone());
-    let kept = Arc::new(Kept { _address: address, _user: user, _queue: queue });
+    let held = Arc::new(Held { _address: address, _user: user });
+    let kept = Arc::new(Kept { held, _queue: queue });
     socket.extensions.insert(Admitted { actor, greeting, kept, commands: Arc::new(Mutex::new(Some(commands))) });
     Ok(())
 }
@@ -174,7 +184,7 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     doors.members.add(key, Member::new(socket.clone(), session, kept));
 
     let leaving = doors.clone();
-    socket.on_disconnect(async move || farewell(&leaving, key).await);
+    socket.on_disconnect(async move |reason: DisconnectReason| farewell(&leaving, key, Some(reason)).await);
     let connected = doors.gateway.connect(key, &actor, greeting).await;
     if let Err(failure) = &connected {
         tracing::debug!(code = failure.code.as_str(), "a socket that was let in can't be seated");
@@ -184,7 +194,7 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     // The library may call one connected whose session closed while it connected: it says so last. Its greeting has told by now.
     if connected.is_err() || !socket.connected() || doors.members.is_gone(key) {
         // It may have gone before its farewell was there to be called; saying it twice does nothing.
-        farewell(&doors, key).await;
+        farewell(&doors, key, None).await;
         return;
     }
     tokio::spawn(serve(doors, key, actor, socket, asked));
@@ -197,18 +207,15 @@ async fn serve<F: FactStore>(
     socket: SocketRef,
     mut asked: mpsc::Receiver<Queued>,
 ) {
+    let _served = Served { members: doors.members.clone(), key, socket: socket.clone() };
     let mut life = Life::until(actor.expires_at);
     loop {
-        let next = tokio::select! {
-            biased;
-            () = life.over(&doors, key) => return doors.members.expire(key),
-            next = asked.recv() => next,
-        };
-        let Some((next, verdict)) = next else { break };
+        let Some(Some((next, verdict))) = life.bounds(&doors, key, asked.recv()).await else { return };
         if !socket.connected() {
-            break;
+            return;
         }
-        let command = match verdict.await {
+        let Some(verdict) = life.bounds(&doors, key, verdict).await else { return };
+        let command = match verdict {
             Ok(()) => Command::read(&next.event, &next.argument),
             Err(too_many) => Err(too_many.into()),
         };
@@ -221,11 +228,8 @@ async fn serve<F: FactStore>(
         });
         match command {
             Ok(Command::Refresh { token }) => {
-                let outcome = tokio::select! {
-                    biased;
-                    () = life.over(&doors, key) => return doors.members.expire(key),
-                    outcome = session::refreshed(&doors, key, &actor, &token) => outcome,
-                };
+                let refreshed = session::refreshed(&doors, key, &actor, &token);
+                let Some(outcome) = life.bounds(&doors, key, refreshed).await else { return };
                 acknowledge(outcome.and_then(|renewed| {
                     let answer = session::answer(&renewed);
                     if renewed.expires_at != actor.expires_at {
@@ -236,18 +240,11 @@ async fn serve<F: FactStore>(
                 }));
             }
             // The end does not wait for a join that waits. What the dispatcher was asked meanwhile is undone by the farewell.
-            Ok(command) => tokio::select! {
-                biased;
-                () = life.over(&doors, key) => return doors.members.expire(key),
-                () = doors.gateway.serve(key, &actor, command, acknowledge) => {}
-            },
+            Ok(command) => {
+                let served = doors.gateway.serve(key, &actor, command, acknowledge);
+                let Some(()) = life.bounds(&doors, key, served).await else { return };
+            }
             Err(failure) => acknowledge(Err(failure)),
         }
     }
-}
-
-async fn farewell<F: FactStore>(doors: &Doors<F>, key: SocketKey) {
-    doors.members.remove(key);
-    // Without a dispatcher there is no seat to give up.
-    let _ = doors.gateway.disconnect(key).await;
 }

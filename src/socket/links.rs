@@ -52,6 +52,13 @@ pub struct EngineSession {
     killed: CancellationToken,
     /// Bytes of answered polls and of connections that are gone.
     past: AtomicU64,
+    ended: CancellationToken,
+}
+
+impl Drop for EngineSession {
+    fn drop(&mut self) {
+        self.ended.cancel();
+    }
 }
 
 impl EngineSession {
@@ -83,6 +90,11 @@ impl EngineSession {
     /// Whether [`EngineSession::kill`] or [`EngineSession::hang_up`] was called.
     pub fn is_killed(&self) -> bool {
         self.killed.is_cancelled()
+    }
+
+    /// Cancelled once nobody holds the session any longer: neither the library nor a socket of it.
+    pub fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Adds a connection; false when there are [`MOST_LINKS`] already.

@@ -1,6 +1,7 @@
 //! The Socket.IO edge. The library carries frames; who sits where it is not asked.
 
 mod asked;
+mod farewell;
 mod guests;
 mod handlers;
 pub mod links;

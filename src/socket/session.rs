@@ -30,7 +30,7 @@ impl Life {
     }
 
     /// Resolves when it is over. Tells the socket ahead, once and at once where less is left. Cancelling it is safe.
-    pub(super) async fn over<F>(&mut self, doors: &Doors<F>, key: SocketKey) {
+    async fn over<F>(&mut self, doors: &Doors<F>, key: SocketKey) {
         if !self.told {
             until(self.expires_at - AHEAD).await;
             self.told = true;
@@ -38,6 +38,23 @@ impl Life {
             doors.members.tell(key, &Frame::ephemeral(event));
         }
         until(self.expires_at).await;
+    }
+
+    /// What comes within the session's life; `None` when that is over, and the socket has been told so.
+    pub(super) async fn bounds<F, T>(
+        &mut self,
+        doors: &Doors<F>,
+        key: SocketKey,
+        coming: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.over(doors, key) => {
+                doors.members.expire(key);
+                None
+            }
+            came = coming => Some(came),
+        }
     }
 }
 

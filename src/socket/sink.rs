@@ -24,7 +24,7 @@ use crate::{
     frame::{Frame, Text},
     ids::SocketKey,
     ports::EffectSink,
-    socket::{handlers::Kept, links::EngineSession},
+    socket::{guests::Held, handlers::Kept, links::EngineSession},
 };
 
 /// After so many sockets others get a turn.
@@ -53,8 +53,8 @@ struct Present {
 pub(super) struct Member {
     socket: SocketRef,
     session: Option<Arc<EngineSession>>,
-    /// Ends with it.
-    _kept: Arc<Kept>,
+    /// Ends with it, but for its places.
+    kept: Arc<Kept>,
     doomed: AtomicBool,
     /// Its session took a frame no longer.
     gone: AtomicBool,
@@ -67,7 +67,7 @@ impl Member {
         Self {
             socket,
             session,
-            _kept: kept,
+            kept,
             doomed: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             due: AtomicU64::new(0),
@@ -121,6 +121,11 @@ impl Member {
         let waiting = self.due.load(Ordering::Relaxed).saturating_sub(session.taken());
         let frames = frames as u64 + waiting / SMALLEST_FRAME;
         waiting + bytes as u64 <= max_pending.bytes / 2 && frames <= max_pending.frames as u64 / 2
+    }
+
+    /// What may outlast it: its session, and the places that are held for that.
+    pub(super) fn leave(&self) -> (Option<&Arc<EngineSession>>, Arc<Held>) {
+        (self.session.as_ref(), Arc::clone(&self.kept.held))
     }
 
     /// Nothing is sent behind it.
@@ -214,14 +219,15 @@ impl Members {
         }
     }
 
-    pub(super) fn remove(&self, key: SocketKey) {
-        let count = {
+    /// Whoever was there until now.
+    pub(super) fn remove(&self, key: SocketKey) -> Option<Arc<Member>> {
+        let (member, count) = {
             let mut sockets = self.write();
-            sockets.remove(&key);
-            sockets.len()
+            (sockets.remove(&key), sockets.len())
         };
         metrics::gauge!("curia_sockets").set(count as f64);
         self.0.left.notify_waiters();
+        member
     }
 
     /// Whether it has left, or its session has ended as far as frames tell.

@@ -1,6 +1,6 @@
 // The official client, driven line by line: `client.mjs <url> <token> <transport> [returns]` writes one JSON array for each thing
 // that happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback, or {"tell": [event, ...arguments]}
-// without one. It ends with its input. With `returns` it comes back by itself, as it does when nobody tells it otherwise. What is
+// without one, or "again" to disconnect and connect at once. It ends with its input. With `returns` it comes back by itself, as it does when nobody tells it otherwise. What is
 // not as `docs/asyncapi.json` has it is told as "breaks the contract" instead.
 import readline from "node:readline";
 import { io } from "socket.io-client";
@@ -18,6 +18,7 @@ socket.onAny((event, ...rest) => sayIf(flawOfEvent(event, ...rest), event, ...re
 
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
   const wanted = JSON.parse(line);
+  if (wanted === "again") return socket.disconnect().connect();
   if (wanted.tell) return socket.emit(...wanted.tell);
   const [event, ...rest] = wanted;
   socket.emit(event, ...rest, (answer) => sayIf(flawOfAnswer(event, answer), "ack", event, answer));

@@ -1,7 +1,9 @@
 //! What one user, one address and one socket may take, and that whoever is refused is told honestly when to come back.
 
 mod connections;
+mod staying;
 mod stores;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -152,6 +154,29 @@ async fn a_refusal_without_a_callback_comes_as_an_error() {
         (&told[0], &told[1]["code"], &told[1]["event"]),
         (&json!("error"), &json!("rate_limited"), &json!("board:join"))
     );
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_connects_as_often_as_may_be_and_is_told_when_he_may_again() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &[("rate-connect", "3/10s")]).await;
+    for transport in ["websocket", "polling", "websocket"] {
+        Client::connected(&service.url, &token("ada"), transport).await;
+    }
+    let refused = Client::start(&service.url, &token("ada"), "websocket").next().await;
+    let told = refused[1].as_str().and_then(|told| told.strip_prefix("rate_limited: ")).expect("a refusal");
+    let wait = told.rsplit_once("; try again in ").and_then(|(_, wait)| wait.strip_suffix(" ms"));
+    let wait = Duration::from_millis(wait.expect("a time").parse().expect("milliseconds"));
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(10), "{wait:?}");
+    // Whoever is refused for his token, or is somebody else, is not counted with him.
+    for other in [Service::forged_token(), Service::expired_token()] {
+        let refused = Client::start(&service.url, &other, "websocket").next().await;
+        assert!(refused[1].as_str().is_some_and(|told| told.starts_with("auth_")), "{refused}");
+    }
+    Client::connected(&service.url, &token("bo"), "websocket").await;
+    sleep(wait).await;
+    Client::connected(&service.url, &token("ada"), "websocket").await;
     service.stop().await;
 }
 

@@ -48,8 +48,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let url = forum::create(&server, "forum")?;
     forum::migrate(&server, "forum", &forum::migrations())?;
     let session = Session::open(&url).await?;
-    // A person's browsers join with each round.
-    let mut service = Service::start_with(&url, &["--rate-join", "10000/1s"]).await?;
+    // A person's browsers connect and join with each round.
+    let flags = ["--rate-connect", "10000/1s", "--rate-join", "10000/1s"];
+    let mut service = Service::start_with(&url, &flags).await?;
     let mut tokens = Vec::new();
     for person in 0..arguments.clients.div_ceil(BROWSERS_OF_ONE) {
         tokens.push(token(&Person::new(&(1 + person).to_string(), COMMUNITY)).await?);

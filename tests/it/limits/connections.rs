@@ -21,11 +21,11 @@ use crate::support::{
 };
 
 /// Tells hanging from working.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Connects, and expects to be refused for being one too many.
-async fn is_refused(url: &str, token: &str, transport: &str) {
+pub(super) async fn is_refused(url: &str, token: &str, transport: &str) {
     let refused = Client::start(url, token, transport).next().await;
     assert_eq!(refused[0], "connect_error", "{refused}");
     assert!(refused[1].as_str().is_some_and(|told| told.starts_with("rate_limited: ") && told.len() > 30), "{refused}");
@@ -88,7 +88,8 @@ async fn a_handshake_that_fails_keeps_no_place() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_that_dies_on_its_way_in_keeps_no_place() {
     let forum = Forum::captured().await;
-    let flags = ["--connections-per-user", "1", "--connections-per-address", "1", "--drain", "100ms"];
+    let places = ["--connections-per-user", "1", "--connections-per-address", "1"];
+    let flags = [&places[..], &["--rate-connect", "10000/1s", "--drain", "100ms"]].concat();
     let node = Serving::start(&forum.url(), &flags).await;
     let connect = format!("40{}", json!({"token": token("ada")}));
     for nth in 0..40 {

@@ -27,7 +27,7 @@ const WITHIN: Duration = Duration::from_secs(2);
 
 fn rates(count: u32) -> Rates {
     let rate = Rate { count, within: WITHIN };
-    Rates { join: rate, typing: rate, presence_list: rate, session_refresh: rate, other: rate }
+    Rates { connect: rate, join: rate, typing: rate, presence_list: rate, session_refresh: rate, other: rate }
 }
 
 fn user(name: &str) -> UserId {

@@ -68,6 +68,13 @@ impl Client {
         self.input.write_all(line.as_bytes()).await.expect("its input");
     }
 
+    /// Disconnects and connects, as a page does that has another token.
+    pub async fn come_again(&mut self) {
+        self.input.write_all(b"\"again\"\n").await.expect("its input");
+        assert_eq!(self.next().await, json!(["disconnect", "io client disconnect"]));
+        self.has_entered().await;
+    }
+
     /// Emits with a callback, as soon as it is connected; the answer is read with [`Client::next`].
     pub async fn emit(&mut self, event: &str, argument: Value) {
         let line = format!("{}\n", json!([event, argument]));
