@@ -3,6 +3,7 @@
 mod keys;
 mod refresh;
 mod refused;
+mod unnamed;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};

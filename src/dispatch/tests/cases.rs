@@ -225,6 +225,31 @@ async fn another_token_is_not_judged_by_facts_that_have_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_deleted_on_his_way_in_is_not_let_in() {
+    let deleted = Change::UserDeleted { user: "ada".into() };
+    let emptied = Change::Reset { table: "users".to_owned() };
+    for (change, bo_is_doubted) in [(deleted, false), (emptied, true)] {
+        let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+        let key = SocketKey(1);
+        // As the door takes it, before it asks whether he is there.
+        let subject = (community().community, actor().user);
+        let subjects = [crate::versions::Subject::Community(&subject.0), crate::versions::Subject::User(&subject.1)];
+        let basis = stage.dispatcher.versions.basis(&subjects);
+        let mut batch = Forum::default().batch(1, &[]);
+        batch.entries = vec![Entry { ordinal: 1, at: DateTime::UNIX_EPOCH, change }];
+        batch.fence = crate::batch::fence_of(&batch.entries, &batch.rows);
+        stage.tick(batch).await;
+        let arrival = Box::new(Arrival { key, actor: actor(), community: Some(community()), basis });
+        let (reply, mut answer) = oneshot::channel();
+        stage.dispatcher.serve(Request::Connect { arrival, reply }).await;
+        assert_eq!(answer.try_recv(), Ok(Err(Stale)));
+        assert!(stage.dispatcher.rooms.is_empty() && stage.recorder.sent(key).is_empty());
+        assert!(stage.dispatcher.versions.may_have_departed(&"ada".into()), "so he is asked for now");
+        assert_eq!(stage.dispatcher.versions.may_have_departed(&"bo".into()), bo_is_doubted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_later_page_was_to_let_in_or_shut_out_is_settled_by_another_token() {
     // The tick opens the board to the crew, or shuts it to others, with its second page.
     let updated = |was: Value| Change::BoardUpdated {
