@@ -1,5 +1,6 @@
 //! Tokens as they come: which are believed, for how long, and what another one changes.
 
+mod arriving;
 mod keys;
 mod refresh;
 mod refused;
