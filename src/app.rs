@@ -220,11 +220,11 @@ impl App {
         };
         let begun = Place::end_of(Tick(0));
         let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });
-        let (stop, outbox) = (shutdown.clone(), pool.clone());
+        let (stop, outbox, kept) = (shutdown.clone(), pool.clone(), config.stream.retention);
         tasks.spawn("dispatch", async move {
             // Without a position the service is stopping.
             let Ok((epoch, tick)) = from.await else { return };
-            stop.run_until_cancelled(departed::remember(&outbox, &known)).await;
+            stop.run_until_cancelled(departed::remember(&outbox, &known, kept)).await;
             let dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
             dispatcher.run(batch, request, stop).await;
         });

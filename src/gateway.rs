@@ -31,7 +31,7 @@ use crate::{
     command::{Command, Since},
     contract::{BoardLeft, Empty, ErrorCode, Failure, PostLeft},
     dispatch::{Arrival, Join, NotJoined, Reached, Request, Seat, Stale},
-    ids::{BoardId, CommunityId, PostId, SocketKey},
+    ids::{BoardId, CommunityId, PostId, SocketKey, UserId},
     ports::{Acknowledge, FactStore, FactsError},
     recall::Recalled,
     rooms::{NotSeated, Spot},
@@ -62,6 +62,8 @@ pub struct Gateway<F> {
     shown: Cache<(CommunityId, u64), Shared<HashMap<BoardId, BoardFacts>>>,
     /// By community: what others were told of a post must not show in how soon it is refused here.
     posts: Cache<(CommunityId, PostId, u64), Option<BoardId>>,
+    /// Whether he is there.
+    users: Cache<(UserId, u64), bool>,
 }
 
 /// What the handshake found out of the actor's community, and on which versions it rests.
@@ -90,6 +92,7 @@ impl<F: FactStore> Gateway<F> {
             communities: Cache::new(CACHED),
             shown: Cache::new(CACHED / 100),
             posts: Cache::new(CACHED),
+            users: Cache::new(CACHED),
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Seat {
     feed: Option<BTreeMap<BoardId, Place>>,
     /// Boards that it was shut out of, and told so, ahead of the tick that shuts them.
     shut: BTreeSet<BoardId>,
+    /// Boards that another token opened to it, with the place up to which all had been told by then.
+    opened: BTreeMap<BoardId, Place>,
 }
 
 impl Seat {
@@ -103,9 +105,9 @@ impl Rooms {
         if let Some(facts) = community {
             self.communities.insert(actor.community.clone(), facts);
         }
-        let (boards, posts) = (BTreeMap::new(), BTreeMap::new());
+        let (boards, posts, opened) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (typing, shut) = (BTreeSet::new(), BTreeSet::new());
-        let seat = Seat { actor, since, boards, typing, posts, feed: None, shut };
+        let seat = Seat { actor, since, boards, typing, posts, feed: None, shut, opened };
         self.seats.insert(key, seat);
         for room in own {
             self.enter(room, key);
@@ -292,6 +294,7 @@ impl Rooms {
     pub fn dissolve_board(&mut self, board: BoardId) {
         for seat in self.seats.values_mut() {
             seat.shut.remove(&board);
+            seat.opened.remove(&board);
         }
         let keys: Vec<SocketKey> = self
             .seats

@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 const SHARDS: usize = 4_096;
-/// So many users who were deleted are remembered, the latest. A token lives for an hour.
+/// So many users who were deleted are remembered, the latest. With one more anybody may have been.
 pub const DEPARTED: usize = 10_000;
 
 /// The versions of everything, bounded by their number and not by the forum's size.
@@ -27,6 +27,8 @@ pub struct Versions {
     hasher: RandomState,
     shards: Vec<AtomicU64>,
     departed: RwLock<Departed>,
+    /// Whether users may have been deleted whom nobody could name. It stays so: a token does not say when it was issued.
+    unnamed: AtomicBool,
 }
 
 /// Users whose deletion was told here.
@@ -58,6 +60,7 @@ impl Default for Versions {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
             departed: RwLock::default(),
+            unnamed: AtomicBool::new(false),
         }
     }
 }
@@ -103,15 +106,24 @@ impl Versions {
             && let Some(first) = departed.order.pop_front()
         {
             departed.users.remove(&first);
+            self.unnamed.store(true, Ordering::Release);
         }
         drop(departed);
         // Behind it: whoever takes a version after this finds him among the departed.
         self.bump(Subject::User(user));
     }
 
-    /// Whether the user was deleted while this node was there.
-    pub fn has_departed(&self, user: &UserId) -> bool {
-        self.departed.read().unwrap_or_else(PoisonError::into_inner).users.contains(user)
+    /// Users may have been deleted whom nobody can name: from now on anybody may have been.
+    pub fn somebody_departed(&self) {
+        self.unnamed.store(true, Ordering::Release);
+        // Behind it, as above.
+        self.bump_all();
+    }
+
+    /// Whether the user was deleted as far as this node knows, or may have been. He may have come again.
+    pub fn may_have_departed(&self, user: &UserId) -> bool {
+        self.unnamed.load(Ordering::Acquire)
+            || self.departed.read().unwrap_or_else(PoisonError::into_inner).users.contains(user)
     }
 
     /// Nothing that was known counts.
@@ -144,5 +156,25 @@ mod tests {
         assert!(versions.still(&basis));
         versions.bump(Subject::Community(&reef));
         assert!(!versions.still(&basis));
+    }
+
+    #[test]
+    fn whoever_may_have_been_deleted_is_never_taken_to_be_there() {
+        let versions = Versions::default();
+        let user = |number: usize| UserId::from(format!("user {number}"));
+        let stranger = UserId::from("ada");
+        for number in 0..DEPARTED {
+            versions.user_departed(&user(number));
+            versions.user_departed(&user(number));
+        }
+        assert!(versions.may_have_departed(&user(0)) && !versions.may_have_departed(&stranger));
+        versions.user_departed(&user(DEPARTED));
+        assert!(versions.may_have_departed(&user(0)), "although one more was deleted than is remembered");
+
+        let versions = Versions::default();
+        let basis = versions.basis(&[Subject::User(&stranger)]);
+        versions.somebody_departed();
+        assert!(versions.may_have_departed(&stranger));
+        assert!(!versions.still(&basis), "whoever was on his way in is asked for anew");
     }
 }

@@ -43,8 +43,8 @@ impl<S: EffectSink> Dispatcher<S> {
             return Err(Stale);
         }
         let Refresh { key, actor, community, boards, at, .. } = refresh;
-        let Renewed { lost, gained } = self.rooms.renew(key, actor, community, &boards);
         let position = Position { place: self.chronicle.told(), at };
+        let Renewed { lost, gained } = self.rooms.renew(key, actor, community, &boards, position.place);
         for (board, reason) in lost {
             // Of what a later page of this tick was about to open, nothing has been told.
             if !self.was_to_gain(key, board) {

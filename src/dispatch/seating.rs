@@ -129,6 +129,10 @@ impl<S: EffectSink> Dispatcher<S> {
             return Err(NotJoined::Ahead(cursor.place));
         }
         let boards = join.seat.boards();
+        if self.rooms.was_opened_behind(join.key, cursor.place, &boards) {
+            count("rights_changed");
+            return Ok(None);
+        }
         let what = match &join.seat {
             Seat::Board { permit, .. } => Resumed::Board(permit.board()),
             Seat::Post { permit, post } => Resumed::Post { post: *post, board: permit.board() },

@@ -174,7 +174,9 @@ impl<S: EffectSink> Dispatcher<S> {
                     self.versions.bump(Subject::Community(community));
                 }
                 Change::UserDeleted { user } => self.versions.user_departed(user),
-                Change::Reset { .. } => self.versions.bump_all(),
+                // Of these tables no user's end is lost.
+                Change::Reset { table } if !table.is_empty() && table != "users" => self.versions.bump_all(),
+                Change::Reset { .. } => self.versions.somebody_departed(),
                 _ => {}
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::time::timeout;
+use tokio::{time::timeout, try_join};
 
 use crate::{
     ids::UserId,
@@ -13,15 +13,29 @@ use crate::{
 /// The whole outbox is looked through, once.
 const WITHIN: Duration = Duration::from_secs(3);
 
-/// Lets `versions` know whoever was deleted as long ago as the outbox reaches back. Where it can't be had in time, that is logged: the
-/// tokens of those users are good until they expire then.
-pub async fn remember(pool: &PgPool, versions: &Versions) {
-    // Few enough for any integer.
-    let asked = sqlx::query_file_scalar!("sql/facts/departed.sql", DEPARTED as i64).fetch_all(pool);
-    match timeout(WITHIN, asked).await {
-        // Who was deleted first is the first to be forgotten.
-        Ok(Ok(users)) => users.into_iter().rev().flatten().for_each(|user| versions.user_departed(&UserId::from(user))),
-        Ok(Err(error)) => tracing::warn!(%error, "who was deleted before could not be looked up"),
-        Err(_) => tracing::warn!("who was deleted before could not be looked up in {} s", WITHIN.as_secs()),
+/// Lets `versions` know whoever was deleted as long ago as the outbox reaches back, which is `kept`. Where that can't be had in time, or not
+/// all who were deleted have names, anybody may have been.
+pub async fn remember(pool: &PgPool, versions: &Versions, kept: Duration) {
+    // One more than is remembered, so that it is known when there are more. Few enough for any integer.
+    let named = sqlx::query_file_scalar!("sql/facts/departed.sql", DEPARTED as i64 + 1).fetch_all(pool);
+    let unnamed = sqlx::query_file_scalar!("sql/facts/departed_unnamed.sql", kept.as_secs_f64()).fetch_one(pool);
+    let unnamed = match timeout(WITHIN, async { try_join!(named, unnamed) }).await {
+        Ok(Ok((users, unnamed))) => {
+            // Who was deleted first is the first to be forgotten.
+            users.into_iter().rev().flatten().for_each(|user| versions.user_departed(&UserId::from(user)));
+            unnamed
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "who was deleted before could not be looked up; everybody who comes is");
+            true
+        }
+        Err(_) => {
+            let within = WITHIN.as_secs();
+            tracing::warn!("who was deleted before could not be looked up in {within} s; everybody who comes is");
+            true
+        }
+    };
+    if unnamed {
+        versions.somebody_departed();
     }
 }

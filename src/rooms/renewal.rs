@@ -10,7 +10,7 @@ use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide},
     actor::Actor,
     contract::RevokeReason,
-    ids::{BoardId, Room, SocketKey},
+    ids::{BoardId, Place, Room, SocketKey},
 };
 
 /// What another token changed for a socket, by board and ascending.
@@ -33,17 +33,21 @@ impl Seat {
 
 impl Rooms {
     /// Judges the socket by `actor`, who is the same user of the same community. `community` and `boards`, which are all that the
-    /// community owns or imports, are as of the ticks applied.
+    /// community owns or imports, are as of the ticks applied, everything up to `told` having been told: of a board that newly opens
+    /// nothing up to there is to reach the socket any longer ([`Rooms::was_opened_behind`]).
     pub fn renew(
         &mut self,
         key: SocketKey,
         actor: Actor,
         community: Option<CommunityFacts>,
         boards: &HashMap<BoardId, BoardFacts>,
+        told: Place,
     ) -> Renewed {
         let Some(seat) = self.seats.get_mut(&key) else { return Renewed::default() };
         let seen = seat.sees();
         let before = mem::replace(&mut seat.actor, actor.clone());
+        // What the community is shown no more opens by a change of rights, which is remembered for everybody.
+        seat.opened.retain(|board, _| boards.contains_key(board));
         let community_before = self.communities.get(&actor.community).cloned();
         if let Some(facts) = community {
             self.communities.insert(actor.community.clone(), facts);
@@ -63,7 +67,7 @@ impl Rooms {
             match decide(&actor, facts, self.communities.get(&actor.community)) {
                 Ok(_) if could => {}
                 Ok(permit) => {
-                    self.reopen(key, board);
+                    self.open(key, board, told);
                     renewed.gained.push(permit);
                 }
                 Err(denied) => {
@@ -75,6 +79,19 @@ impl Rooms {
             }
         }
         renewed
+    }
+
+    /// Whether another token opened one of `boards` to the socket behind `place`. What lies between was told while it was shut out.
+    pub fn was_opened_behind(&self, key: SocketKey, place: Place, boards: &BTreeSet<BoardId>) -> bool {
+        let Some(seat) = self.seats.get(&key) else { return false };
+        boards.iter().filter_map(|board| seat.opened.get(board)).any(|opened| *opened > place)
+    }
+
+    fn open(&mut self, key: SocketKey, board: BoardId, told: Place) {
+        self.reopen(key, board);
+        if let Some(seat) = self.seats.get_mut(&key) {
+            seat.opened.insert(board, told);
+        }
     }
 }
 
@@ -146,7 +163,7 @@ mod tests {
                 permits.map(|permit| (permit.board(), permit)).collect()
             };
             let (could, can) = (open(&before), open(&after));
-            let place = Place::before(Tick(1));
+            let (place, told) = (Place::before(Tick(1)), Place::end_of(Tick(3)));
             let mut rooms = Rooms::new(100);
             rooms.connect(KEY, before.clone(), Some(community.clone()), place);
             for permit in joined.iter().filter_map(|board| could.get(&BoardId(*board))) {
@@ -160,7 +177,7 @@ mod tests {
             if feed {
                 rooms.join_feed(KEY, &could.values().cloned().collect::<Vec<_>>(), place).unwrap();
             }
-            let renewed = rooms.renew(KEY, after, Some(community.clone()), &boards);
+            let renewed = rooms.renew(KEY, after, Some(community.clone()), &boards, told);
             for permit in &renewed.gained {
                 rooms.extend_feed(KEY, permit, place);
             }
@@ -174,6 +191,9 @@ mod tests {
                 prop_assert_eq!(is_in(Room::Post(PostId(number))), is && was && sat && number % 2 == 1, "{:?}", board);
                 prop_assert_eq!(renewed.lost.iter().any(|(lost, _)| *lost == board), was && !is, "{:?}", board);
                 prop_assert_eq!(renewed.gained.iter().any(|permit| permit.board() == board), is && !was, "{:?}", board);
+                let before = Place::end_of(Tick(2));
+                prop_assert_eq!(rooms.was_opened_behind(KEY, before, &[board].into()), is && !was, "{:?}", board);
+                prop_assert!(!rooms.was_opened_behind(KEY, told, &[board].into()));
             }
             prop_assert_eq!(is_in(Room::CommunityAdmins("a".into())), is_admin);
             prop_assert_eq!(rooms.is_admin(KEY), is_admin);

@@ -1,8 +1,10 @@
 //! Tokens as they come: which are believed, for how long, and what another one changes.
 
+mod arriving;
 mod keys;
 mod refresh;
 mod refused;
+mod unnamed;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};

@@ -175,6 +175,44 @@ async fn another_token_takes_effect_in_one_step_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_told_across_a_time_in_which_his_token_shut_him_out() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    refreshed(&mut stage, key, true).await;
+    stage.tick(forum.batch(1, &[Act::Post(2)])).await;
+    let before = told_at(&stage);
+    refreshed(&mut stage, key, false).await;
+    stage.tick(forum.batch(2, &[Act::Post(2), Act::Comment(0)])).await;
+    refreshed(&mut stage, key, true).await;
+    let after = told_at(&stage);
+    let seats = || {
+        let board = Seat::Board { permit: permit(2), typing: false, users: Vec::new(), user_count: 0 };
+        [board, Seat::Post { permit: permit(2), post: PostId(1) }, Seat::Feed { permits: vec![permit(1), permit(2)] }]
+    };
+    for seat in seats() {
+        let told = stage.recorder.sent(key).len();
+        stage.join(key, seat, before).await;
+        let sent = stage.recorder.sent(key).split_off(told);
+        assert_eq!(sent.iter().map(|got| got.payload["recovered"].clone()).collect::<Vec<_>>(), [false], "{sent:?}");
+    }
+    stage.dispatcher.rooms.leave_everything(key);
+    stage.tick(forum.batch(3, &[Act::Post(2), Act::Comment(0)])).await;
+    for (seat, missed) in seats().into_iter().zip(["board:newPost", "post:newComment", "ack"]) {
+        let told = stage.recorder.sent(key).len();
+        stage.join(key, seat, after).await;
+        let sent = stage.recorder.sent(key).split_off(told);
+        assert_eq!(sent[0].event, missed, "{sent:?}");
+        assert_eq!(sent.last().unwrap().payload["recovered"], true, "what came since is his");
+    }
+    let board = Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+    let told = stage.recorder.sent(key).len();
+    stage.join(key, board, before).await;
+    assert_eq!(stage.recorder.sent(key)[told].payload["recovered"], true, "the other board was open all the time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_token_is_not_judged_by_facts_that_have_changed() {
     let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
     let key = SocketKey(1);
@@ -184,6 +222,31 @@ async fn another_token_is_not_judged_by_facts_that_have_changed() {
     let (boards, at) = (Arc::default(), DateTime::UNIX_EPOCH);
     let refresh = Refresh { key, actor: actor(), community: Some(community()), boards, basis, at };
     assert_eq!(stage.dispatcher.refresh(refresh).await, Err(Stale));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_deleted_on_his_way_in_is_not_let_in() {
+    let deleted = Change::UserDeleted { user: "ada".into() };
+    let emptied = Change::Reset { table: "users".to_owned() };
+    for (change, bo_is_doubted) in [(deleted, false), (emptied, true)] {
+        let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+        let key = SocketKey(1);
+        // As the door takes it, before it asks whether he is there.
+        let subject = (community().community, actor().user);
+        let subjects = [crate::versions::Subject::Community(&subject.0), crate::versions::Subject::User(&subject.1)];
+        let basis = stage.dispatcher.versions.basis(&subjects);
+        let mut batch = Forum::default().batch(1, &[]);
+        batch.entries = vec![Entry { ordinal: 1, at: DateTime::UNIX_EPOCH, change }];
+        batch.fence = crate::batch::fence_of(&batch.entries, &batch.rows);
+        stage.tick(batch).await;
+        let arrival = Box::new(Arrival { key, actor: actor(), community: Some(community()), basis });
+        let (reply, mut answer) = oneshot::channel();
+        stage.dispatcher.serve(Request::Connect { arrival, reply }).await;
+        assert_eq!(answer.try_recv(), Ok(Err(Stale)));
+        assert!(stage.dispatcher.rooms.is_empty() && stage.recorder.sent(key).is_empty());
+        assert!(stage.dispatcher.versions.may_have_departed(&"ada".into()), "so he is asked for now");
+        assert_eq!(stage.dispatcher.versions.may_have_departed(&"bo".into()), bo_is_doubted);
+    }
 }
 
 #[tokio::test(start_paused = true)]

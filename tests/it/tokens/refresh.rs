@@ -1,5 +1,7 @@
 //! `session:refresh`: what another token changes, at once and both ways.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::support::{client::Client, postgres::Forum, service::Service};
@@ -58,6 +60,56 @@ async fn new_roles_take_effect_at_once_and_both_ways() {
         let resumed = ada.ask("feed:join", json!({"since": since})).await;
         assert_eq!(resumed["boardIds"], json!([1]), "nor by that of a feed: {resumed}");
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_replayed_what_was_committed_while_his_token_shut_him_out() {
+    let forum = Forum::captured().await;
+    forum.run(CREW_ONLY).await;
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &["crew"], false), "websocket").await;
+    let mut cy = Client::connected(&service.url, &Service::token("cy", "c1", &["crew"], false), "websocket").await;
+    assert_eq!(cy.ask("board:join", json!(2)).await["ok"], json!(true));
+    forum
+        .run("INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES (900, 'cy', 'First', '', 2)")
+        .await;
+    assert_eq!(cy.next().await[1]["post"]["title"], "First");
+    let since = ada.ask("board:join", json!(2)).await["cursor"].clone();
+
+    ada.emit("session:refresh", token(&[], false)).await;
+    assert_eq!(ada.next().await[0], "board:accessRevoked");
+    assert_eq!(ada.next().await[2]["ok"], json!(true));
+    forum
+        .run(
+            "BEGIN; INSERT INTO comments (post_id, author_user_id, content) VALUES (900, 'cy', 'Secret');
+             INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Secret', '', 2); COMMIT",
+        )
+        .await;
+    let told: HashSet<String> = [cy.next().await, cy.next().await].map(|told| told[0].to_string()).into();
+    assert_eq!(told, [r#""board:newPost""#, r#""post:commentCountChanged""#].map(str::to_owned).into());
+    ada.emit("session:refresh", token(&["crew"], false)).await;
+    assert_eq!(ada.next().await[0], "board:accessGranted");
+    assert_eq!(ada.next().await[2]["ok"], json!(true));
+
+    for (event, argument) in [
+        ("board:join", json!({"boardId": 2, "since": since})),
+        ("post:join", json!({"postId": 900, "since": since})),
+        ("feed:join", json!({"since": since})),
+    ] {
+        let joined = ada.ask(event, argument).await;
+        assert_eq!((&joined["ok"], &joined["recovered"]), (&json!(true), &json!(false)), "{event}: {joined}");
+    }
+    let title = told_of(
+        &forum,
+        &mut ada,
+        "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Since', '', 2)",
+    );
+    assert_eq!(title.await, "Since", "what comes now is his");
+    let cursor = ada.ask("board:join", json!(2)).await["cursor"].clone();
+    assert_eq!(ada.ask("board:leave", json!(2)).await["ok"], json!(true));
+    let joined = ada.ask("board:join", json!({"boardId": 2, "since": cursor})).await;
+    assert_eq!(joined["recovered"], json!(true));
     service.stop().await;
 }
 
