@@ -31,8 +31,9 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
         self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
-        let verdicts = self.shut(&batch.fence, batch.tick);
+        let verdicts = self.shut(&batch.fence, batch.tick).await;
         self.verdicts.append(verdicts);
+        self.settle().await;
         for entry in &batch.entries {
             let place = Place { tick: batch.tick, ordinal: entry.ordinal, part: 0 };
             let position = Position { place, at: entry.at };
@@ -51,13 +52,15 @@ impl<S: EffectSink> Dispatcher<S> {
         if self.extended_until.take_if(|until| *until <= Instant::now()).is_some() {
             self.chronicle.history.relax();
         }
+        self.settle().await;
         self.report();
     }
 
-    /// Counts whose window has ended.
+    /// Counts whose window has ended, and whoever is taken to have gone or fallen silent now.
     pub(super) async fn tell_due(&mut self) {
         let sent = self.chronicle.due(self.began.elapsed());
         self.send(sent, &Rows::default()).await;
+        self.settle_due().await;
     }
 
     async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
@@ -84,8 +87,8 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Who is to be told what, of those that remain where they may.
-    fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
-        self.heed(fence, tick);
+    async fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
+        self.heed(fence, tick).await;
         let verdicts = fence.shut(&self.outlook, &mut self.rooms, self.chronicle.told());
         for (board, ordinal) in &verdicts.changed {
             self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
@@ -94,10 +97,10 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Facts that the changes make wrong are no longer taken; where nothing that was known holds, everybody has to come back.
-    fn heed(&mut self, fence: &Fence, tick: Tick) {
+    async fn heed(&mut self, fence: &Fence, tick: Tick) {
         let changes = || fence.changes.iter().map(|(_, change)| change);
         self.outdate(changes(), &fence.rows);
-        self.end_sessions(changes());
+        self.end_sessions(changes()).await;
         if changes().any(|change| matches!(change, Change::Reset { .. })) {
             self.send_everybody_away();
             self.chronicle.restart(self.chronicle.epoch(), Place::end_of(tick));
@@ -112,7 +115,7 @@ impl<S: EffectSink> Dispatcher<S> {
             let at = ahead.at.get(number as usize).or(ahead.at.last()).copied();
             Position { place: told, at: at.unwrap_or_default() }
         };
-        self.heed(&ahead.fence, told.tick);
+        self.heed(&ahead.fence, told.tick).await;
         let (verdicts, outlook) = ahead.fence.shut_ahead(tick, &mut self.rooms, told);
         self.outlook = outlook;
         // What an earlier page of this tick was about to tell.
@@ -195,8 +198,12 @@ impl<S: EffectSink> Dispatcher<S> {
             Change::PostMoved { post, from: Some(board_id), .. } => {
                 let gone = self.verdicts.moved_out.remove(&entry.ordinal).unwrap_or_default();
                 self.tell_moved_out(*post, *board_id, gone, position).await;
+                self.end_typing(*post).await;
             }
-            Change::PostDeleted { post, .. } => self.rooms.dissolve_post(*post),
+            Change::PostDeleted { post, .. } => {
+                self.end_typing(*post).await;
+                self.rooms.dissolve_post(*post);
+            }
             Change::BoardDeleted { board, .. } => self.rooms.dissolve_board(*board),
             _ => {}
         }

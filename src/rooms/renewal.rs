@@ -5,12 +5,13 @@ use std::{
     mem,
 };
 
-use super::{Rooms, Seat};
+use super::{Rooms, Seat, visitor};
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide},
     actor::Actor,
     contract::RevokeReason,
     ids::{BoardId, Room, SocketKey},
+    presence::Move,
 };
 
 /// What another token changed for a socket, by board and ascending.
@@ -44,6 +45,7 @@ impl Rooms {
         let Some(seat) = self.seats.get_mut(&key) else { return Renewed::default() };
         let seen = seat.sees();
         let before = mem::replace(&mut seat.actor, actor.clone());
+        self.moves.push(Move::Came { key, visitor: visitor(&actor) });
         let community_before = self.communities.get(&actor.community).cloned();
         if let Some(facts) = community {
             self.communities.insert(actor.community.clone(), facts);
