@@ -6,14 +6,19 @@
 //!   who leaves by a command, or is put out, is gone at once;
 //! - every list is what was told: a coming for each who stands on it, and no going since.
 //!
+//! Told is what [`News`] gives: at once, unless a crowd comes or goes.
+//!
 //! Pure: time is handed in, by one clock that never goes back. What moved comes in as [`Move`]s and what is to be told goes out as
 //! [`Notice`]s, so that whoever keeps this for several nodes takes the same and gives the same.
+
+mod news;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
+pub use self::news::News;
 use crate::{
     contract::{Present, Viewer},
     ids::{BoardId, CommunityId, DeviceId, SocketKey, UserId},

@@ -1,4 +1,5 @@
-//! Who is here and who writes, told in the order in which it happened: what a step did to rooms is told before the next one begins.
+//! Who is here and who writes, told in the order in which it happened: what a step did to rooms is told before the next one begins,
+//! but for the news of a crowd, which come at their own pace to whoever sits there then.
 //!
 //! What is told here is never told again, and nobody is told of himself. Whom a board's presence is told sits in its room, so may open
 //! the board as of the ticks applied.
@@ -17,7 +18,7 @@ use crate::{
     frame::Frame,
     ids::{BoardId, CommunityId, PostId, Room, SocketKey, UserId},
     ports::EffectSink,
-    presence::{Listed, Notice, Presence, Scope},
+    presence::{Listed, News, Notice, Presence, Scope},
     typing::{Heard, Typing},
     versions::Basis,
 };
@@ -39,18 +40,20 @@ pub struct Patience {
 /// Who is here and who writes.
 #[derive(Debug)]
 pub(super) struct Attendance {
-    pub(super) presence: Presence,
+    presence: Presence,
+    news: News,
     typing: Typing,
 }
 
 impl Attendance {
     pub(super) fn new(patience: Patience) -> Self {
-        Self { presence: Presence::new(patience.offline_grace), typing: Typing::new(patience.typing_silence) }
+        let (presence, typing) = (Presence::new(patience.offline_grace), Typing::new(patience.typing_silence));
+        Self { presence, news: News::default(), typing }
     }
 
-    /// When the next grace or silence ends.
+    /// When the next grace or silence ends, or what waits may be told.
     pub(super) fn next_due(&self) -> Option<Duration> {
-        self.presence.next_due().into_iter().chain(self.typing.next_due()).min()
+        [self.presence.next_due(), self.news.next_due(), self.typing.next_due()].into_iter().flatten().min()
     }
 }
 
@@ -90,10 +93,11 @@ impl<S: EffectSink> Dispatcher<S> {
     /// Tells what the rooms have noted since.
     pub(super) async fn settle(&mut self) {
         let now = self.began.elapsed();
+        let mut notices = Vec::new();
         for moved in self.rooms.take_moves() {
-            let notices = self.attendance.presence.moved(moved, now);
-            self.notify(notices).await;
+            notices.extend(self.attendance.presence.moved(moved, now));
         }
+        self.notify(notices).await;
         for key in self.rooms.take_strayed() {
             for (post, board) in self.attendance.typing.of(key) {
                 if !self.may_type(key, post, board) {
@@ -205,15 +209,18 @@ impl<S: EffectSink> Dispatcher<S> {
         self.rooms.board_of_post(key, post) == Some(board) || self.rooms.sits_in(key, board)
     }
 
-    async fn notify(&self, notices: Vec<Notice>) {
-        for notice in notices {
+    async fn notify(&mut self, notices: Vec<Notice>) {
+        let now = self.began.elapsed();
+        notices.into_iter().for_each(|notice| self.attendance.news.add(notice));
+        while let Some(notice) = self.attendance.news.take(now) {
             let (Notice::Came { scope, who } | Notice::Went { scope, who }) = &notice;
             let room = match scope {
                 Scope::Community(community) => Room::Community(CommunityId::clone(community)),
                 Scope::Board(board) => Room::Board(*board),
             };
             let user = who.user_id.clone();
-            self.tell_others(&[room], &user, presence_event(notice)).await;
+            let sockets = self.tell_others(&[room], &user, presence_event(notice)).await;
+            self.attendance.news.told(sockets, now);
         }
     }
 
@@ -229,13 +236,15 @@ impl<S: EffectSink> Dispatcher<S> {
         }
     }
 
-    async fn tell_others(&self, rooms: &[Room], user: &UserId, event: ServerEvent) {
+    /// To how many sockets it was.
+    async fn tell_others(&self, rooms: &[Room], user: &UserId, event: ServerEvent) -> usize {
         let topic = Topic::of(&event);
         let mut keys = self.rooms.others(rooms, user);
         keys.retain(|key| self.rooms.wants(*key, topic));
         if !keys.is_empty() {
             self.sink.emit(&keys, &Frame::ephemeral(event)).await;
         }
+        keys.len()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whoever comes back is sent what he missed: against somebody who never left.
 
+mod attendance;
 mod cases;
 
 use std::{

@@ -40,9 +40,16 @@ impl Rooms {
     /// Who is in any of the rooms, each once, but for the user's own sockets.
     pub fn others(&self, rooms: &[Room], user: &UserId) -> Vec<SocketKey> {
         let own = self.sitting.get(&Room::User(user.clone()));
-        let keys: BTreeSet<SocketKey> =
-            rooms.iter().filter_map(|room| self.sitting.get(room)).flatten().copied().collect();
-        keys.into_iter().filter(|key| !own.is_some_and(|own| own.contains(key))).collect()
+        let mut keys = match rooms {
+            [room] => self.members(room),
+            rooms => {
+                let all: BTreeSet<SocketKey> =
+                    rooms.iter().filter_map(|room| self.sitting.get(room)).flatten().copied().collect();
+                all.into_iter().collect()
+            }
+        };
+        keys.retain(|key| !own.is_some_and(|own| own.contains(key)));
+        keys
     }
 
     /// The user's sockets, in the order of their coming.
