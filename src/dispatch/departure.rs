@@ -5,14 +5,14 @@ use crate::{change::Change, ids::Room, ports::EffectSink};
 
 impl<S: EffectSink> Dispatcher<S> {
     /// Ends every session of whoever is deleted, in whatever community it is.
-    pub(super) async fn end_sessions<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
+    pub(super) fn end_sessions<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
         for change in changes {
             let Change::UserDeleted { user } = change else { continue };
             for key in self.rooms.members(&Room::User(user.clone())) {
                 self.rooms.disconnect(key);
                 self.sink.expire(key);
             }
-            self.dismiss(user).await;
+            self.attendance.dismissed.push(user.clone());
         }
     }
 }

@@ -4,7 +4,7 @@
 //! What is told here is never told again, and nobody is told of himself. Whom a board's presence is told sits in its room, so may open
 //! the board as of the ticks applied.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use tokio::{sync::oneshot, time::Instant};
 
@@ -43,12 +43,14 @@ pub(super) struct Attendance {
     presence: Presence,
     news: News,
     typing: Typing,
+    /// Users who no longer exist, and whose sockets are gone.
+    pub(super) dismissed: Vec<UserId>,
 }
 
 impl Attendance {
     pub(super) fn new(patience: Patience) -> Self {
         let (presence, typing) = (Presence::new(patience.offline_grace), Typing::new(patience.typing_silence));
-        Self { presence, news: News::default(), typing }
+        Self { presence, news: News::default(), typing, dismissed: Vec::new() }
     }
 
     /// When the next grace or silence ends, or what waits may be told.
@@ -97,6 +99,9 @@ impl<S: EffectSink> Dispatcher<S> {
         for moved in self.rooms.take_moves() {
             notices.extend(self.attendance.presence.moved(moved, now));
         }
+        for user in mem::take(&mut self.attendance.dismissed) {
+            notices.extend(self.attendance.presence.dismiss(&user));
+        }
         self.notify(notices).await;
         for key in self.rooms.take_strayed() {
             for (post, board) in self.attendance.typing.of(key) {
@@ -136,13 +141,6 @@ impl<S: EffectSink> Dispatcher<S> {
                 self.tell_typing(heard).await;
             }
         }
-    }
-
-    /// The user no longer exists, and his sockets are gone.
-    pub(super) async fn dismiss(&mut self, user: &UserId) {
-        self.settle().await;
-        let notices = self.attendance.presence.dismiss(user);
-        self.notify(notices).await;
     }
 
     /// Nobody writes an answer to what is no more, or stands elsewhere.

@@ -31,8 +31,9 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
         self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
-        let verdicts = self.shut(&batch.fence, batch.tick).await;
+        let verdicts = self.shut(&batch.fence, batch.tick);
         self.verdicts.append(verdicts);
+        // To nobody whom the tick shuts out.
         self.settle().await;
         for entry in &batch.entries {
             let place = Place { tick: batch.tick, ordinal: entry.ordinal, part: 0 };
@@ -87,8 +88,8 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Who is to be told what, of those that remain where they may.
-    async fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
-        self.heed(fence, tick).await;
+    fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
+        self.heed(fence, tick);
         let verdicts = fence.shut(&self.outlook, &mut self.rooms, self.chronicle.told());
         for (board, ordinal) in &verdicts.changed {
             self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
@@ -97,10 +98,10 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Facts that the changes make wrong are no longer taken; where nothing that was known holds, everybody has to come back.
-    async fn heed(&mut self, fence: &Fence, tick: Tick) {
+    fn heed(&mut self, fence: &Fence, tick: Tick) {
         let changes = || fence.changes.iter().map(|(_, change)| change);
         self.outdate(changes(), &fence.rows);
-        self.end_sessions(changes()).await;
+        self.end_sessions(changes());
         if changes().any(|change| matches!(change, Change::Reset { .. })) {
             self.send_everybody_away();
             self.chronicle.restart(self.chronicle.epoch(), Place::end_of(tick));
@@ -115,7 +116,7 @@ impl<S: EffectSink> Dispatcher<S> {
             let at = ahead.at.get(number as usize).or(ahead.at.last()).copied();
             Position { place: told, at: at.unwrap_or_default() }
         };
-        self.heed(&ahead.fence, told.tick).await;
+        self.heed(&ahead.fence, told.tick);
         let (verdicts, outlook) = ahead.fence.shut_ahead(tick, &mut self.rooms, told);
         self.outlook = outlook;
         // What an earlier page of this tick was about to tell.
