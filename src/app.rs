@@ -217,6 +217,7 @@ impl App {
             max_rooms: config.limits.rooms_per_socket as usize,
             merge_window: config.stream.merge_window,
             history: config.replay,
+            patience: config.patience,
         };
         let begun = Place::end_of(Tick(0));
         let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });

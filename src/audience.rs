@@ -35,6 +35,8 @@ pub enum Topic {
     Votes,
     Comments,
     Notifications,
+    Presence,
+    Typing,
 }
 
 impl Topic {
@@ -49,6 +51,8 @@ impl Topic {
             | E::PostCommentDeleted(_)
             | E::PostCommentCountChanged(_) => Self::Comments,
             E::NotificationNew(_) => Self::Notifications,
+            E::UserOnline(_) | E::UserOffline(_) | E::UserJoinedBoard(_) | E::UserLeftBoard(_) => Self::Presence,
+            E::TypingStart(_) | E::TypingStop(_) => Self::Typing,
             E::CommunitySettingsChanged(_)
             | E::SessionReady(_)
             | E::SessionExpiring(_)
@@ -72,6 +76,8 @@ impl Topic {
             Self::Votes => features.votes,
             Self::Comments => features.comments,
             Self::Notifications => features.notifications,
+            Self::Presence => features.presence,
+            Self::Typing => features.typing,
         };
         features.enabled && flag
     }

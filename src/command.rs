@@ -18,6 +18,9 @@ pub enum Command {
     LeavePost { post: PostId },
     JoinFeed { since: Since },
     LeaveFeed,
+    StartTyping { post: PostId },
+    StopTyping { post: PostId },
+    ListPresent { board: Option<BoardId> },
     Refresh { token: Token },
 }
 
@@ -61,10 +64,18 @@ impl Command {
                 Some(token) => Self::Refresh { token: Token(token.to_owned()) },
                 None => return Err(invalid("session:refresh takes {token}, the text of a new token")),
             },
-            "typing:start" | "typing:stop" | "presence:list" => {
-                let message = format!("{event} is not part of this server yet");
-                return Err(Failure::new(ErrorCode::FeatureDisabled, message));
+            "typing:start" | "typing:stop" if !argument.is_object() => {
+                return Err(invalid(&format!("{event} takes {{postId}}")));
             }
+            "typing:start" => Self::StartTyping { post: PostId(id(argument, "postId")?) },
+            "typing:stop" => Self::StopTyping { post: PostId(id(argument, "postId")?) },
+            "presence:list" if argument.is_null() => Self::ListPresent { board: None },
+            "presence:list" if argument.is_object() => {
+                let named = argument.get("boardId").is_some_and(|board| !board.is_null());
+                let board = if named { Some(BoardId(id(argument, "boardId")?)) } else { None };
+                Self::ListPresent { board }
+            }
+            "presence:list" => return Err(invalid("presence:list takes nothing or an object {boardId?}")),
             _ => return Err(invalid("there is no such event; the contract lists those that this server takes")),
         })
     }

@@ -25,7 +25,8 @@ use self::{
     setting as settings, value as read,
 };
 use crate::{
-    history::Bounds, http::AllowedOrigins, postgres::database_url::DatabaseUrl, redis::url::RedisUrl, wake::Pace,
+    dispatch::Patience, history::Bounds, http::AllowedOrigins, postgres::database_url::DatabaseUrl,
+    redis::url::RedisUrl, wake::Pace,
 };
 
 /// All that `serve` goes by.
@@ -49,6 +50,8 @@ pub struct Config {
     pub stream: StreamConfig,
     /// What is kept for clients that come back.
     pub replay: Bounds,
+    /// How long who has gone, or is silent, is taken to be there.
+    pub patience: Patience,
     /// How long a stopping server takes to send its clients away.
     pub drain: Duration,
     effective: Vec<Effective>,
@@ -134,6 +137,8 @@ impl Config {
         let limits = ClientLimits::from_reader(reader);
         let stream = StreamConfig::from_reader(reader);
         let replay = replay(reader, limits.as_ref().ok());
+        let offline_grace = reader.required(&settings::OFFLINE_GRACE, read::duration);
+        let typing_silence = reader.required(&settings::TYPING_SILENCE, read::duration);
         let drain = reader.required(&settings::DRAIN, read::duration);
         Ok(Self {
             database: database?,
@@ -145,6 +150,7 @@ impl Config {
             limits: limits?,
             stream: stream?,
             replay: replay?,
+            patience: Patience { offline_grace: offline_grace?, typing_silence: typing_silence? },
             drain: drain?,
             effective: Vec::new(),
             warnings: Vec::new(),

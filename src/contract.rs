@@ -99,6 +99,12 @@ server_events! {
     "board:accessGranted" durable BoardAccessGranted(AccessGranted),
     "community:settingsChanged" durable CommunitySettingsChanged(CommunityChanged),
     "notification:new" durable NotificationNew(Notification),
+    "user:online" ephemeral UserOnline(UserOnline),
+    "user:offline" ephemeral UserOffline(UserOffline),
+    "user:joinedBoard" ephemeral UserJoinedBoard(BoardPresence),
+    "user:leftBoard" ephemeral UserLeftBoard(BoardPresence),
+    "typing:start" ephemeral TypingStart(TypingEvent),
+    "typing:stop" ephemeral TypingStop(TypingEvent),
     "session:ready" ephemeral SessionReady(SessionReady),
     "session:expiring" ephemeral SessionExpiring(SessionExpiring),
     "session:expired" ephemeral SessionExpired(Empty),
@@ -109,8 +115,8 @@ server_events! {
 named! {
     Meta, Person, Post, Comment, Board, Features, NewPost, PostUpdated, PostColumn, PostDeleted, PostCount, CommentEvent,
     CommentDeleted, BoardCreated, BoardChanged, BoardGone, AccessRevoked, RevokeReason, AccessGranted, CommunityChanged,
-    Notification, NotificationKind, SessionReady, SessionExpiring, Empty, Draining, ErrorEvent, ErrorCode, Failure, BoardJoined, Viewer,
-    BoardLeft, PostJoined, PostLeft, FeedJoined, SessionRefreshed,
+    Notification, NotificationKind, UserOnline, UserOffline, BoardPresence, TypingEvent, SessionReady, SessionExpiring, Empty, Draining, ErrorEvent, ErrorCode, Failure, BoardJoined, Viewer,
+    BoardLeft, PostJoined, PostLeft, FeedJoined, PresenceListed, Present, SessionRefreshed,
 }
 
 /// The second argument of every durable event.
@@ -353,6 +359,46 @@ pub enum NotificationKind {
     Comment,
 }
 
+/// `user:online`, when the first socket of a user comes. A page that is loaded again tells nothing.
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct UserOnline {
+    pub user_id: UserId,
+    pub user_name: Option<String>,
+    pub avatar_url: Option<String>,
+    /// Where he is, if that is known and open to whoever is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BoardId")]
+    #[ts(optional)]
+    pub board_id: Option<BoardId>,
+}
+
+/// `user:offline`, a short grace after the last socket has gone.
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct UserOffline {
+    pub user_id: UserId,
+}
+
+/// `user:joinedBoard` and `user:leftBoard`, with the first and the last socket likewise.
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct BoardPresence {
+    pub user_id: UserId,
+    pub user_name: Option<String>,
+    pub board_id: BoardId,
+}
+
+/// `typing:start` and `typing:stop`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TypingEvent {
+    pub user_id: UserId,
+    pub user_name: Option<String>,
+    pub post_id: PostId,
+    pub board_id: BoardId,
+}
+
 /// `session:ready`
 #[derive(Clone, Debug, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
@@ -455,13 +501,14 @@ pub struct BoardJoined {
     pub board_id: BoardId,
     pub cursor: String,
     pub recovered: bool,
-    /// At most 50.
+    /// Who looks at the board, whoever joins among them; at most 50, by user id.
     pub users: Vec<Viewer>,
+    /// How many do.
     pub user_count: u32,
 }
 
 /// Somebody who looks at a board.
-#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Viewer {
     pub user_id: UserId,
@@ -500,6 +547,30 @@ pub struct FeedJoined {
     pub board_ids: Vec<BoardId>,
     pub cursor: String,
     pub recovered: bool,
+}
+
+/// What `presence:list` answers.
+#[derive(Clone, Debug, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceListed {
+    /// At most 500, by user id.
+    pub users: Vec<Present>,
+}
+
+/// Somebody who is here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct Present {
+    pub user_id: UserId,
+    pub user_name: Option<String>,
+    pub avatar_url: Option<String>,
+    /// 0 where his last connection has just broken.
+    pub devices: u32,
+    /// The board that was asked for; else the latest that he looks at and whoever asks sits in, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BoardId")]
+    #[ts(optional)]
+    pub board_id: Option<BoardId>,
 }
 
 /// What `session:refresh` answers.

@@ -4,13 +4,15 @@
 //! - batches are applied strictly in order, and a tick's fence before anything of the tick is told;
 //! - a join is one step between two batches: it seats nobody whose decision rests on facts that changed meanwhile, and what the
 //!   socket missed, its answer and whatever comes later are sent in this order;
-//! - cursors handed to a socket never go back; one handed out while a count is held back says since when.
+//! - cursors handed to a socket never go back; one handed out while a count is held back says since when;
+//! - who came, went or writes is told within the step in which he did.
 //!
 //! Life cycle: ends when `shutdown` is cancelled or the batches' sender is gone, and hands its sockets over to be closed by
 //! whoever serves them. Depends on the core and on [`EffectSink`].
 
 mod departure;
 mod explaining;
+mod presence;
 mod refresh;
 mod seating;
 mod telling;
@@ -23,7 +25,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::presence::Attendance;
 pub use self::{
+    presence::{Attending, NotListed, NotTyping, Patience},
     refresh::Refresh,
     seating::{Join, NotJoined, Seat},
 };
@@ -62,6 +66,8 @@ pub enum Request {
     Extend { older: Box<History<Arc<Frame>>>, upto: Place, reply: oneshot::Sender<bool> },
     /// What became of events for somebody's sockets.
     Explain { question: Box<Question>, reply: oneshot::Sender<Report> },
+    /// Who is here, and who writes.
+    Attend(Attending),
     /// Never refused.
     Leave { key: SocketKey, spot: Spot },
 }
@@ -89,6 +95,8 @@ pub struct Options {
     pub merge_window: Duration,
     /// What is kept for those who come back.
     pub history: Bounds,
+    /// How long who has gone, or is silent, is taken to be there.
+    pub patience: Patience,
 }
 
 /// How far a dispatcher has come, for whoever waits for it; moved behind each batch.
@@ -110,6 +118,7 @@ pub struct Dispatcher<S> {
     verdicts: Verdicts,
     /// The rights from that tick to the moment of its rows.
     outlook: Outlook,
+    attendance: Attendance,
     sink: S,
     reached: watch::Sender<Reached>,
     began: Instant,
@@ -129,6 +138,7 @@ impl<S: EffectSink> Dispatcher<S> {
             chronicle: Chronicle::new(options.history, options.merge_window, epoch, told),
             verdicts: Verdicts::default(),
             outlook: Outlook::default(),
+            attendance: Attendance::new(options.patience),
             sink,
             reached: watch::Sender::new(Reached { epoch, told, floor: told }),
             began: Instant::now(),
@@ -156,7 +166,7 @@ impl<S: EffectSink> Dispatcher<S> {
         shutdown: CancellationToken,
     ) {
         loop {
-            let due = self.chronicle.next_due().map(|due| self.began + due);
+            let due = self.next_due();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -205,12 +215,14 @@ impl<S: EffectSink> Dispatcher<S> {
                 // As above.
                 let _ = reply.send(self.explain(&question));
             }
+            Request::Attend(attending) => self.attend(attending).await,
             Request::Leave { key, spot } => match spot {
                 Spot::Board(board) => self.rooms.leave_board(key, board),
                 Spot::Post(post) => self.rooms.leave_post(key, post),
                 Spot::Feed => self.rooms.leave_feed(key),
             },
         }
+        self.settle().await;
     }
 
     async fn connect(&mut self, key: SocketKey, actor: Actor, community: Option<CommunityFacts>) {

@@ -8,6 +8,7 @@
 //! others have asked for it.
 
 mod door;
+mod presence;
 mod refresh;
 
 use std::{
@@ -130,7 +131,7 @@ impl<F: FactStore> Gateway<F> {
 
     /// Serves one command, to its acknowledgement. A join is acknowledged by the dispatcher, behind what the socket missed.
     pub async fn serve(&self, key: SocketKey, actor: &Actor, command: Command, acknowledge: Acknowledge) {
-        let left = match command {
+        let answer = match command {
             Command::JoinBoard { board, typing, since } => {
                 let join = Joining { key, since, acknowledge };
                 return self.join(join, || self.may_join_board(actor, board, typing)).await;
@@ -146,10 +147,13 @@ impl<F: FactStore> Gateway<F> {
             Command::LeaveBoard { board } => self.leave(key, Spot::Board(board), &BoardLeft { board_id: board }).await,
             Command::LeavePost { post } => self.leave(key, Spot::Post(post), &PostLeft { post_id: post }).await,
             Command::LeaveFeed => self.leave(key, Spot::Feed, &Empty {}).await,
+            Command::ListPresent { board } => self.list(key, actor, board).await,
+            Command::StartTyping { post } => self.start_typing(key, actor, post).await,
+            Command::StopTyping { post } => self.stop_typing(key, post).await,
             // Who verified it asks for [`Gateway::refresh`] with what it says; as it comes it says nothing.
             Command::Refresh { .. } => Err(Failure::new(ErrorCode::AuthInvalid, "the token was not verified")),
         };
-        acknowledge(left);
+        acknowledge(answer);
     }
 
     async fn leave(&self, key: SocketKey, spot: Spot, answer: &impl Serialize) -> Result<Value, Failure> {
@@ -213,7 +217,7 @@ impl<F: FactStore> Gateway<F> {
     async fn may_join_board(&self, actor: &Actor, board: BoardId, typing: bool) -> Result<Decided, Failure> {
         let basis = self.versions.basis(&[Subject::Board(board), Subject::Community(&actor.community)]);
         let permit = self.permit(actor, board).await?.map_err(|denied| refusal(denied, "board"))?;
-        Ok(Decided { seat: Seat::Board { permit, typing, users: Vec::new(), user_count: 0 }, basis })
+        Ok(Decided { seat: Seat::Board { permit, typing }, basis })
     }
 
     async fn may_join_post(&self, actor: &Actor, post: PostId) -> Result<Decided, Failure> {

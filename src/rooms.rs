@@ -5,7 +5,8 @@
 //! - a socket sits in a board's or post's room only with a [`Permit`] that was decided on facts as new as the ticks applied;
 //! - a key that has left finds no seat again: a join that comes late for it does nothing;
 //! - every seat's rooms are bounded, a feed counting as one;
-//! - a seat knows for each room from where on everything told there was sent to its socket.
+//! - a seat knows for each room from where on everything told there was sent to its socket;
+//! - whoever came, went or changed his board by name, and whoever left a room, is noted until it is asked for.
 
 mod renewal;
 
@@ -16,9 +17,11 @@ use crate::{
     access::{BoardFacts, CommunityFacts, Permit, decide},
     actor::Actor,
     audience::{Audience, Topic},
+    contract::Viewer,
     event::Rows,
     ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
     outlook::Outlook,
+    presence::{Move, Visitor},
 };
 
 mod standing;
@@ -91,12 +94,23 @@ pub struct Rooms {
     /// Of every community with a socket here, as of the ticks applied.
     pub(crate) communities: HashMap<CommunityId, CommunityFacts>,
     max_rooms: usize,
+    /// Not asked for yet.
+    moves: Vec<Move>,
+    /// Left a board's or a post's room, or its post stands elsewhere now.
+    strayed: BTreeSet<SocketKey>,
 }
 
 impl Rooms {
     /// No sockets; `max_rooms` is the bound for each.
     pub fn new(max_rooms: usize) -> Self {
-        Self { seats: HashMap::new(), sitting: HashMap::new(), communities: HashMap::new(), max_rooms }
+        Self {
+            seats: HashMap::new(),
+            sitting: HashMap::new(),
+            communities: HashMap::new(),
+            max_rooms,
+            moves: Vec::new(),
+            strayed: BTreeSet::new(),
+        }
     }
 
     /// Seats a new socket in its community's and its user's rooms, where everything told behind `since` is sent to it.
@@ -107,6 +121,7 @@ impl Rooms {
         }
         let (boards, posts, opened) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (typing, shut) = (BTreeSet::new(), BTreeSet::new());
+        self.moves.push(Move::Came { key, visitor: visitor(&actor) });
         let seat = Seat { actor, since, boards, typing, posts, feed: None, shut, opened };
         self.seats.insert(key, seat);
         for room in own {
@@ -117,6 +132,7 @@ impl Rooms {
     /// Takes a socket out of every room, for good.
     pub fn disconnect(&mut self, key: SocketKey) {
         let Some(seat) = self.seats.remove(&key) else { return };
+        self.moves.push(Move::Gone { key });
         for room in own_rooms(&seat.actor) {
             self.quit(room, key);
         }
@@ -164,6 +180,7 @@ impl Rooms {
     pub fn join_board(&mut self, key: SocketKey, permit: &Permit, typing: bool, since: Place) -> Result<(), NotSeated> {
         let board = permit.board();
         let seat = self.seat_with_room(key, Spot::Board(board))?;
+        let is_new = !seat.boards.contains_key(&board);
         earlier(&mut seat.boards, board, since);
         seat.shut.remove(&board);
         if typing {
@@ -171,6 +188,9 @@ impl Rooms {
             self.enter(Room::Typing(board), key);
         }
         self.enter(Room::Board(board), key);
+        if is_new {
+            self.moves.push(Move::Entered { key, board });
+        }
         Ok(())
     }
 
@@ -206,7 +226,9 @@ impl Rooms {
     /// `board:leave`; a feed that shows the board goes on showing it.
     pub fn leave_board(&mut self, key: SocketKey, board: BoardId) {
         let Some(seat) = self.seats.get_mut(&key) else { return };
-        seat.boards.remove(&board);
+        if seat.boards.remove(&board).is_some() {
+            self.moves.push(Move::Left { key, board });
+        }
         if seat.typing.remove(&board) {
             self.quit(Room::Typing(board), key);
         }
@@ -280,6 +302,7 @@ impl Rooms {
     pub fn post_moved(&mut self, key: SocketKey, post: PostId, board: BoardId) {
         if let Some((stands_in, _)) = self.seats.get_mut(&key).and_then(|seat| seat.posts.get_mut(&post)) {
             *stands_in = board;
+            self.strayed.insert(key);
         }
     }
 
@@ -412,6 +435,9 @@ impl Rooms {
     }
 
     fn quit(&mut self, room: Room, key: SocketKey) {
+        if matches!(room, Room::Board(_) | Room::Post(_)) {
+            self.strayed.insert(key);
+        }
         if let Some(keys) = self.sitting.get_mut(&room) {
             keys.remove(&key);
             if keys.is_empty() {
@@ -425,6 +451,11 @@ impl Rooms {
 fn earlier(boards: &mut BTreeMap<BoardId, Place>, board: BoardId, since: Place) {
     let served = boards.entry(board).or_insert(since);
     *served = since.min(*served);
+}
+
+fn visitor(actor: &Actor) -> Visitor {
+    let who = Viewer { user_id: actor.user.clone(), user_name: actor.name.clone(), avatar_url: actor.picture.clone() };
+    Visitor { who, community: actor.community.clone(), device: actor.device.clone() }
 }
 
 fn own_rooms(actor: &Actor) -> Vec<Room> {

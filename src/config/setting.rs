@@ -206,6 +206,12 @@ pub static MAX_CONTENT_SIZE: Setting = Setting::new("REALTIME_MAX_CONTENT_SIZE",
 pub static MERGE_WINDOW: Setting = Setting::new("REALTIME_MERGE_WINDOW", "merge-window", "DURATION", DURATION)
     .default("50ms")
     .help("Counts of one post within it are sent as one");
+pub static OFFLINE_GRACE: Setting = Setting::new("REALTIME_OFFLINE_GRACE", "offline-grace", "DURATION", DURATION)
+    .default("5s")
+    .help("Whoever lost his last connection counts as present for so long, so that a page can be loaded again");
+pub static TYPING_SILENCE: Setting = Setting::new("REALTIME_TYPING_SILENCE", "typing-silence", "DURATION", DURATION)
+    .default("8s")
+    .help("Whoever has not said typing:start again within it no longer types");
 pub static RETENTION: Setting = Setting::new("REALTIME_RETENTION", "retention", "DURATION", DURATION)
     .default("1h")
     .help("How long a client that comes back can catch up");
@@ -290,6 +296,8 @@ pub static OF_SERVER: &[&Setting] = &[
     &REPLAY_EVENTS,
     &REPLAY_MEMORY,
     &REPLAY_LIMIT,
+    &OFFLINE_GRACE,
+    &TYPING_SILENCE,
     &DRAIN,
 ];
 

@@ -6,7 +6,7 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use ts_rs::TS;
 
-use super::{BoardJoined, BoardLeft, Empty, FeedJoined, Named, PostJoined, PostLeft, SessionRefreshed};
+use super::{BoardJoined, BoardLeft, Empty, FeedJoined, Named, PostJoined, PostLeft, PresenceListed, SessionRefreshed};
 
 /// What the table says of one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,13 @@ client_commands! {
     "post:leave" (Id) -> PostLeft,
     "feed:join" (FeedJoin) -> FeedJoined,
     "feed:leave" (Nothing) -> Empty,
+    "typing:start" (TypingPost) -> Empty,
+    "typing:stop" (TypingPost) -> Empty,
+    "presence:list" (PresenceList) -> PresenceListed,
     "session:refresh" (SessionRefresh) -> SessionRefreshed,
 }
 
-named! { Id, BoardJoin, PostJoin, FeedJoin, Nothing, SessionRefresh }
+named! { Id, BoardJoin, PostJoin, FeedJoin, TypingPost, PresenceList, Nothing, SessionRefresh }
 
 /// A number, or a string of its digits.
 #[derive(JsonSchema, TS)]
@@ -91,6 +94,25 @@ pub enum FeedJoin {
         /// The last `cursor` that was seen.
         #[ts(optional)]
         since: Option<String>,
+    },
+}
+
+/// `typing:start` and `typing:stop`
+#[derive(JsonSchema, TS)]
+#[serde(rename_all = "camelCase")]
+pub struct TypingPost {
+    /// It was joined, or the board in which it stands was.
+    pub post_id: Id,
+}
+
+/// `presence:list`: of the community, or of a board.
+#[derive(JsonSchema, TS)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum PresenceList {
+    Nothing(Nothing),
+    Of {
+        #[ts(optional)]
+        board_id: Option<Id>,
     },
 }
 

@@ -12,6 +12,7 @@ impl<S: EffectSink> Dispatcher<S> {
                 self.rooms.disconnect(key);
                 self.sink.expire(key);
             }
+            self.attendance.dismissed.push(user.clone());
         }
     }
 }

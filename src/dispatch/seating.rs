@@ -38,7 +38,7 @@ impl std::fmt::Debug for Join {
 /// Where a socket wants to sit, with the right to.
 #[derive(Debug)]
 pub enum Seat {
-    Board { permit: Permit, typing: bool, users: Vec<Viewer>, user_count: u32 },
+    Board { permit: Permit, typing: bool },
     Post { permit: Permit, post: PostId },
     Feed { permits: Vec<Permit> },
 }
@@ -72,9 +72,14 @@ impl Seat {
     }
 
     /// What the client is answered.
-    fn joined(self, cursor: String, recovered: bool) -> Result<Value, serde_json::Error> {
+    fn joined(
+        self,
+        cursor: String,
+        recovered: bool,
+        (users, user_count): (Vec<Viewer>, u32),
+    ) -> Result<Value, serde_json::Error> {
         match self {
-            Self::Board { permit, users, user_count, .. } => {
+            Self::Board { permit, .. } => {
                 to_value(BoardJoined { board_id: permit.board(), cursor, recovered, users, user_count })
             }
             Self::Post { permit, post } => {
@@ -104,11 +109,17 @@ impl<S: EffectSink> Dispatcher<S> {
             return Err((NotJoined::NotSeated(refused), join));
         }
         let Join { key, seat, acknowledge, .. } = *join;
+        // Others hear of it now, and the answer counts it.
+        self.settle().await;
+        let viewers = match &seat {
+            Seat::Board { permit, .. } => self.viewers(key, permit.board()),
+            _ => Default::default(),
+        };
         let recovered = missed.is_some();
         for frame in missed.into_iter().flatten() {
             self.sink.emit(&[key], &frame).await;
         }
-        acknowledge(seat.joined(self.chronicle.cursor().to_string(), recovered).map_err(|error| {
+        acknowledge(seat.joined(self.chronicle.cursor().to_string(), recovered, viewers).map_err(|error| {
             tracing::error!(%error, "an answer could not be encoded");
             Failure::new(ErrorCode::Unavailable, "the answer could not be made; try again")
         }));
@@ -184,7 +195,7 @@ impl<S: EffectSink> Dispatcher<S> {
             _ => self.chronicle.told(),
         };
         match seat {
-            Seat::Board { permit, typing, .. } => self.rooms.join_board(key, permit, *typing, served),
+            Seat::Board { permit, typing } => self.rooms.join_board(key, permit, *typing, served),
             Seat::Post { permit, post } => self.rooms.join_post(key, permit, *post, served),
             Seat::Feed { permits } => self.rooms.join_feed(key, permits, served),
         }

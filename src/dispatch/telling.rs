@@ -33,6 +33,8 @@ impl<S: EffectSink> Dispatcher<S> {
         self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
         let verdicts = self.shut(&batch.fence, batch.tick);
         self.verdicts.append(verdicts);
+        // To nobody whom the tick shuts out.
+        self.settle().await;
         for entry in &batch.entries {
             let place = Place { tick: batch.tick, ordinal: entry.ordinal, part: 0 };
             let position = Position { place, at: entry.at };
@@ -51,13 +53,15 @@ impl<S: EffectSink> Dispatcher<S> {
         if self.extended_until.take_if(|until| *until <= Instant::now()).is_some() {
             self.chronicle.history.relax();
         }
+        self.settle().await;
         self.report();
     }
 
-    /// Counts whose window has ended.
+    /// Counts whose window has ended, and whoever is taken to have gone or fallen silent now.
     pub(super) async fn tell_due(&mut self) {
         let sent = self.chronicle.due(self.began.elapsed());
         self.send(sent, &Rows::default()).await;
+        self.settle_due().await;
     }
 
     async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
@@ -197,8 +201,12 @@ impl<S: EffectSink> Dispatcher<S> {
             Change::PostMoved { post, from: Some(board_id), .. } => {
                 let gone = self.verdicts.moved_out.remove(&entry.ordinal).unwrap_or_default();
                 self.tell_moved_out(*post, *board_id, gone, position).await;
+                self.end_typing(*post).await;
             }
-            Change::PostDeleted { post, .. } => self.rooms.dissolve_post(*post),
+            Change::PostDeleted { post, .. } => {
+                self.end_typing(*post).await;
+                self.rooms.dissolve_post(*post);
+            }
             Change::BoardDeleted { board, .. } => self.rooms.dissolve_board(*board),
             _ => {}
         }

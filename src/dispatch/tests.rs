@@ -1,5 +1,6 @@
 //! Whoever comes back is sent what he missed: against somebody who never left.
 
+mod attendance;
 mod cases;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
 
 const EPOCH: Epoch = Epoch(7);
 const MS: Duration = Duration::from_millis(1);
+const PATIENCE: Patience = Patience { offline_grace: Duration::from_secs(5), typing_silence: Duration::from_secs(8) };
 
 /// What a socket was sent: name, payload, cursor.
 #[derive(Clone, Debug, PartialEq)]
@@ -274,7 +276,7 @@ struct Stage {
 impl Stage {
     fn new(bounds: Bounds) -> Self {
         let recorder = Recorder::default();
-        let options = Options { max_rooms: 10, merge_window: 50 * MS, history: bounds };
+        let options = Options { max_rooms: 10, merge_window: 50 * MS, history: bounds, patience: PATIENCE };
         let dispatcher = Dispatcher::new(recorder.clone(), Arc::default(), &options, EPOCH, Tick(0));
         Self { dispatcher, recorder, next_key: 1 }
     }
@@ -295,7 +297,7 @@ impl Stage {
         self.next_key += 1;
         self.dispatcher.connect(key, actor(), Some(community())).await;
         let since = browser.cursor.as_deref().map_or(Since::Now, |cursor| Since::Cursor(cursor.parse().unwrap()));
-        let board = || Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+        let board = || Seat::Board { permit: permit(1), typing: false };
         let feed = || Seat::Feed { permits: vec![permit(1), permit(2)] };
         match browser.watched {
             Watched::Board => self.join(key, board(), since).await,

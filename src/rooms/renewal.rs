@@ -5,12 +5,13 @@ use std::{
     mem,
 };
 
-use super::{Rooms, Seat};
+use super::{Rooms, Seat, visitor};
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide},
     actor::Actor,
     contract::RevokeReason,
     ids::{BoardId, Place, Room, SocketKey},
+    presence::Move,
 };
 
 /// What another token changed for a socket, by board and ascending.
@@ -48,6 +49,7 @@ impl Rooms {
         let before = mem::replace(&mut seat.actor, actor.clone());
         // What the community is shown no more opens by a change of rights, which is remembered for everybody.
         seat.opened.retain(|board, _| boards.contains_key(board));
+        self.moves.push(Move::Came { key, visitor: visitor(&actor) });
         let community_before = self.communities.get(&actor.community).cloned();
         if let Some(facts) = community {
             self.communities.insert(actor.community.clone(), facts);

@@ -1,13 +1,57 @@
-//! Where a user's sockets sit with regard to an event, for whoever asks why.
+//! Where a user's sockets sit: for whoever asks why, for who is here, and for who may say that he writes.
+
+use std::{collections::BTreeSet, mem};
 
 use super::Rooms;
 use crate::{
+    actor::Actor,
     audience::Audience,
-    ids::{Cursor, Room, SocketKey, UserId},
+    ids::{BoardId, Cursor, PostId, Room, SocketKey, UserId},
+    presence::Move,
     why::{Asked, Outcome},
 };
 
 impl Rooms {
+    /// What moved since this was asked last, in order.
+    pub fn take_moves(&mut self) -> Vec<Move> {
+        mem::take(&mut self.moves)
+    }
+
+    /// Who left a room since this was asked last.
+    pub fn take_strayed(&mut self) -> BTreeSet<SocketKey> {
+        mem::take(&mut self.strayed)
+    }
+
+    /// For whom the socket speaks, while it is here.
+    pub fn actor(&self, key: SocketKey) -> Option<&Actor> {
+        self.seats.get(&key).map(|seat| &seat.actor)
+    }
+
+    /// The board of a post in whose room the socket sits.
+    pub fn board_of_post(&self, key: SocketKey, post: PostId) -> Option<BoardId> {
+        self.seats.get(&key)?.posts.get(&post).map(|(board, _)| *board)
+    }
+
+    /// Whether the socket sits in the board's room.
+    pub fn sits_in(&self, key: SocketKey, board: BoardId) -> bool {
+        self.seats.get(&key).is_some_and(|seat| seat.sits_in(board))
+    }
+
+    /// Who is in any of the rooms, each once, but for the user's own sockets.
+    pub fn others(&self, rooms: &[Room], user: &UserId) -> Vec<SocketKey> {
+        let own = self.sitting.get(&Room::User(user.clone()));
+        let mut keys = match rooms {
+            [room] => self.members(room),
+            rooms => {
+                let all: BTreeSet<SocketKey> =
+                    rooms.iter().filter_map(|room| self.sitting.get(room)).flatten().copied().collect();
+                all.into_iter().collect()
+            }
+        };
+        keys.retain(|key| !own.is_some_and(|own| own.contains(key)));
+        keys
+    }
+
     /// The user's sockets, in the order of their coming.
     pub fn sockets_of(&self, user: &UserId) -> Vec<SocketKey> {
         self.members(&Room::User(user.clone()))

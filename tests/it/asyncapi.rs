@@ -7,10 +7,11 @@ use chrono::DateTime;
 use curia_realtime::{
     command::Command,
     contract::{
-        AccessGranted, AccessRevoked, Board, BoardChanged, BoardCreated, BoardGone, Comment, CommentDeleted,
-        CommentEvent, CommunityChanged, Draining, Empty, ErrorCode, ErrorEvent, Failure, Features, NewPost,
-        Notification, NotificationKind, Person, Post, PostColumn, PostCount, PostDeleted, PostUpdated, RevokeReason,
-        ServerEvent, SessionExpiring, SessionReady, commands::COMMANDS,
+        AccessGranted, AccessRevoked, Board, BoardChanged, BoardCreated, BoardGone, BoardPresence, Comment,
+        CommentDeleted, CommentEvent, CommunityChanged, Draining, Empty, ErrorCode, ErrorEvent, Failure, Features,
+        NewPost, Notification, NotificationKind, Person, Post, PostColumn, PostCount, PostDeleted, PostUpdated,
+        RevokeReason, ServerEvent, SessionExpiring, SessionReady, TypingEvent, UserOffline, UserOnline,
+        commands::COMMANDS,
     },
     ids::{BoardId, CommentId, PostId},
 };
@@ -104,6 +105,9 @@ fn events(full: bool) -> Vec<ServerEvent> {
     let author = full.then(|| person(false));
     let of_comment = CommentEvent { comment: comment(full), author: author.clone(), post_id, board_id };
     let features = Features::ALL_ON;
+    let name = full.then(|| "Ada".to_owned());
+    let in_board = BoardPresence { user_id: "ada".into(), user_name: name.clone(), board_id };
+    let typing = TypingEvent { user_id: "ada".into(), user_name: name.clone(), post_id, board_id };
     vec![
         ServerEvent::BoardNewPost(NewPost { post: post(full), author: author.clone(), moved: full }),
         ServerEvent::BoardPostUpdated(PostUpdated { post: post(full), author, changed: vec![PostColumn::LockId] }),
@@ -129,6 +133,17 @@ fn events(full: bool) -> Vec<ServerEvent> {
             actor: person(full),
             excerpt: String::new(),
         }),
+        ServerEvent::UserOnline(UserOnline {
+            user_id: "ada".into(),
+            user_name: name.clone(),
+            avatar_url: name.clone(),
+            board_id: full.then_some(board_id),
+        }),
+        ServerEvent::UserOffline(UserOffline { user_id: "ada".into() }),
+        ServerEvent::UserJoinedBoard(in_board.clone()),
+        ServerEvent::UserLeftBoard(in_board),
+        ServerEvent::TypingStart(typing.clone()),
+        ServerEvent::TypingStop(typing),
         ServerEvent::SessionReady(SessionReady {
             user_id: "ada".into(),
             community_id: "c1".into(),
@@ -204,11 +219,16 @@ async fn an_argument_is_taken_exactly_when_the_document_has_it() {
     let mut asked = Vec::new();
     let mut taken = Vec::new();
     for command in COMMANDS.iter().filter(|command| command.argument != "Nothing") {
-        let key = if command.name.starts_with("post:") { "postId" } else { "boardId" };
+        let of_post = command.name.starts_with("post:") || command.name.starts_with("typing:");
+        let key = if of_post { "postId" } else { "boardId" };
         let mut arguments = ids.to_vec();
         arguments.push(json!(null));
         if command.name == "session:refresh" {
             arguments.extend([json!({"token": "a.b.c"}), json!({"token": null}), json!({"token": ["a.b.c"]})]);
+        }
+        if command.name.starts_with("typing:") || command.name == "presence:list" {
+            arguments.extend(ids.iter().map(|id| json!({key: id})));
+            arguments.push(json!({key: null}));
         }
         if command.name.ends_with(":join") {
             if command.name == "feed:join" {

@@ -65,7 +65,11 @@ async fn come_back(url: &str, user: usize, since: Option<Value>) -> (Frames, Vec
             let answer: Vec<Value> = serde_json::from_str(answer).expect("an answer");
             return (frames, missed, answer[0].clone());
         }
-        missed.push(serde_json::from_str(frame.strip_prefix("42").expect("an event")).expect("JSON"));
+        let event: Value = serde_json::from_str(frame.strip_prefix("42").expect("an event")).expect("JSON");
+        // Who else comes is told live.
+        if !event[0].as_str().is_some_and(|name| name.starts_with("user:")) {
+            missed.push(event);
+        }
     }
 }
 

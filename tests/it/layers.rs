@@ -24,9 +24,11 @@ const CORE: &[&str] = &[
     "limits",
     "merge",
     "outlook",
+    "presence",
     "rooms",
     "snapshot",
     "typescript",
+    "typing",
     "why",
 ];
 const FLOWS: &[&str] = &["dispatch", "gateway", "inquiry", "limiter", "ports", "recall", "versions"];

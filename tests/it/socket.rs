@@ -101,7 +101,7 @@ async fn refusals_name_their_code_and_the_socket_lives_on() {
         ("board:join", json!(3), "not_found"),
         ("board:join", json!(999), "not_found"),
         ("post:join", json!(999), "not_found"),
-        ("typing:start", json!({"postId": 1}), "feature_disabled"),
+        ("typing:start", json!({"postId": 1}), "forbidden"),
     ] {
         let answer = ada.ask(event, argument.clone()).await;
         assert_eq!((&answer["ok"], &answer["error"]["code"]), (&json!(false), &json!(code)), "{event} {argument}");

@@ -90,6 +90,18 @@ excerpt: string, };
 
 export type NotificationKind = "reply" | "mention" | "comment";
 
+export type UserOnline = { userId: UserId, userName: string | null, avatarUrl: string | null, 
+/**
+ * Where he is, if that is known and open to whoever is told.
+ */
+boardId?: BoardId, };
+
+export type UserOffline = { userId: UserId, };
+
+export type BoardPresence = { userId: UserId, userName: string | null, boardId: BoardId, };
+
+export type TypingEvent = { userId: UserId, userName: string | null, postId: PostId, boardId: BoardId, };
+
 export type SessionReady = { userId: UserId, communityId: CommunityId, cursor: string, expiresAt: string, features: Features, };
 
 export type SessionExpiring = { expiresAt: string, };
@@ -114,9 +126,13 @@ message: string, retryAfterMs?: number, };
 
 export type BoardJoined = { boardId: BoardId, cursor: string, recovered: boolean, 
 /**
- * At most 50.
+ * Who looks at the board, whoever joins among them; at most 50, by user id.
  */
-users: Array<Viewer>, userCount: number, };
+users: Array<Viewer>, 
+/**
+ * How many do.
+ */
+userCount: number, };
 
 export type Viewer = { userId: UserId, userName: string | null, avatarUrl: string | null, };
 
@@ -127,6 +143,22 @@ export type PostJoined = { postId: PostId, boardId: BoardId, cursor: string, rec
 export type PostLeft = { postId: PostId, };
 
 export type FeedJoined = { boardIds: Array<BoardId>, cursor: string, recovered: boolean, };
+
+export type PresenceListed = { 
+/**
+ * At most 500, by user id.
+ */
+users: Array<Present>, };
+
+export type Present = { userId: UserId, userName: string | null, avatarUrl: string | null, 
+/**
+ * 0 where his last connection has just broken.
+ */
+devices: number, 
+/**
+ * The board that was asked for; else the latest that he looks at and whoever asks sits in, too.
+ */
+boardId?: BoardId, };
 
 export type SessionRefreshed = { expiresAt: string, };
 
@@ -149,6 +181,12 @@ export interface ServerToClientEvents {
   "board:accessGranted": (payload: AccessGranted, meta: Meta) => void;
   "community:settingsChanged": (payload: CommunityChanged, meta: Meta) => void;
   "notification:new": (payload: Notification, meta: Meta) => void;
+  "user:online": (payload: UserOnline) => void;
+  "user:offline": (payload: UserOffline) => void;
+  "user:joinedBoard": (payload: BoardPresence) => void;
+  "user:leftBoard": (payload: BoardPresence) => void;
+  "typing:start": (payload: TypingEvent) => void;
+  "typing:stop": (payload: TypingEvent) => void;
   "session:ready": (payload: SessionReady) => void;
   "session:expiring": (payload: SessionExpiring) => void;
   "session:expired": (payload: Empty) => void;
@@ -183,6 +221,14 @@ export type FeedJoin = Nothing | {
  */
 since?: string, };
 
+export type TypingPost = { 
+/**
+ * It was joined, or the board in which it stands was.
+ */
+postId: Id, };
+
+export type PresenceList = Nothing | { boardId?: Id, };
+
 export type Nothing = null;
 
 export type SessionRefresh = { 
@@ -199,5 +245,8 @@ export interface ClientToServerEvents {
   "post:leave": (argument: Id, answer?: (answer: Answer<PostLeft>) => void) => void;
   "feed:join": (argument: FeedJoin, answer?: (answer: Answer<FeedJoined>) => void) => void;
   "feed:leave": (argument: Nothing, answer?: (answer: Answer<Empty>) => void) => void;
+  "typing:start": (argument: TypingPost, answer?: (answer: Answer<Empty>) => void) => void;
+  "typing:stop": (argument: TypingPost, answer?: (answer: Answer<Empty>) => void) => void;
+  "presence:list": (argument: PresenceList, answer?: (answer: Answer<PresenceListed>) => void) => void;
   "session:refresh": (argument: SessionRefresh, answer?: (answer: Answer<SessionRefreshed>) => void) => void;
 }

@@ -10,7 +10,7 @@ async fn recovered(stage: &mut Stage, since: Since) -> bool {
     let key = SocketKey(stage.next_key);
     stage.next_key += 1;
     stage.dispatcher.connect(key, actor(), Some(community())).await;
-    let seat = Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+    let seat = Seat::Board { permit: permit(1), typing: false };
     stage.join(key, seat, since).await;
     stage.recorder.sent(key).last().unwrap().payload["recovered"] == true
 }
@@ -81,7 +81,8 @@ async fn a_reset_and_a_new_epoch_end_what_can_be_recovered() {
 fn facts_that_were_read_before_the_stream_was_taken_up_are_not_taken() {
     let versions = Arc::new(Versions::default());
     let basis = versions.basis(&[crate::versions::Subject::Board(BoardId(1))]);
-    let options = Options { max_rooms: 10, merge_window: 50 * MS, history: Bounds { records: 1, size: 1, missed: 1 } };
+    let history = Bounds { records: 1, size: 1, missed: 1 };
+    let options = Options { max_rooms: 10, merge_window: 50 * MS, history, patience: PATIENCE };
     let _dispatcher = Dispatcher::new(Recorder::default(), Arc::clone(&versions), &options, EPOCH, Tick(3));
     assert!(!versions.still(&basis), "what changed between the reading and tick 3 is never told here");
 }
@@ -93,7 +94,7 @@ async fn who_sits_in_board_and_post_is_told_once_that_the_post_moved_out_of_reac
     stage.tick(forum.batch(1, &[Act::Post(1)])).await;
     let key = SocketKey(1);
     stage.dispatcher.connect(key, actor(), Some(community())).await;
-    let board = Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+    let board = Seat::Board { permit: permit(1), typing: false };
     stage.join(key, board, Since::Now).await;
     stage.join(key, Seat::Post { permit: permit(1), post: PostId(1) }, Since::Now).await;
     let mut batch = forum.batch(2, &[Act::Move(0)]);
@@ -188,7 +189,7 @@ async fn nobody_is_told_across_a_time_in_which_his_token_shut_him_out() {
     refreshed(&mut stage, key, true).await;
     let after = told_at(&stage);
     let seats = || {
-        let board = Seat::Board { permit: permit(2), typing: false, users: Vec::new(), user_count: 0 };
+        let board = Seat::Board { permit: permit(2), typing: false };
         [board, Seat::Post { permit: permit(2), post: PostId(1) }, Seat::Feed { permits: vec![permit(1), permit(2)] }]
     };
     for seat in seats() {
@@ -206,7 +207,7 @@ async fn nobody_is_told_across_a_time_in_which_his_token_shut_him_out() {
         assert_eq!(sent[0].event, missed, "{sent:?}");
         assert_eq!(sent.last().unwrap().payload["recovered"], true, "what came since is his");
     }
-    let board = Seat::Board { permit: permit(1), typing: false, users: Vec::new(), user_count: 0 };
+    let board = Seat::Board { permit: permit(1), typing: false };
     let told = stage.recorder.sent(key).len();
     stage.join(key, board, before).await;
     assert_eq!(stage.recorder.sent(key)[told].payload["recovered"], true, "the other board was open all the time");

@@ -56,8 +56,18 @@ impl Client {
         assert_eq!(self.next().await[0], "session:ready");
     }
 
-    /// The next thing that happened: `[what, ...]`.
+    /// The next thing that happened, `[what, ...]`, but for who came and went.
     pub async fn next(&mut self) -> Value {
+        loop {
+            let happened = self.next_of_all().await;
+            if !happened[0].as_str().is_some_and(|what| what.starts_with("user:")) {
+                return happened;
+            }
+        }
+    }
+
+    /// The next thing that happened, whatever it is.
+    pub async fn next_of_all(&mut self) -> Value {
         let line = timeout(PATIENCE, self.output.next_line()).await.expect("something to happen");
         serde_json::from_str(&line.expect("its output").expect("a client that runs")).expect("JSON")
     }
@@ -81,7 +91,7 @@ impl Client {
         self.input.write_all(line.as_bytes()).await.expect("its input");
     }
 
-    /// Emits with a callback and gives its answer, which has to be the next thing that happens.
+    /// Emits with a callback and gives its answer, which has to be the next thing that happens but for who came and went.
     pub async fn ask(&mut self, event: &str, argument: Value) -> Value {
         self.emit(event, argument).await;
         let answer = self.next().await;

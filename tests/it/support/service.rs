@@ -82,9 +82,19 @@ impl Service {
         Self::signed("a secret that was made up by somebody else", "ada", "c1", &[], true, TimeDelta::hours(1))
     }
 
+    /// A token of one browser tab, in community `c1`.
+    pub fn token_of_device(user: &str, device: &str) -> String {
+        let mut actor = Self::actor(user, "c1", &[], false, TimeDelta::hours(1));
+        actor.device = Some(device.into());
+        Self::sign(SECRET, &actor)
+    }
+
     fn signed(secret: &str, user: &str, community: &str, roles: &[&str], admin: bool, valid: TimeDelta) -> String {
-        let now = Utc::now();
-        let actor = Actor {
+        Self::sign(secret, &Self::actor(user, community, roles, admin, valid))
+    }
+
+    fn actor(user: &str, community: &str, roles: &[&str], admin: bool, valid: TimeDelta) -> Actor {
+        Actor {
             user: user.into(),
             community: community.into(),
             roles: roles.iter().map(|role| RoleId::from(*role)).collect(),
@@ -92,9 +102,12 @@ impl Service {
             name: Some(user.to_owned()),
             picture: None,
             device: None,
-            expires_at: now + valid,
-        };
-        Signer::new(&Secret::from(secret.to_owned()), None, None).mint(&actor, now).expect("a token")
+            expires_at: Utc::now() + valid,
+        }
+    }
+
+    fn sign(secret: &str, actor: &Actor) -> String {
+        Signer::new(&Secret::from(secret.to_owned()), None, None).mint(actor, Utc::now()).expect("a token")
     }
 }
 

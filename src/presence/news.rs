@@ -1,0 +1,111 @@
+//! What is still to be told of comings and goings, so that a crowd that comes back at once does not drown what was committed: each of
+//! them concerns all the others, so what there is to tell grows with the square of their number.
+//!
+//! Invariants:
+//! - of a user and a place at most one thing waits: a coming and a going that were both not told yet are none;
+//! - what waits is told in order, as soon as what was told before it has been paid for.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use super::{Notice, Scope};
+use crate::ids::UserId;
+
+/// What one frame costs: 20,000 are told a second.
+const FRAME: Duration = Duration::from_micros(50);
+/// So much is told at once before anything has to wait.
+const CREDIT: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct News {
+    waiting: BTreeMap<u64, Notice>,
+    numbers: HashMap<(Scope, UserId), u64>,
+    next: u64,
+    /// When all that was told has been paid for.
+    paid: Duration,
+}
+
+impl News {
+    /// Adds what is to be told.
+    pub fn add(&mut self, notice: Notice) {
+        let (Notice::Came { scope, who } | Notice::Went { scope, who }) = &notice;
+        let of = (scope.clone(), who.user_id.clone());
+        match self.numbers.remove(&of) {
+            // They alternate: this undoes the one that waits.
+            Some(number) => drop(self.waiting.remove(&number)),
+            None => {
+                self.numbers.insert(of, self.next);
+                self.waiting.insert(self.next, notice);
+                self.next += 1;
+            }
+        }
+    }
+
+    /// The next, if its time has come; then [`News::told`] says to how many.
+    pub fn take(&mut self, now: Duration) -> Option<Notice> {
+        if self.paid > now + CREDIT {
+            return None;
+        }
+        let (_, notice) = self.waiting.pop_first()?;
+        let (Notice::Came { scope, who } | Notice::Went { scope, who }) = &notice;
+        self.numbers.remove(&(scope.clone(), who.user_id.clone()));
+        Some(notice)
+    }
+
+    /// What was taken was told to so many sockets.
+    pub fn told(&mut self, sockets: usize, now: Duration) {
+        let frames = u32::try_from(sockets).unwrap_or(u32::MAX);
+        self.paid = self.paid.max(now).saturating_add(FRAME.saturating_mul(frames));
+    }
+
+    /// When the next may be taken.
+    pub fn next_due(&self) -> Option<Duration> {
+        (!self.waiting.is_empty()).then(|| self.paid.saturating_sub(CREDIT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Viewer;
+
+    fn notice(user: &str, came: bool) -> Notice {
+        let who = Viewer { user_id: user.into(), user_name: None, avatar_url: None };
+        let scope = Scope::Community("a".into());
+        if came { Notice::Came { scope, who } } else { Notice::Went { scope, who } }
+    }
+
+    #[test]
+    fn a_crowd_is_told_at_its_pace_and_in_order() {
+        let mut news = News::default();
+        let users: Vec<String> = (0..100).map(|number| format!("user {number:03}")).collect();
+        users.iter().for_each(|user| news.add(notice(user, true)));
+        let (mut now, mut told) = (Duration::ZERO, Vec::new());
+        while let Some(due) = news.next_due() {
+            now = now.max(due);
+            while let Some(notice) = news.take(now) {
+                told.push(notice);
+                news.told(1_000, now);
+            }
+        }
+        assert_eq!(told, users.iter().map(|user| notice(user, true)).collect::<Vec<_>>());
+        // 100,000 frames, at 20,000 a second.
+        assert!(now > Duration::from_millis(4_800) && now <= Duration::from_secs(5), "{now:?}");
+    }
+
+    #[test]
+    fn a_coming_and_a_going_that_nobody_was_told_are_none() {
+        let mut news = News::default();
+        for came in [true, false, true] {
+            news.add(notice("ada", came));
+            news.add(notice("bo", came));
+        }
+        news.add(notice("ada", false));
+        assert_eq!(news.take(Duration::ZERO), Some(notice("bo", true)));
+        assert_eq!((news.take(Duration::ZERO), news.next_due()), (None, None));
+        assert!(news.numbers.is_empty());
+    }
+}

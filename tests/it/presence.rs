@@ -1,0 +1,218 @@
+//! Who is here, as it is told and listed: on the first socket and after the last, to whoever may see it and to nobody else.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{client::Client, postgres::Forum, service::Service};
+
+/// Short, so that a going is told soon.
+const GRACE: Duration = Duration::from_millis(500);
+const SOON: [(&str, &str); 1] = [("offline-grace", "500ms")];
+/// Longer than any page takes to load.
+const NEVER: [(&str, &str); 1] = [("offline-grace", "1h")];
+
+async fn connected(service: &Service, user: &str, community: &str) -> Client {
+    Client::connected(&service.url, &Service::token(user, community, &[], false), "websocket").await
+}
+
+async fn joins(client: &mut Client, board: i32) -> Value {
+    let answer = client.ask("board:join", json!(board)).await;
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+    answer
+}
+
+/// The next thing that it is told, which has to be this.
+async fn hears(client: &mut Client, event: &str, payload: Value) {
+    assert_eq!(client.next_of_all().await, json!([event, payload]));
+}
+
+/// All that it is told up to the answer of its next command, which has to be nothing.
+async fn has_heard_nothing(client: &mut Client) {
+    client.emit("feed:leave", json!(null)).await;
+    assert_eq!(client.next_of_all().await, json!(["ack", "feed:leave", {"ok": true}]));
+}
+
+fn online(user: &str) -> Value {
+    json!({"userId": user, "userName": user, "avatarUrl": null})
+}
+
+fn in_board(user: &str, board: i32) -> Value {
+    json!({"userId": user, "userName": user, "boardId": board})
+}
+
+/// Of each that is listed: user, devices, board.
+fn listed(answer: &Value) -> Vec<(&str, u64, Option<i64>)> {
+    assert_eq!(answer["ok"], json!(true), "{answer}");
+    let users = answer["users"].as_array().expect("users");
+    let fields = users.iter().map(|user| (&user["userId"], &user["devices"], &user["boardId"]));
+    fields.map(|(user, devices, board)| (user.as_str().unwrap(), devices.as_u64().unwrap(), board.as_i64())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_socket_is_told_and_the_last_and_no_other() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &SOON).await;
+    let mut ada = connected(&service, "ada", "c1").await;
+    joins(&mut ada, 1).await;
+
+    let token = Service::token_of_device;
+    let mut left = Client::connected(&service.url, &token("bo", "left"), "websocket").await;
+    hears(&mut ada, "user:online", online("bo")).await;
+    let answer = joins(&mut left, 1).await;
+    assert_eq!(answer["users"], json!([online("ada"), online("bo")]));
+    assert_eq!(answer["userCount"], json!(2));
+    hears(&mut ada, "user:joinedBoard", in_board("bo", 1)).await;
+    let mut right = Client::connected(&service.url, &token("bo", "right"), "websocket").await;
+    joins(&mut right, 1).await;
+    assert_eq!(
+        listed(&ada.ask("presence:list", json!(null)).await),
+        [("ada", 1, Some(1)), ("bo", 2, Some(1))],
+        "two tabs are two devices of one user"
+    );
+
+    drop(left);
+    tokio::time::sleep(2 * GRACE).await;
+    has_heard_nothing(&mut ada).await;
+    has_heard_nothing(&mut right).await;
+    let gone = Instant::now();
+    drop(right);
+    hears(&mut ada, "user:leftBoard", in_board("bo", 1)).await;
+    hears(&mut ada, "user:offline", json!({"userId": "bo"})).await;
+    assert!(gone.elapsed() >= GRACE, "{:?}", gone.elapsed());
+    assert_eq!(listed(&ada.ask("presence:list", json!({})).await), [("ada", 1, Some(1))]);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_loaded_again_within_the_grace_tells_nothing_and_leaving_has_none() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &NEVER).await;
+    let mut ada = connected(&service, "ada", "c1").await;
+    joins(&mut ada, 1).await;
+    let mut bo = connected(&service, "bo", "c1").await;
+    hears(&mut ada, "user:online", online("bo")).await;
+    joins(&mut bo, 1).await;
+    hears(&mut ada, "user:joinedBoard", in_board("bo", 1)).await;
+    for _ in 0..3 {
+        drop(bo);
+        bo = connected(&service, "bo", "c1").await;
+        joins(&mut bo, 1).await;
+    }
+    has_heard_nothing(&mut ada).await;
+    assert_eq!(bo.ask("board:leave", json!(1)).await["ok"], json!(true));
+    hears(&mut ada, "user:leftBoard", in_board("bo", 1)).await;
+    joins(&mut bo, 1).await;
+    hears(&mut ada, "user:joinedBoard", in_board("bo", 1)).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_boards_presence_is_for_who_sits_in_it_and_a_communitys_for_its_members() {
+    let forum = Forum::captured().await;
+    forum
+        .run(
+            "INSERT INTO imported_boards (source_board_id, source_community_id, importing_community_id, imported_by_user_id)
+             VALUES (3, 'c2', 'c1', 'ada');
+             UPDATE boards SET settings = '{\"permissions\": {\"allowedRoles\": [\"crew\"]}}' WHERE id = 2",
+        )
+        .await;
+    let service = Service::start_with(&forum.url(), &NEVER).await;
+    let mut ada = connected(&service, "ada", "c1").await;
+    let mut outside = connected(&service, "bo", "c1").await;
+    hears(&mut ada, "user:online", online("bo")).await;
+    joins(&mut ada, 3).await;
+    // On the imported board both communities meet; who comes is told in his own alone.
+    let mut owner = connected(&service, "cy", "c2").await;
+    let answer = joins(&mut owner, 3).await;
+    assert_eq!(answer["users"], json!([online("ada"), online("cy")]));
+    hears(&mut ada, "user:joinedBoard", in_board("cy", 3)).await;
+    assert_eq!(listed(&ada.ask("presence:list", json!(null)).await), [("ada", 1, Some(3)), ("bo", 1, None)]);
+    assert_eq!(listed(&owner.ask("presence:list", json!(null)).await), [("cy", 1, Some(3))]);
+    let on_board = owner.ask("presence:list", json!({"boardId": "3"})).await;
+    assert_eq!(listed(&on_board), [("ada", 1, Some(3)), ("cy", 1, Some(3))]);
+
+    let token = Service::token("di", "c1", &["crew"], false);
+    let mut crew = Client::connected(&service.url, &token, "websocket").await;
+    joins(&mut crew, 2).await;
+    for client in [&mut ada, &mut outside] {
+        hears(client, "user:online", online("di")).await;
+        has_heard_nothing(client).await;
+    }
+    has_heard_nothing(&mut owner).await;
+    let members = outside.ask("presence:list", json!(null)).await;
+    assert_eq!(
+        listed(&members),
+        [("ada", 1, None), ("bo", 1, None), ("di", 1, None)],
+        "where they sit is not told to whoever sits elsewhere"
+    );
+    for (board, code) in [(2, "forbidden"), (999, "not_found")] {
+        let refused = outside.ask("presence:list", json!({"boardId": board})).await;
+        assert_eq!(refused["error"]["code"], code, "{refused}");
+    }
+    let refused = owner.ask("presence:list", json!({"boardId": 1})).await;
+    assert_eq!(refused["error"]["code"], "not_found", "{refused}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_put_out_has_left_the_board_at_once() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &NEVER).await;
+    let crew = Service::token("ada", "c1", &["crew"], false);
+    let mut ada = Client::connected(&service.url, &crew, "websocket").await;
+    for board in [1, 2] {
+        joins(&mut ada, board).await;
+    }
+    let mut bo = connected(&service, "bo", "c1").await;
+    hears(&mut ada, "user:online", online("bo")).await;
+    for board in [1, 2] {
+        joins(&mut bo, board).await;
+        hears(&mut ada, "user:joinedBoard", in_board("bo", board)).await;
+    }
+
+    forum.run(r#"UPDATE boards SET settings = '{"permissions": {"allowedRoles": ["crew"]}}' WHERE id = 1"#).await;
+    hears(&mut ada, "user:leftBoard", in_board("bo", 1)).await;
+    assert_eq!(bo.next().await[0], "board:accessRevoked");
+    assert_eq!(ada.next_of_all().await[0], "board:settingsChanged");
+    assert_eq!(listed(&ada.ask("presence:list", json!({"boardId": 1})).await), [("ada", 1, Some(1))]);
+
+    // By another token, too.
+    forum.run(r#"UPDATE boards SET settings = '{"permissions": {"allowedRoles": ["crew"]}}' WHERE id = 2"#).await;
+    hears(&mut ada, "user:leftBoard", in_board("bo", 2)).await;
+    assert_eq!(ada.next_of_all().await[0], "board:settingsChanged");
+    bo.emit("session:refresh", json!({"token": Service::token("bo", "c1", &["crew"], false)})).await;
+    while bo.next().await[0] != "ack" {}
+    joins(&mut bo, 2).await;
+    hears(&mut ada, "user:joinedBoard", in_board("bo", 2)).await;
+    bo.emit("session:refresh", json!({"token": Service::token("bo", "c1", &[], false)})).await;
+    hears(&mut ada, "user:leftBoard", in_board("bo", 2)).await;
+
+    // A user who is deleted does not load his page again.
+    forum.run("DELETE FROM users WHERE user_id = 'bo'").await;
+    hears(&mut ada, "user:offline", json!({"userId": "bo"})).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_switched_presence_off_is_told_of_nobody() {
+    let forum = Forum::captured().await;
+    forum.run(r#"UPDATE communities SET settings = '{"realtime": {"presence": false}}' WHERE id = 'c1'"#).await;
+    let service = Service::start_with(&forum.url(), &SOON).await;
+    let mut ada = connected(&service, "ada", "c1").await;
+    let mut bo = connected(&service, "bo", "c1").await;
+    joins(&mut ada, 1).await;
+    let answer = joins(&mut bo, 1).await;
+    assert_eq!((&answer["users"], &answer["userCount"]), (&json!([]), &json!(0)));
+    assert_eq!(ada.ask("presence:list", json!(null)).await["error"]["code"], "feature_disabled");
+    assert_eq!(bo.ask("board:leave", json!(1)).await["ok"], json!(true));
+    has_heard_nothing(&mut ada).await;
+
+    forum.run(r#"UPDATE communities SET settings = '{}' WHERE id = 'c1'"#).await;
+    for client in [&mut ada, &mut bo] {
+        assert_eq!(client.next_of_all().await[0], "community:settingsChanged");
+    }
+    joins(&mut bo, 1).await;
+    hears(&mut ada, "user:joinedBoard", in_board("bo", 1)).await;
+    service.stop().await;
+}
