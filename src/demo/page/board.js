@@ -93,7 +93,7 @@ export class BoardHead {
     const content = el('textarea', {
       required: true,
       rows: '2',
-      placeholder: 'What is it about? @name tells that person.',
+      placeholder: 'What is it about?',
       'aria-label': 'Text of a new post',
       data: { testid: 'compose-content' },
     });
