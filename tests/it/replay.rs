@@ -238,7 +238,7 @@ fn number(frame: &str) -> Option<u32> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_joins_under_500_writes_a_second_have_no_hole_and_nothing_twice() {
     let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &[("rate-join", "1000/1s")]).await;
+    let service = Service::start_with(&forum.url(), &[("rate-join", "1000/1s"), ("rate-connect", "1000/1s")]).await;
     let stop = CancellationToken::new();
     let mut frames = Frames::connected(&service.url, &token("ada")).await;
     let mut since = frames.ask("board:join", json!(1)).await["cursor"].clone();

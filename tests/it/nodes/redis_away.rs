@@ -60,9 +60,14 @@ async fn a_node_of_another_format_is_not_believed_and_misses_nothing() {
         vec![[b"curia-relay 3 ".as_slice(), of_tomorrow].concat()]
     })
     .await;
-    told_the_same(&forum, &leader, &follower, async |writer| writer.writes(200).await).await;
+    // How many ticks so many writes are depends on the machine.
+    told_the_same(&forum, &leader, &follower, async |writer| {
+        while messages(&follower, "foreign").await < 20.0 {
+            writer.writes(20).await;
+        }
+    })
+    .await;
     assert_eq!(messages(&follower, "taken").await, 0.0);
-    assert!(messages(&follower, "foreign").await > 20.0);
     leader.stop().await;
     follower.stop().await;
 }
