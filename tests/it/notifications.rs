@@ -81,8 +81,8 @@ async fn nobody_is_called_into_a_board_that_is_closed_to_him() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flag_counts_from_its_commit_on_in_both_directions() {
     let forum = Forum::captured().await;
-    // Counts at once, so that each is told before what follows it.
-    let service = Service::start_with(&forum.url(), &[("REALTIME_MERGE_WINDOW", "0s")]).await;
+    // Counts all but at once, so that each is told before what follows it.
+    let service = Service::start_with(&forum.url(), &[("merge-window", "1ms")]).await;
     let mut ada = connected(&service, "ada", &[]).await;
     let mut witness = Client::connected(&service.url, &Service::token("bo", "c2", &[], false), "websocket").await;
     assert_eq!(witness.ask("board:join", json!(3)).await["ok"], json!(true));

@@ -18,7 +18,11 @@ use crate::support::{postgres::Forum, service::Service, wire::Frames};
 /// For a board, a community, roles and `adm`: whether the community is shown the board, and whether it is open.
 const OPEN: &str = "
     SELECT shown, shown AND ($4 OR (
-        SELECT bool_and(coalesce(jsonb_array_length(rule), 0) = 0 OR rule ?| $3::text[])
+        SELECT bool_and(CASE
+            WHEN rule IS NULL THEN true
+            WHEN jsonb_typeof(rule) <> 'array' THEN false
+            ELSE jsonb_array_length(rule) = 0 OR rule ?| $3::text[]
+        END)
         FROM (VALUES (c.settings #> '{permissions,allowedRoles}'), (b.settings #> '{permissions,allowedRoles}')) AS rules (rule)
     ))
     FROM boards AS b
@@ -49,6 +53,9 @@ enum Step {
     Give(i32, &'static str),
     Move(i32, i32),
     Post(i32),
+    Comment(i32),
+    Vote(i32),
+    Malformed(i32),
     Refresh(usize, Vec<&'static str>, bool),
     JoinBoard(usize, i32),
     JoinPost(usize, i32),
@@ -65,7 +72,10 @@ fn any_step(people: usize) -> impl Strategy<Value = Step> {
         2 => (board(), community(), any::<bool>()).prop_map(|(board, to, active)| Step::Import(board, to, active)),
         1 => (board(), community()).prop_map(|(board, to)| Step::Give(board, to)),
         1 => (post(), board()).prop_map(|(post, to)| Step::Move(post, to)),
-        4 => board().prop_map(Step::Post),
+        3 => board().prop_map(Step::Post),
+        3 => post().prop_map(Step::Comment),
+        2 => post().prop_map(Step::Vote),
+        1 => board().prop_map(Step::Malformed),
         2 => (0..people, roles(), any::<bool>()).prop_map(|(who, roles, admin)| Step::Refresh(who, roles, admin)),
         2 => (0..people, board()).prop_map(|(who, board)| Step::JoinBoard(who, board)),
         2 => (0..people, post()).prop_map(|(who, post)| Step::JoinPost(who, post)),
@@ -79,6 +89,8 @@ struct Person {
     community: &'static str,
     roles: Vec<&'static str>,
     admin: bool,
+    /// Whose rooms he sits in.
+    posts: BTreeSet<i32>,
 }
 
 impl Person {
@@ -87,7 +99,7 @@ impl Person {
         let (roles, admin) = (ROLES[..number / 3].to_vec(), false);
         let token = Service::token(&user, community, &roles, admin);
         let frames = Frames::connected(&service.url, &token).await;
-        let mut person = Self { frames, user, community, roles, admin };
+        let mut person = Self { frames, user, community, roles, admin, posts: BTreeSet::new() };
         assert_eq!(person.ask("feed:join", json!({})).await.1["ok"], json!(true));
         person
     }
@@ -156,6 +168,18 @@ async fn change(pool: &PgPool, step: &Step) {
             let insert = "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'New', '', $1)";
             sqlx::query(insert).bind(board).execute(pool).await
         }
+        Step::Comment(post) => {
+            let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES ($1, 'cy', 'Text')";
+            sqlx::query(insert).bind(post).execute(pool).await
+        }
+        Step::Vote(post) => {
+            let vote = "UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = $1";
+            sqlx::query(vote).bind(post).execute(pool).await
+        }
+        Step::Malformed(board) => {
+            let set = "UPDATE boards SET settings = $2 WHERE id = $1";
+            sqlx::query(set).bind(board).bind(json!({"permissions": {"allowedRoles": "crew"}})).execute(pool).await
+        }
         Step::Refresh(..) | Step::JoinBoard(..) | Step::JoinPost(..) => return,
     };
     done.unwrap_or_else(|error| panic!("{step:?}: {error}"));
@@ -192,7 +216,13 @@ async fn run(seed: u64) {
     forum.run(FORUM).await;
     let service = Service::start_with(
         &forum.url(),
-        &[("rate-join", "10000/1s"), ("rate-session-refresh", "1000/1s"), ("rate-other", "10000/1s")],
+        // Counts all but at once: what a step brings is heard before the next.
+        &[
+            ("merge-window", "1ms"),
+            ("rate-join", "10000/1s"),
+            ("rate-session-refresh", "1000/1s"),
+            ("rate-other", "10000/1s"),
+        ],
     )
     .await;
     let mut people = Vec::new();
@@ -238,9 +268,16 @@ async fn run(seed: u64) {
                 let may = person.may(&forum.pool, board_of(&forum.pool, *post).await).await;
                 let (events, answer) = person.ask("post:join", json!(post)).await;
                 assert_eq!(answer["error"]["code"], expected(may), "{at}: {answer}");
+                if may == (true, true) {
+                    person.posts.insert(*post);
+                }
                 answers.insert(*who, events);
             }
             _ => told(&forum.pool, &mut witness).await,
+        }
+        let mut stands = BTreeMap::new();
+        for post in POSTS {
+            stands.insert(post, board_of(&forum.pool, post).await);
         }
         for (who, person) in people.iter_mut().enumerate() {
             let could = &before[who];
@@ -273,6 +310,18 @@ async fn run(seed: u64) {
             // Who was in the room of a post that moved out of his reach is told that it is gone, too.
             assert!(seen(gone.clone()).iter().all(|board| deleted.contains(board)), "{at}");
             assert!(deleted.len() <= 1 && deleted.iter().all(|board| gone.contains(board)), "{at}");
+            // A post takes its room along, without those to whom the board in which it stands now is closed.
+            let posts: BTreeSet<i32> =
+                person.posts.iter().copied().filter(|post| can.contains(&stands[post])).collect();
+            person.posts = posts;
+            let commented = if let Step::Comment(post) = step { Some(*post) } else { None };
+            let heard = commented.filter(|post| person.posts.contains(post)).map(|post| stands[&post]);
+            assert_eq!(boards_in(&events, "post:newComment"), Vec::from_iter(heard), "{at}");
+            let counted = commented.map(|post| stands[&post]).filter(|board| can.contains(board));
+            assert_eq!(boards_in(&events, "post:commentCountChanged"), Vec::from_iter(counted), "{at}");
+            let voted = if let Step::Vote(post) = step { Some(stands[post]) } else { None };
+            let voted = voted.filter(|board| can.contains(board));
+            assert_eq!(boards_in(&events, "post:voteChanged"), Vec::from_iter(voted), "{at}");
             let changed = boards_in(&events, "board:settingsChanged");
             assert!(changed.iter().all(|board| can.contains(board)), "{at}");
         }
