@@ -23,6 +23,14 @@ use crate::{
 /// What follows a row's own events.
 const VERDICTS: u8 = 8;
 
+/// A post that moves, later than the tick, where those in its room may not follow.
+struct MovedOut {
+    post: PostId,
+    from: BoardId,
+    gone: Vec<(PostId, SocketKey)>,
+    position: Position,
+}
+
 impl<S: EffectSink> Dispatcher<S> {
     /// Applies one tick, or a page of it.
     pub(super) async fn apply(&mut self, batch: Batch) {
@@ -30,8 +38,9 @@ impl<S: EffectSink> Dispatcher<S> {
             self.chronicle.restart(batch.epoch, Place::end_of(batch.tick));
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
-        self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
+        let moved_out = self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
         let verdicts = self.shut(&batch.fence, batch.tick);
+        self.tell_moved_ahead(moved_out, &verdicts).await;
         self.verdicts.append(verdicts);
         // To nobody whom the tick shuts out.
         self.settle().await;
@@ -109,8 +118,9 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Whom later ticks shut out, out of a board or away from a post: the ticks themselves find them gone.
-    async fn shut_ahead(&mut self, ahead: Option<&Ahead>, tick: &Fence) {
-        let Some(ahead) = ahead else { return };
+    /// Of posts that move out of somebody's reach he is told behind the tick's own fence.
+    async fn shut_ahead(&mut self, ahead: Option<&Ahead>, tick: &Fence) -> Vec<MovedOut> {
+        let Some(ahead) = ahead else { return Vec::new() };
         let told = self.chronicle.told();
         let position = |number: u32| {
             let at = ahead.at.get(number as usize).or(ahead.at.last()).copied();
@@ -130,11 +140,23 @@ impl<S: EffectSink> Dispatcher<S> {
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
             self.tell_one(key, event, position(number)).await;
         }
-        let moves: HashMap<u32, Change> = ahead.fence.changes.iter().cloned().collect();
-        for (ordinal, gone) in verdicts.moved_out {
-            if let Some(Change::PostMoved { post, from: Some(from), .. }) = moves.get(&ordinal) {
-                self.tell_moved_out(*post, *from, gone, position(ordinal)).await;
+        let moves: HashMap<u32, &Change> =
+            ahead.fence.changes.iter().map(|(ordinal, change)| (*ordinal, change)).collect();
+        let moved_out = verdicts.moved_out.into_iter().filter_map(|(ordinal, gone)| match moves.get(&ordinal)? {
+            Change::PostMoved { post, from: Some(from), .. } => {
+                Some(MovedOut { post: *post, from: *from, gone, position: position(ordinal) })
             }
+            _ => None,
+        });
+        moved_out.collect()
+    }
+
+    /// Nobody is told whom the tick shuts out of the board that the post left later.
+    async fn tell_moved_ahead(&self, moved_out: Vec<MovedOut>, tick: &Verdicts) {
+        let shut: HashSet<_> = tick.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
+        for MovedOut { post, from, mut gone, position } in moved_out {
+            gone.retain(|(_, key)| !shut.contains(&(from, *key)));
+            self.tell_moved_out(post, from, gone, position).await;
         }
     }
 

@@ -384,3 +384,24 @@ async fn what_is_read_late_is_judged_by_every_moment_up_to_that_of_the_rows() {
     let told = names(&stage, key);
     assert_eq!(told[2..], ["board:accessGranted", "notification:new"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whom_the_tick_shuts_out_is_not_told_that_a_post_left_the_board_later() {
+    let (mut stage, mut forum, key) = onlooker().await;
+    let post = PostId(*forum.posts.keys().next().unwrap());
+    stage.join(key, Seat::Post { permit: permit(1), post }, Since::Now).await;
+    // The tick shuts board 1. Behind it, and before its rows are read, the post moves into board 2, which is closed as well.
+    let moved = forum.batch(3, &[Act::Move(0)]);
+    let closed = |board| BoardFacts { rule: RoleRule::AnyOf(["crew".into()].into()), ..facts(board) };
+    let mut rows = moved.rows.as_ref().clone();
+    rows.facts.extend([(BoardId(1), closed(1)), (BoardId(2), closed(2))]);
+    let rows = Arc::new(rows);
+    let mut shut = forum.batch(2, &[]);
+    shut.rows = Arc::clone(&rows);
+    shut.entries = vec![Entry { ordinal: 1, at: DateTime::UNIX_EPOCH, change: updated(&[]) }];
+    shut.fence = crate::batch::fence_of(&shut.entries, &shut.rows);
+    let fence = Fence { changes: vec![(0, moved.entries[0].change.clone())], rows };
+    shut.ahead = Some(crate::batch::Ahead { fence, at: vec![DateTime::UNIX_EPOCH] });
+    stage.tick(shut).await;
+    assert_eq!(names(&stage, key), ["session:ready", "ack", "board:accessRevoked"]);
+}
