@@ -39,6 +39,9 @@ impl Watched {
         let url = server.create_database("forum").expect("a database");
         prepare(&server, "forum");
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.expect("a connection");
+        // Who is here is told to everybody, which is much work for thousands and asks nothing of the database.
+        let quiet = r#"UPDATE communities SET settings = '{"realtime": {"presence": false}}'"#;
+        sqlx::query(quiet).execute(&pool).await.expect("a community");
         Self { server, pool }
     }
 

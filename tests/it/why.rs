@@ -107,12 +107,17 @@ async fn an_event_that_can_not_be_had_is_said_to_be_so() {
 async fn a_merged_count_is_explained_by_the_changes_that_it_tells_of() {
     let forum = Forum::captured().await;
     // So long that all but the first wait for its end.
-    let service = Service::start_with(&forum.url(), &[("merge-window", "1s")]).await;
+    let service = Service::start_with(&forum.url(), &[("merge-window", "4s")]).await;
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     ada.ask("board:join", json!(1)).await;
-    for vote in [
-        "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('ada', 1);
+    forum
+        .run(
+            "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('ada', 1);
          UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1; COMMIT",
+        )
+        .await;
+    while ada.next().await[0] != "post:voteChanged" {}
+    for vote in [
         "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('bo', 1);
          UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1; COMMIT",
         "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('cy', 1);
