@@ -140,8 +140,8 @@ impl Chronicle {
     /// What ends with a change, so that it is not told again as it was.
     pub fn after(&mut self, change: &Change, place: Place) {
         match change {
-            Change::PostMoved { post, from: Some(_), .. } => {
-                self.merger.forget(*post);
+            Change::PostMoved { post, from: Some(_), to } => {
+                self.merger.moved(*post, *to);
                 self.history.post_moved(*post, place);
             }
             Change::PostDeleted { post, .. } => self.merger.forget(*post),

@@ -149,7 +149,15 @@ impl<P> Merger<P> {
         self.held_since.keys().next().copied()
     }
 
-    /// The post went away or moved: its old counts are nobody's news.
+    /// The post moved: its counts in the board that it left are nobody's news. Those that wait for its new board are, though they were noted
+    /// before: who changes a post that is being moved may have begun earlier and committed behind the move.
+    pub fn moved(&mut self, post: PostId, to: Option<BoardId>) {
+        if self.open.get(&post).and_then(Option::as_ref).is_none_or(|held| Some(held.change.board) != to) {
+            self.forget(post);
+        }
+    }
+
+    /// The post went away: its counts are nobody's news.
     pub fn forget(&mut self, post: PostId) {
         if let Some(held) = self.open.get_mut(&post).and_then(Option::take) {
             self.release(held.since);
@@ -194,6 +202,18 @@ mod tests {
             vote_removed: false,
             votes_changed: true,
             comments_changed: false,
+        }
+    }
+
+    #[test]
+    fn what_waits_for_the_board_into_which_a_post_moves_is_told_there() {
+        for (to, told) in [(Some(BoardId(1)), 1), (Some(BoardId(2)), 0), (None, 0)] {
+            let mut merger = Merger::new(50 * MS);
+            assert!(merger.offer(vote(1, 1), 1, Tick(1), MS).is_some());
+            assert_eq!(merger.offer(vote(1, 2), 2, Tick(1), 2 * MS), None);
+            merger.moved(PostId(1), to);
+            assert_eq!(merger.due(60 * MS).len(), told, "{to:?}");
+            assert_eq!(merger.held_from(), None);
         }
     }
 
