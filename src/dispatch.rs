@@ -36,13 +36,14 @@ use crate::{
     actor::Actor,
     batch::Batch,
     chronicle::Chronicle,
+    circle,
     contract::{Features, ServerEvent, SessionReady},
     fence::Verdicts,
     frame::Frame,
     history::{Bounds, History},
-    ids::{Epoch, Place, SocketKey, Tick},
+    ids::{Epoch, NodeId, Place, SocketKey, Tick},
     outlook::Outlook,
-    ports::EffectSink,
+    ports::{Circle, EffectSink},
     rooms::{Rooms, Spot},
     versions::{Basis, Versions},
     why::{Question, Report},
@@ -68,6 +69,8 @@ pub enum Request {
     Explain { question: Box<Question>, reply: oneshot::Sender<Report> },
     /// Who is here, and who writes.
     Attend(Attending),
+    /// From the other nodes.
+    Heard(circle::Heard),
     /// Never refused.
     Leave { key: SocketKey, spot: Spot },
 }
@@ -153,6 +156,11 @@ impl<S: EffectSink> Dispatcher<S> {
         reporting
     }
 
+    /// Is the node `me` among others, whom it meets in `circle`.
+    pub fn among(self, me: NodeId, circle: impl Circle, patience: Patience) -> Self {
+        Self { attendance: Attendance::among(patience, me, circle), ..self }
+    }
+
     fn report(&self) {
         let (epoch, told, floor) = (self.chronicle.epoch(), self.chronicle.told(), self.chronicle.history.floor());
         self.reached.send_replace(Reached { epoch, told, floor });
@@ -194,10 +202,7 @@ impl<S: EffectSink> Dispatcher<S> {
                 let _ = reply.send(if stale { Err(Stale) } else { Ok(()) });
             }
             Request::Disconnect { key } => self.rooms.disconnect(key),
-            Request::Join { join, reply } => {
-                // As above.
-                let _ = reply.send(self.join(join).await);
-            }
+            Request::Join { join, reply } => self.join_knowing(join, reply).await,
             Request::Refresh { refresh, reply } => {
                 // As above.
                 let _ = reply.send(self.refresh(*refresh).await);
@@ -216,6 +221,7 @@ impl<S: EffectSink> Dispatcher<S> {
                 let _ = reply.send(self.explain(&question));
             }
             Request::Attend(attending) => self.attend(attending).await,
+            Request::Heard(heard) => self.hear(heard).await,
             Request::Leave { key, spot } => match spot {
                 Spot::Board(board) => self.rooms.leave_board(key, board),
                 Spot::Post(post) => self.rooms.leave_post(key, post),

@@ -9,6 +9,7 @@ pub mod audience;
 pub mod batch;
 pub mod change;
 pub mod chronicle;
+pub mod circle;
 pub mod cli;
 pub mod command;
 pub mod config;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     access::{BoardFacts, CommunityFacts},
     chronicle::Stretch,
+    circle::Word,
     contract::Failure,
     frame::Frame,
     ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick, UserId},
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Answers a client's command, once.
-pub type Acknowledge = Box<dyn FnOnce(Result<Value, Failure>) + Send>;
+pub type Acknowledge = Box<dyn FnOnce(Result<Value, Failure>) + Send + Sync>;
 
 /// Where effects on sockets take place.
 pub trait EffectSink: Send + 'static {
@@ -81,6 +82,14 @@ pub trait Archive: Send + Sync + 'static {
 pub trait Answers: Send + Sync + 'static {
     /// Sends the parts of an answer, in order.
     fn answer(&self, to: &QuestionId, parts: &[Part]) -> impl Future<Output = Result<(), FactsError>> + Send;
+}
+
+/// The way to the place where all nodes meet, to say who is here and who writes. What is heard there comes to the dispatcher as
+/// [`crate::dispatch::Request::Heard`].
+pub trait Circle: Send + Sync + 'static {
+    /// Takes words to be said in order, without waiting. Where they can't be taken everything that is known of others is given up and
+    /// read anew ([`crate::circle::Heard::Away`], then `Here`).
+    fn say(&self, words: Vec<Word>);
 }
 
 /// What those who know of all nodes say to one command or connection, within a fraction of a second. Dropping it changes nothing.

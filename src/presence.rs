@@ -1,27 +1,42 @@
-//! Who is here: the sockets of each user, in each community and in each board, and what is told when the first comes or the last goes.
+//! Who is here: the users in each community and in each board, over all nodes, and what is told when the first socket of one comes or
+//! his last goes.
 //!
 //! Invariants:
-//! - of a user and a place (a community or a board) a coming is told exactly when he was not there, a going exactly when he no longer is;
-//! - whoever lost his last connection is there until the grace has passed, so a page that is loaded again within it tells nothing;
-//!   who leaves by a command, or is put out, is gone at once;
-//! - every list is what was told: a coming for each who stands on it, and no going since.
+//! - of a user and a place (a community or a board) a coming is told exactly when he was not there, a going exactly when he no longer is,
+//!   on whatever node;
+//! - whoever lost his last connection is there until the grace has passed, so a page that is loaded again within it tells nothing, on
+//!   another node either; who leaves by a command, or is put out, is gone at once;
+//! - every list is what was told, and this node's own people; where it is not known who is on other nodes, nobody is taken to have gone.
 //!
 //! Told is what [`News`] gives: at once, unless a crowd comes or goes.
 //!
-//! Pure: time is handed in, by one clock that never goes back. What moved comes in as [`Move`]s and what is to be told goes out as
-//! [`Notice`]s, so that whoever keeps this for several nodes takes the same and gives the same.
+//! Each node says of its own users how they are there ([`Said`]), and takes what all say, itself among them, in one order for each
+//! scope. So all come to the same list and the same transitions, and each tells its own sockets. One node alone hears itself at once;
+//! among others the order is made where they meet ([`Word`], [`Heard`]).
+//!
+//! Pure: time is handed in, by one clock that never goes back.
 
 mod news;
+mod own;
+mod roll;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
+    mem,
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 pub use self::news::News;
+use self::{
+    own::Own,
+    roll::{Missed, Passed, Roll},
+};
 use crate::{
+    circle::{Heard, Said, Word},
     contract::{Present, Viewer},
-    ids::{BoardId, CommunityId, DeviceId, SocketKey, UserId},
+    ids::{BoardId, CommunityId, DeviceId, NodeId, SocketKey, UserId},
 };
 
 /// Where somebody is. Boards come first: who goes leaves them before he is offline.
@@ -62,6 +77,19 @@ pub enum Notice {
     Went { scope: Scope, who: Viewer },
 }
 
+/// How one user is in a scope by the sockets of one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stay {
+    pub user_name: Option<String>,
+    pub avatar_url: Option<String>,
+    pub devices: BTreeSet<DeviceId>,
+    /// Sockets that name no device.
+    pub nameless: u32,
+    /// Of a community: the boards in which he sits by name, the latest first.
+    pub boards: Vec<BoardId>,
+}
+
 /// Some of those who are in a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -71,182 +99,275 @@ pub struct Listed {
     pub count: usize,
 }
 
+/// Who is on other nodes is not known at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unknown;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Presence {
-    grace: Duration,
-    sockets: HashMap<SocketKey, Seat>,
-    scopes: HashMap<Scope, BTreeMap<UserId, Attendance>>,
-    /// Whose grace ends when.
-    due: BTreeSet<(Duration, Scope, UserId)>,
+    me: NodeId,
+    own: Own,
+    rolls: HashMap<Scope, Roll>,
+    meeting: Meeting,
+    nth: u64,
 }
 
+/// Where what is said is put in order.
 #[derive(Debug)]
-struct Seat {
-    visitor: Visitor,
-    /// The latest last.
-    boards: Vec<BoardId>,
-}
-
-/// One user in one scope.
-#[derive(Debug)]
-struct Attendance {
-    who: Viewer,
-    /// None only while the grace lasts.
-    sockets: BTreeSet<SocketKey>,
-    /// When the grace ends, if it has begun.
-    ends: Option<Duration>,
+enum Meeting {
+    /// There is one node.
+    Alone,
+    Among {
+        /// Whether it can be reached.
+        here: bool,
+        words: Vec<Word>,
+        /// Nodes that were missing when it was last said who lives.
+        missing: BTreeSet<NodeId>,
+    },
 }
 
 impl Presence {
-    /// Nobody. Who lost his last connection is gone after `grace`.
-    pub fn new(grace: Duration) -> Self {
-        Self { grace, sockets: HashMap::new(), scopes: HashMap::new(), due: BTreeSet::new() }
+    /// Nobody, on the only node. Who lost his last connection is gone after `grace`.
+    pub fn alone(grace: Duration) -> Self {
+        Self { me: NodeId(0), own: Own::new(grace), rolls: HashMap::new(), meeting: Meeting::Alone, nth: 0 }
     }
 
-    /// What is told of one move. A move of a socket that never came, or is gone, is none.
-    pub fn moved(&mut self, moved: Move, now: Duration) -> Vec<Notice> {
-        match moved {
-            Move::Came { key, visitor } => self.came(key, visitor).into_iter().collect(),
-            Move::Entered { key, board } => {
-                let Some(seat) = self.sockets.get_mut(&key) else { return Vec::new() };
-                if seat.boards.contains(&board) {
-                    return Vec::new();
-                }
-                seat.boards.push(board);
-                let who = seat.visitor.who.clone();
-                self.enter(Scope::Board(board), key, who).into_iter().collect()
-            }
-            Move::Left { key, board } => {
-                let Some(seat) = self.sockets.get_mut(&key) else { return Vec::new() };
-                seat.boards.retain(|sat| *sat != board);
-                let user = seat.visitor.who.user_id.clone();
-                self.leave(Scope::Board(board), key, &user, None).into_iter().collect()
-            }
-            Move::Gone { key } => {
-                let Some(Seat { visitor, boards }) = self.sockets.remove(&key) else { return Vec::new() };
-                let ends = (!self.grace.is_zero()).then_some(now + self.grace);
-                let mut scopes: Vec<Scope> = boards.into_iter().map(Scope::Board).collect();
-                scopes.push(Scope::Community(visitor.community));
-                let user = visitor.who.user_id;
-                scopes.into_iter().filter_map(|scope| self.leave(scope, key, &user, ends)).collect()
-            }
-        }
+    /// Nobody, on the node `me` among others, of whom nothing is known yet.
+    pub fn among(grace: Duration, me: NodeId) -> Self {
+        let meeting = Meeting::Among { here: false, words: Vec::new(), missing: BTreeSet::new() };
+        Self { me, meeting, ..Self::alone(grace) }
+    }
+
+    /// Notes a move. One of a socket that never came, or is gone, is none.
+    pub fn moved(&mut self, moved: Move, now: Duration) {
+        self.own.moved(moved, now);
     }
 
     /// When the next grace ends.
     pub fn next_due(&self) -> Option<Duration> {
-        self.due.first().map(|(ends, ..)| *ends)
+        self.own.next_due()
     }
 
-    /// What is told of those whose grace has ended.
-    pub fn due(&mut self, now: Duration) -> Vec<Notice> {
+    /// Ends every grace that is over.
+    pub fn due(&mut self, now: Duration) {
+        self.own.due(now);
+    }
+
+    /// The user no longer exists: for him there is no grace.
+    pub fn dismiss(&mut self, user: &UserId) {
+        self.own.dismiss(user);
+    }
+
+    /// What is told of all that was noted; among others that comes when they have heard it.
+    pub fn settle(&mut self) -> Vec<Notice> {
         let mut notices = Vec::new();
-        while self.due.first().is_some_and(|(ends, ..)| *ends <= now) {
-            if let Some((_, scope, user)) = self.due.pop_first() {
-                notices.extend(self.end(scope, &user));
-            }
+        for (scope, user, stay) in self.own.take_changed() {
+            notices.extend(self.say(scope, user, stay));
         }
         notices
     }
 
-    /// The user no longer exists: for him there is no grace.
-    pub fn dismiss(&mut self, user: &UserId) -> Vec<Notice> {
-        let of_user = self.due.extract_if(.., |(_, _, of)| of == user).collect::<Vec<_>>();
-        of_user.into_iter().filter_map(|(_, scope, user)| self.end(scope, &user)).collect()
+    /// Somebody here minds who is in the scope.
+    pub fn watch(&mut self, scope: &Scope) {
+        let Meeting::Among { here, words, .. } = &mut self.meeting else { return };
+        if !self.rolls.contains_key(scope) {
+            self.rolls.insert(scope.clone(), Roll::default());
+            if *here {
+                words.push(Word::Watch(scope.clone()));
+            }
+        }
     }
 
-    /// The first `at_most` of those who are in the scope. Of a community's members it is said in which board each sat down last, of
-    /// those that `shows`.
-    pub fn list(&self, scope: &Scope, at_most: usize, shows: impl Fn(BoardId) -> bool) -> Listed {
-        let Some(present) = self.scopes.get(scope) else { return Listed { users: Vec::new(), count: 0 } };
-        let users = present.values().take(at_most).map(|attendance| {
-            let Viewer { user_id, user_name, avatar_url } = attendance.who.clone();
-            let board_id = match scope {
-                Scope::Board(board) => Some(*board),
-                Scope::Community(_) => self.board_of(attendance, &shows),
-            };
-            Present { user_id, user_name, avatar_url, devices: self.devices(attendance), board_id }
-        });
-        Listed { users: users.collect(), count: present.len() }
+    /// Forgets every scope that nobody here minds and nobody here is in; these they are.
+    pub fn forget_unless(&mut self, minds: impl Fn(&Scope) -> bool) -> Vec<Scope> {
+        let Meeting::Among { here, words, .. } = &mut self.meeting else { return Vec::new() };
+        let forgotten = |scope: &Scope| !minds(scope) && !self.own.is_in(scope);
+        let gone: Vec<Scope> = self.rolls.keys().filter(|scope| forgotten(scope)).cloned().collect();
+        for scope in &gone {
+            self.rolls.remove(scope);
+            if *here {
+                words.push(Word::Unwatch(scope.clone()));
+            }
+        }
+        gone
     }
 
-    fn came(&mut self, key: SocketKey, visitor: Visitor) -> Option<Notice> {
-        let (who, community) = (visitor.who.clone(), visitor.community.clone());
-        match self.sockets.get_mut(&key) {
-            Some(seat) => {
-                seat.visitor = visitor;
-                for board in seat.boards.clone() {
-                    self.enter(Scope::Board(board), key, who.clone());
+    /// What is to be said to the others, since this was asked last.
+    pub fn take_words(&mut self) -> Vec<Word> {
+        match &mut self.meeting {
+            Meeting::Alone => Vec::new(),
+            Meeting::Among { words, .. } => mem::take(words),
+        }
+    }
+
+    /// Takes what was heard there; what is to be told of it.
+    pub fn hear(&mut self, heard: Heard) -> Vec<Notice> {
+        match heard {
+            Heard::Said { scope, stamp, node, said } => {
+                let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
+                match roll.hear(self.me, node, stamp, said) {
+                    Ok(passed) => notices(&scope, passed),
+                    Err(Missed) => {
+                        self.push(Word::Read(scope));
+                        Vec::new()
+                    }
                 }
             }
-            None => {
-                self.sockets.insert(key, Seat { visitor, boards: Vec::new() });
+            Heard::Read { scope, stamp, members } => {
+                let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
+                let passed = roll.read(stamp, members);
+                self.correct(&scope);
+                notices(&scope, passed)
             }
-        }
-        self.enter(Scope::Community(community), key, who)
-    }
-
-    fn enter(&mut self, scope: Scope, key: SocketKey, who: Viewer) -> Option<Notice> {
-        let present = self.scopes.entry(scope.clone()).or_default();
-        match present.get_mut(&who.user_id) {
-            Some(attendance) => {
-                attendance.sockets.insert(key);
-                attendance.who = who;
-                if let Some(ends) = attendance.ends.take() {
-                    self.due.remove(&(ends, scope, attendance.who.user_id.clone()));
+            Heard::Stands { scope, stamp } => {
+                if let Some(roll) = self.rolls.get_mut(&scope).filter(|roll| !roll.stands_at(stamp)) {
+                    roll.lose();
+                    self.push(Word::Read(scope));
                 }
-                None
+                Vec::new()
             }
-            None => {
-                let attendance = Attendance { who: who.clone(), sockets: BTreeSet::from([key]), ends: None };
-                present.insert(who.user_id.clone(), attendance);
-                Some(Notice::Came { scope, who })
+            Heard::Here => {
+                if let Meeting::Among { here, words, .. } = &mut self.meeting {
+                    *here = true;
+                    words.clear();
+                    words.extend(self.rolls.keys().cloned().map(Word::Watch));
+                }
+                Vec::new()
+            }
+            Heard::Nodes(living) => {
+                self.speak_for_the_dead(&living);
+                Vec::new()
+            }
+            // Not of who is here.
+            Heard::Typing { .. } => Vec::new(),
+            Heard::Away => {
+                self.rolls.values_mut().for_each(Roll::lose);
+                if let Meeting::Among { here, words, missing } = &mut self.meeting {
+                    *here = false;
+                    words.clear();
+                    missing.clear();
+                }
+                Vec::new()
             }
         }
     }
 
-    /// `ends` is when the grace does, if there is one.
-    fn leave(&mut self, scope: Scope, key: SocketKey, user: &UserId, ends: Option<Duration>) -> Option<Notice> {
-        let attendance = self.scopes.get_mut(&scope)?.get_mut(user)?;
-        if !attendance.sockets.remove(&key) || !attendance.sockets.is_empty() {
-            return None;
+    /// Whether it is known who is in the scope; where it may soon be, waiting helps.
+    pub fn knows(&self, scope: &Scope) -> bool {
+        match self.meeting {
+            Meeting::Alone => true,
+            Meeting::Among { .. } => self.rolls.get(scope).is_some_and(Roll::is_known),
         }
-        match ends {
-            Some(ends) => {
-                attendance.ends = Some(ends);
-                self.due.insert((ends, scope, user.clone()));
-                None
+    }
+
+    /// Whether the others can be heard at all.
+    pub fn is_here(&self) -> bool {
+        !matches!(self.meeting, Meeting::Among { here: false, .. })
+    }
+
+    /// The first `at_most` of those who are in the scope, on all nodes. Of a community's members it is said in which board each sat
+    /// down last, of those that `shows`.
+    pub fn list(&self, scope: &Scope, at_most: usize, shows: impl Fn(BoardId) -> bool) -> Result<Listed, Unknown> {
+        if !self.knows(scope) {
+            return Err(Unknown);
+        }
+        let Some(roll) = self.rolls.get(scope) else { return Ok(Listed { users: Vec::new(), count: 0 }) };
+        Ok(Listed { users: roll.list(self.me, scope, at_most, shows), count: roll.count(self.me) })
+    }
+
+    /// As [`Presence::list`], but of this node alone where others are not known; of these is told what comes to be known.
+    pub fn list_known(&mut self, scope: &Scope, at_most: usize) -> Listed {
+        if let Ok(listed) = self.list(scope, at_most, |_| false) {
+            return listed;
+        }
+        if let Some(roll) = self.rolls.get_mut(scope) {
+            roll.show();
+        }
+        let own = self.own.of(scope).take(at_most);
+        let users = own.map(|(user, stay)| roll::present(user, &[&stay], scope, |_| false)).collect();
+        Listed { users, count: self.own.count(scope) }
+    }
+
+    fn say(&mut self, scope: Scope, user: UserId, stay: Option<Stay>) -> Vec<Notice> {
+        self.nth += 1;
+        let said = Said { user, stay, nth: self.nth };
+        match &mut self.meeting {
+            Meeting::Alone => {
+                let roll = self.rolls.entry(scope.clone()).or_default();
+                let passed = roll.alone(self.me, said);
+                if roll.is_empty() {
+                    self.rolls.remove(&scope);
+                }
+                notices(&scope, passed)
             }
-            None => self.end(scope, user),
+            Meeting::Among { .. } => {
+                self.watch(&scope);
+                let known = self.rolls.get_mut(&scope).filter(|roll| roll.is_known());
+                // What is not known is corrected once it is read.
+                if let Some(roll) = known.filter(|roll| roll.own(self.me, &said.user) != said.stay.as_ref()) {
+                    roll.say(&said);
+                    self.push_said(scope, self.me, said);
+                }
+                Vec::new()
+            }
         }
     }
 
-    fn end(&mut self, scope: Scope, user: &UserId) -> Option<Notice> {
-        let present = self.scopes.get_mut(&scope)?;
-        let Attendance { who, .. } = present.remove(user)?;
-        if present.is_empty() {
-            self.scopes.remove(&scope);
+    /// Says what is otherwise than it was read of this node.
+    fn correct(&mut self, scope: &Scope) {
+        let Some(roll) = self.rolls.get(scope) else { return };
+        let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
+        users.extend(self.own.of(scope).map(|(user, _)| user.clone()));
+        for user in users {
+            let stay = self.own.stay(scope, &user);
+            self.say(scope.clone(), user, stay);
         }
-        Some(Notice::Went { scope, who })
     }
 
-    fn seats<'a>(&'a self, attendance: &'a Attendance) -> impl Iterator<Item = &'a Seat> {
-        attendance.sockets.iter().filter_map(|key| self.sockets.get(key))
+    /// Whoever was on a node that no longer lives has gone, unless another has him. A node that has just begun may have been heard
+    /// before it is told that it lives, so it has to be missing twice.
+    fn speak_for_the_dead(&mut self, living: &BTreeSet<NodeId>) {
+        let Meeting::Among { missing, .. } = &mut self.meeting else { return };
+        let known = self.rolls.values().filter(|roll| roll.is_known()).flat_map(Roll::nodes);
+        let gone: BTreeSet<NodeId> = known.filter(|node| *node != self.me && !living.contains(node)).collect();
+        let before = mem::replace(missing, gone.clone());
+        for node in gone.intersection(&before) {
+            let of_node = |roll: &Roll| roll.of_node(*node).cloned().collect::<Vec<_>>();
+            let dead: Vec<(Scope, Vec<UserId>)> =
+                self.rolls.iter().map(|(scope, roll)| (scope.clone(), of_node(roll))).collect();
+            for (scope, users) in dead {
+                for user in users {
+                    self.push_said(scope.clone(), *node, Said { user, stay: None, nth: 0 });
+                }
+            }
+        }
     }
 
-    fn devices(&self, attendance: &Attendance) -> u32 {
-        let named: BTreeSet<&DeviceId> =
-            self.seats(attendance).filter_map(|seat| seat.visitor.device.as_ref()).collect();
-        let nameless = self.seats(attendance).filter(|seat| seat.visitor.device.is_none()).count();
-        u32::try_from(named.len() + nameless).unwrap_or(u32::MAX)
+    fn push(&mut self, word: Word) {
+        if let Meeting::Among { here: true, words, .. } = &mut self.meeting {
+            words.push(word);
+        }
     }
 
-    /// Of the socket that came last, foremost.
-    fn board_of(&self, attendance: &Attendance, shows: impl Fn(BoardId) -> bool) -> Option<BoardId> {
-        let seats = attendance.sockets.iter().rev().filter_map(|key| self.sockets.get(key));
-        seats.flat_map(|seat| seat.boards.iter().rev()).copied().find(|board| shows(*board))
+    /// Beside what is said of the same scope already.
+    fn push_said(&mut self, scope: Scope, node: NodeId, more: Said) {
+        let Meeting::Among { here: true, words, .. } = &mut self.meeting else { return };
+        if let Some(Word::Say { scope: of, node: by, said }) = words.last_mut()
+            && (&*of, *by) == (&scope, node)
+        {
+            return said.push(more);
+        }
+        words.push(Word::Say { scope, node, said: vec![more] });
     }
+}
+
+fn notices(scope: &Scope, passed: Vec<Passed>) -> Vec<Notice> {
+    let notice = |(came, who)| {
+        let scope = scope.clone();
+        if came { Notice::Came { scope, who } } else { Notice::Went { scope, who } }
+    };
+    passed.into_iter().map(notice).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::{
     event::Rows,
     ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
     outlook::Outlook,
-    presence::{Move, Visitor},
+    presence::{Move, Scope, Visitor},
 };
 
 mod standing;
@@ -98,6 +98,8 @@ pub struct Rooms {
     moves: Vec<Move>,
     /// Left a board's or a post's room, or its post stands elsewhere now.
     strayed: BTreeSet<SocketKey>,
+    /// Scopes that somebody newly minds; not asked for yet, and some that others minded before.
+    opened: Vec<Scope>,
 }
 
 impl Rooms {
@@ -110,6 +112,7 @@ impl Rooms {
             max_rooms,
             moves: Vec::new(),
             strayed: BTreeSet::new(),
+            opened: Vec::new(),
         }
     }
 
@@ -200,6 +203,7 @@ impl Rooms {
         let since = seat.posts.get(&post).map_or(since, |(_, earlier)| since.min(*earlier));
         seat.posts.insert(post, (permit.board(), since));
         seat.shut.remove(&permit.board());
+        self.opened.push(Scope::Board(permit.board()));
         self.enter(Room::Post(post), key);
         Ok(())
     }
@@ -303,6 +307,7 @@ impl Rooms {
         if let Some((stands_in, _)) = self.seats.get_mut(&key).and_then(|seat| seat.posts.get_mut(&post)) {
             *stands_in = board;
             self.strayed.insert(key);
+            self.opened.push(Scope::Board(board));
         }
     }
 
@@ -431,7 +436,16 @@ impl Rooms {
     }
 
     fn enter(&mut self, room: Room, key: SocketKey) {
-        self.sitting.entry(room).or_default().insert(key);
+        let scope = match &room {
+            Room::Community(community) => Some(Scope::Community(community.clone())),
+            Room::Board(board) => Some(Scope::Board(*board)),
+            _ => None,
+        };
+        let keys = self.sitting.entry(room).or_default();
+        if keys.is_empty() {
+            self.opened.extend(scope);
+        }
+        keys.insert(key);
     }
 
     fn quit(&mut self, room: Room, key: SocketKey) {

@@ -3,22 +3,26 @@
 //!
 //! What is told here is never told again, and nobody is told of himself. Whom a board's presence is told sits in its room, so may open
 //! the board as of the ticks applied.
+//!
+//! Among several nodes it is told as it is heard from where all meet. Whoever asks who is here before that is known waits a moment for it,
+//! and no longer: joins go on without.
 
-use std::{mem, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Dispatcher, Stale};
+use super::{Dispatcher, Join, NotJoined, Seat, Stale};
 use crate::{
     access::Permit,
     audience::Topic,
+    circle::{self, Word},
     contract::{
         BoardPresence, ErrorCode, Failure, PresenceListed, ServerEvent, TypingEvent, UserOffline, UserOnline, Viewer,
     },
     frame::Frame,
-    ids::{BoardId, CommunityId, PostId, Room, SocketKey, UserId},
-    ports::EffectSink,
-    presence::{Listed, News, Notice, Presence, Scope},
+    ids::{BoardId, CommunityId, NodeId, PostId, Room, SocketKey, UserId},
+    ports::{Circle, EffectSink},
+    presence::{Listed, News, Notice, Presence, Scope, Unknown},
     typing::{Heard, Typing},
     versions::Basis,
 };
@@ -27,6 +31,11 @@ use crate::{
 const SHOWN_AT_JOIN: usize = 50;
 /// What `presence:list` answers at most.
 const LISTED: usize = 500;
+
+/// So long who asks waits until it is known who is on other nodes.
+const KNOWN_WITHIN: Duration = Duration::from_millis(250);
+/// How often it is looked what nobody here minds any longer.
+const LOOKED_OVER: Duration = Duration::from_secs(10);
 
 /// How long somebody is taken to be there still.
 #[derive(Clone, Copy, Debug)]
@@ -38,24 +47,58 @@ pub struct Patience {
 }
 
 /// Who is here and who writes.
-#[derive(Debug)]
 pub(super) struct Attendance {
     presence: Presence,
     news: News,
     typing: Typing,
     /// Users who no longer exist, and whose sockets are gone.
     pub(super) dismissed: Vec<UserId>,
+    /// The way to the other nodes, if there may be any.
+    circle: Option<Box<dyn Circle>>,
+    /// When it is next looked what nobody minds any longer.
+    look_over: Duration,
+    /// Until when, in order. No more than there are sockets.
+    waiting: VecDeque<(Duration, Waiting)>,
+}
+
+/// What waits until it is known who is in a scope.
+enum Waiting {
+    Join { join: Box<Join>, reply: oneshot::Sender<Result<(), (NotJoined, Box<Join>)>> },
+    List { key: SocketKey, board: Option<(Permit, Basis)>, reply: oneshot::Sender<Result<PresenceListed, NotListed>> },
 }
 
 impl Attendance {
     pub(super) fn new(patience: Patience) -> Self {
-        let (presence, typing) = (Presence::new(patience.offline_grace), Typing::new(patience.typing_silence));
-        Self { presence, news: News::default(), typing, dismissed: Vec::new() }
+        let (presence, typing) = (Presence::alone(patience.offline_grace), Typing::new(patience.typing_silence));
+        let (dismissed, waiting) = (Vec::new(), VecDeque::new());
+        Self { presence, news: News::default(), typing, dismissed, circle: None, look_over: LOOKED_OVER, waiting }
     }
 
-    /// When the next grace or silence ends, or what waits may be told.
+    pub(super) fn among(patience: Patience, me: NodeId, circle: impl Circle) -> Self {
+        let presence = Presence::among(patience.offline_grace, me);
+        Self { presence, circle: Some(Box::new(circle)), ..Self::new(patience) }
+    }
+
+    /// When the next grace or silence ends, or what waits may be told or has waited long enough.
     pub(super) fn next_due(&self) -> Option<Duration> {
-        [self.presence.next_due(), self.news.next_due(), self.typing.next_due()].into_iter().flatten().min()
+        let waiting = self.waiting.front().map(|(until, _)| *until);
+        let look_over = self.circle.is_some().then_some(self.look_over);
+        let told = [self.presence.next_due(), self.news.next_due(), self.typing.next_due()];
+        told.into_iter().chain([waiting, look_over]).flatten().min()
+    }
+
+    /// Says what was noted to the other nodes.
+    fn say(&mut self) {
+        let mut words = self.presence.take_words();
+        words.extend(self.typing.take_said().into_iter().map(Word::Typing));
+        if let Some(circle) = self.circle.as_ref().filter(|_| !words.is_empty()) {
+            circle.say(words);
+        }
+    }
+
+    fn may_soon_know(&mut self, scope: &Scope) -> bool {
+        self.presence.watch(scope);
+        self.presence.is_here() && !self.presence.knows(scope)
     }
 }
 
@@ -95,13 +138,16 @@ impl<S: EffectSink> Dispatcher<S> {
     /// Tells what the rooms have noted since.
     pub(super) async fn settle(&mut self) {
         let now = self.began.elapsed();
-        let mut notices = Vec::new();
         for moved in self.rooms.take_moves() {
-            notices.extend(self.attendance.presence.moved(moved, now));
+            self.attendance.presence.moved(moved, now);
         }
         for user in mem::take(&mut self.attendance.dismissed) {
-            notices.extend(self.attendance.presence.dismiss(&user));
+            self.attendance.presence.dismiss(&user);
         }
+        for scope in self.rooms.take_opened() {
+            self.attendance.presence.watch(&scope);
+        }
+        let notices = self.attendance.presence.settle();
         self.notify(notices).await;
         for key in self.rooms.take_strayed() {
             for (post, board) in self.attendance.typing.of(key) {
@@ -111,15 +157,91 @@ impl<S: EffectSink> Dispatcher<S> {
                 }
             }
         }
+        self.attendance.say();
     }
 
-    /// Those whose grace or silence has ended.
+    /// Those whose grace or silence has ended, and whoever has waited long enough.
     pub(super) async fn settle_due(&mut self) {
         let now = self.began.elapsed();
-        let notices = self.attendance.presence.due(now);
+        self.attendance.presence.due(now);
+        let notices = self.attendance.presence.settle();
         self.notify(notices).await;
         let heard = self.attendance.typing.due(now);
         self.tell_typing(heard).await;
+        if self.attendance.look_over <= now {
+            self.attendance.look_over = now + LOOKED_OVER;
+            self.look_over();
+        }
+        self.attendance.say();
+        self.serve_waiting().await;
+    }
+
+    /// Takes what was heard of other nodes.
+    pub(super) async fn hear(&mut self, heard: circle::Heard) {
+        if let circle::Heard::Typing { node, heard } = heard {
+            let heard = self.attendance.typing.elsewhere(node, heard, self.began.elapsed());
+            return self.tell_typing(heard).await;
+        }
+        let notices = self.attendance.presence.hear(heard);
+        self.notify(notices).await;
+        self.attendance.say();
+        self.serve_waiting().await;
+    }
+
+    fn look_over(&mut self) {
+        if self.attendance.circle.is_some() {
+            let minded = self.rooms.minded();
+            for scope in self.attendance.presence.forget_unless(|scope| minded.contains(scope)) {
+                self.attendance.news.forget(&scope);
+            }
+        }
+    }
+
+    /// Serves whoever waited until it was known who is here, or long enough.
+    async fn serve_waiting(&mut self) {
+        let now = self.began.elapsed();
+        for _ in 0..self.attendance.waiting.len() {
+            let Some((until, waiting)) = self.attendance.waiting.pop_front() else { return };
+            if until > now && self.scope_of(&waiting).is_some_and(|scope| self.attendance.may_soon_know(&scope)) {
+                self.attendance.waiting.push_back((until, waiting));
+                continue;
+            }
+            // Who asked may have gone; then nobody waits for the answer.
+            match waiting {
+                Waiting::Join { join, reply } => drop(reply.send(self.join(join).await)),
+                Waiting::List { key, board, reply } => drop(reply.send(self.list(key, board))),
+            }
+        }
+    }
+
+    /// Joins, once it is known who is in the board or that this can't be known soon.
+    pub(super) async fn join_knowing(
+        &mut self,
+        join: Box<Join>,
+        reply: oneshot::Sender<Result<(), (NotJoined, Box<Join>)>>,
+    ) {
+        self.wait_or_serve(Waiting::Join { join, reply }).await;
+    }
+
+    async fn wait_or_serve(&mut self, waiting: Waiting) {
+        let until = self.began.elapsed() + KNOWN_WITHIN;
+        self.attendance.waiting.push_back((until, waiting));
+        self.serve_waiting().await;
+    }
+
+    /// Whose presence is asked for, where anybody asks for it.
+    fn scope_of(&self, waiting: &Waiting) -> Option<Scope> {
+        let (key, scope) = match waiting {
+            Waiting::Join { join, .. } => match &join.seat {
+                Seat::Board { permit, .. } => (join.key, Scope::Board(permit.board())),
+                Seat::Post { .. } | Seat::Feed { .. } => return None,
+            },
+            Waiting::List { key, board: Some((permit, _)), .. } => (*key, Scope::Board(permit.board())),
+            Waiting::List { key, board: None, .. } => {
+                (*key, Scope::Community(self.rooms.actor(*key)?.community.clone()))
+            }
+        };
+        self.rooms.wants(key, Topic::Presence).then_some(scope)
     }
 
     /// When [`Dispatcher::settle_due`] has something to tell.
@@ -131,7 +253,9 @@ impl<S: EffectSink> Dispatcher<S> {
     pub(super) async fn attend(&mut self, attending: Attending) {
         // Who asked may have gone; then nobody waits for the answer.
         match attending {
-            Attending::List { key, board, reply } => drop(reply.send(self.list(key, board))),
+            Attending::List { key, board, reply } => {
+                self.wait_or_serve(Waiting::List { key, board, reply }).await;
+            }
             Attending::Start { key, post, board, reply } => {
                 let started = self.start_typing(key, post, board).await;
                 drop(reply.send(started));
@@ -150,12 +274,11 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Who looks at a board, as `board:join` answers it, and how many.
-    pub(super) fn viewers(&self, key: SocketKey, board: BoardId) -> (Vec<Viewer>, u32) {
+    pub(super) fn viewers(&mut self, key: SocketKey, board: BoardId) -> (Vec<Viewer>, u32) {
         if !self.rooms.wants(key, Topic::Presence) {
             return (Vec::new(), 0);
         }
-        let Listed { users, count } =
-            self.attendance.presence.list(&Scope::Board(board), SHOWN_AT_JOIN, |sat| sat == board);
+        let Listed { users, count } = self.attendance.presence.list_known(&Scope::Board(board), SHOWN_AT_JOIN);
         let viewer = |user: crate::contract::Present| Viewer {
             user_id: user.user_id,
             user_name: user.user_name,
@@ -176,7 +299,10 @@ impl<S: EffectSink> Dispatcher<S> {
         };
         // A board that the asker does not sit in may be closed to him.
         let listed = self.attendance.presence.list(&scope, LISTED, |board| self.rooms.sits_in(key, board));
-        Ok(PresenceListed { users: listed.users })
+        match listed {
+            Ok(listed) => Ok(PresenceListed { users: listed.users }),
+            Err(Unknown) => Err(NotListed::Refused(unknown())),
+        }
     }
 
     async fn start_typing(
@@ -216,7 +342,7 @@ impl<S: EffectSink> Dispatcher<S> {
                 Scope::Board(board) => Room::Board(*board),
             };
             let user = who.user_id.clone();
-            let sockets = self.tell_others(&[room], &user, presence_event(notice)).await;
+            let sockets = self.tell(self.rooms.others(&[room], &user), presence_event(notice)).await;
             // From now on: where telling takes as long as it costs, half the time is left for everything else.
             self.attendance.news.told(sockets, self.began.elapsed());
         }
@@ -225,19 +351,21 @@ impl<S: EffectSink> Dispatcher<S> {
     async fn tell_typing(&self, heard: impl IntoIterator<Item = Heard>) {
         for heard in heard {
             let (Heard::Started(told) | Heard::Stopped(told)) = &heard;
-            let (user, rooms) = (told.user_id.clone(), [Room::Post(told.post_id), Room::Typing(told.board_id)]);
+            let (user, post, board) = (told.user_id.clone(), told.post_id, told.board_id);
             let event = match heard {
                 Heard::Started(told) => ServerEvent::TypingStart(told),
                 Heard::Stopped(told) => ServerEvent::TypingStop(told),
             };
-            self.tell_others(&rooms, &user, event).await;
+            let mut keys = self.rooms.others(&[Room::Post(post), Room::Typing(board)], &user);
+            // Another node may not have heard yet that the post was moved away from the board.
+            keys.retain(|key| self.may_type(*key, post, board));
+            self.tell(keys, event).await;
         }
     }
 
     /// To how many sockets it was.
-    async fn tell_others(&self, rooms: &[Room], user: &UserId, event: ServerEvent) -> usize {
+    async fn tell(&self, mut keys: Vec<SocketKey>, event: ServerEvent) -> usize {
         let topic = Topic::of(&event);
-        let mut keys = self.rooms.others(rooms, user);
         keys.retain(|key| self.rooms.wants(*key, topic));
         if !keys.is_empty() {
             self.sink.emit(&keys, &Frame::ephemeral(event)).await;
@@ -262,6 +390,10 @@ fn presence_event(notice: Notice) -> ServerEvent {
             ServerEvent::UserLeftBoard(BoardPresence { user_id, user_name, board_id })
         }
     }
+}
+
+fn unknown() -> Failure {
+    Failure::new(ErrorCode::Unavailable, "who is here is not known at the moment; try again shortly")
 }
 
 fn gone() -> Failure {

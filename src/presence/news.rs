@@ -55,6 +55,14 @@ impl News {
         Some(notice)
     }
 
+    /// Nobody minds the scope any longer.
+    pub fn forget(&mut self, scope: &Scope) {
+        let gone: Vec<_> = self.numbers.extract_if(|(of, _), _| of == scope).collect();
+        for (_, number) in gone {
+            self.waiting.remove(&number);
+        }
+    }
+
     /// What was taken was told to so many sockets.
     pub fn told(&mut self, sockets: usize, now: Duration) {
         let frames = u32::try_from(sockets).unwrap_or(u32::MAX);

@@ -1,5 +1,9 @@
 //! Against a naive model that looks at every socket each time.
 
+mod nodes;
+
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -148,44 +152,57 @@ fn moves_of(step: &Step, keys: &[SocketKey], next: SocketKey, model: &Model) -> 
     }
 }
 
+/// What is told of one move.
+fn moves(presence: &mut Presence, moved: Move, now: Duration) -> Vec<Notice> {
+    presence.moved(moved, now);
+    presence.settle()
+}
+
+/// What is told of every grace that is over.
+fn ends(presence: &mut Presence, now: Duration) -> Vec<Notice> {
+    presence.due(now);
+    presence.settle()
+}
+
 fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut presence = Presence::new(GRACE);
+    let mut presence = Presence::alone(GRACE);
     let (mut model, mut told) = (Model::default(), Told::default());
     let mut now = Duration::ZERO;
     for (step, next) in steps.into_iter().zip(1..) {
         let keys: Vec<SocketKey> = model.sockets.keys().copied().collect();
         for moved in moves_of(&step, &keys, SocketKey(next), &model) {
             model.moved(&moved, now);
-            told.hear(presence.moved(moved, now))?;
+            told.hear(moves(&mut presence, moved, now))?;
         }
         match step {
             Step::Dismiss(user) => {
                 let user = UserId::from(USERS[user]);
                 model.lingers.retain(|(_, of), _| *of != user);
-                told.hear(presence.dismiss(&user))?;
+                presence.dismiss(&user);
+                told.hear(presence.settle())?;
             }
             Step::Wait(ms) => now += Duration::from_millis(ms),
             _ => {}
         }
-        told.hear(presence.due(now))?;
+        told.hear(ends(&mut presence, now))?;
         let present = model.present(now);
         prop_assert_eq!(&told.0, &present, "told exactly at the transitions");
         for scope in present.iter().map(|(scope, _)| scope) {
-            let listed = presence.list(scope, usize::MAX, |_| false);
+            let listed = presence.list(scope, usize::MAX, |_| false).expect("one node knows");
             let users: Vec<_> = listed.users.iter().map(|user| (user.user_id.clone(), user.devices)).collect();
             let there = present.iter().filter(|(of, _)| of == scope).map(|(_, user)| user);
             let expected: Vec<_> = there.map(|user| (user.clone(), model.devices(scope, user))).collect();
             prop_assert_eq!(listed.count, expected.len());
             prop_assert_eq!(users, expected);
         }
-        prop_assert_eq!(presence.scopes.len(), present.iter().map(|(scope, _)| scope).collect::<BTreeSet<_>>().len());
+        prop_assert_eq!(presence.rolls.len(), present.iter().map(|(scope, _)| scope).collect::<BTreeSet<_>>().len());
         prop_assert!(presence.next_due().is_none_or(|due| due > now));
     }
     for key in model.sockets.keys() {
-        told.hear(presence.moved(Move::Gone { key: *key }, now))?;
+        told.hear(moves(&mut presence, Move::Gone { key: *key }, now))?;
     }
-    told.hear(presence.due(now + GRACE))?;
-    prop_assert!(told.0.is_empty() && presence.scopes.is_empty() && presence.sockets.is_empty(), "nothing is left");
+    told.hear(ends(&mut presence, now + GRACE))?;
+    prop_assert!(told.0.is_empty() && presence.rolls.is_empty() && presence.own.is_empty(), "nothing is left");
     prop_assert_eq!(presence.next_due(), None);
     Ok(())
 }
@@ -206,36 +223,36 @@ fn came(key: u64, user: &str) -> Move {
 
 #[test]
 fn a_page_that_is_loaded_again_within_the_grace_tells_nothing() {
-    let mut presence = Presence::new(GRACE);
+    let mut presence = Presence::alone(GRACE);
     let community = Scope::Community("a".into());
-    assert_eq!(presence.moved(came(1, "ada"), Duration::ZERO).len(), 1);
-    assert!(presence.moved(Move::Gone { key: SocketKey(1) }, Duration::ZERO).is_empty());
+    assert_eq!(moves(&mut presence, came(1, "ada"), Duration::ZERO).len(), 1);
+    assert!(moves(&mut presence, Move::Gone { key: SocketKey(1) }, Duration::ZERO).is_empty());
     assert_eq!(presence.next_due(), Some(GRACE));
-    assert!(presence.moved(came(2, "ada"), GRACE - Duration::from_millis(1)).is_empty());
-    assert!(presence.due(2 * GRACE).is_empty(), "the grace ended with his coming");
-    presence.moved(Move::Gone { key: SocketKey(2) }, 2 * GRACE);
-    assert_eq!(presence.due(3 * GRACE), [Notice::Went { scope: community, who: who("ada") }]);
+    assert!(moves(&mut presence, came(2, "ada"), GRACE - Duration::from_millis(1)).is_empty());
+    assert!(ends(&mut presence, 2 * GRACE).is_empty(), "the grace ended with his coming");
+    moves(&mut presence, Move::Gone { key: SocketKey(2) }, 2 * GRACE);
+    assert_eq!(ends(&mut presence, 3 * GRACE), [Notice::Went { scope: community, who: who("ada") }]);
 }
 
 #[test]
 fn who_goes_leaves_his_board_before_he_is_offline() {
-    let mut presence = Presence::new(GRACE);
-    presence.moved(came(1, "ada"), Duration::ZERO);
-    presence.moved(Move::Entered { key: SocketKey(1), board: BoardId(7) }, Duration::ZERO);
-    presence.moved(Move::Gone { key: SocketKey(1) }, Duration::ZERO);
+    let mut presence = Presence::alone(GRACE);
+    moves(&mut presence, came(1, "ada"), Duration::ZERO);
+    moves(&mut presence, Move::Entered { key: SocketKey(1), board: BoardId(7) }, Duration::ZERO);
+    moves(&mut presence, Move::Gone { key: SocketKey(1) }, Duration::ZERO);
     let scopes = [Scope::Board(BoardId(7)), Scope::Community("a".into())];
-    assert_eq!(presence.due(GRACE), scopes.map(|scope| Notice::Went { scope, who: who("ada") }));
+    assert_eq!(ends(&mut presence, GRACE), scopes.map(|scope| Notice::Went { scope, who: who("ada") }));
 }
 
 #[test]
 fn of_a_members_boards_the_latest_is_named_that_may_be_shown() {
-    let mut presence = Presence::new(GRACE);
-    presence.moved(came(1, "ada"), Duration::ZERO);
+    let mut presence = Presence::alone(GRACE);
+    moves(&mut presence, came(1, "ada"), Duration::ZERO);
     for board in [7, 8, 9] {
-        presence.moved(Move::Entered { key: SocketKey(1), board: BoardId(board) }, Duration::ZERO);
+        moves(&mut presence, Move::Entered { key: SocketKey(1), board: BoardId(board) }, Duration::ZERO);
     }
     let named = |shown: &[i32]| {
-        let listed = presence.list(&Scope::Community("a".into()), 10, |BoardId(board)| shown.contains(&board));
+        let listed = presence.list(&Scope::Community("a".into()), 10, |BoardId(board)| shown.contains(&board)).unwrap();
         listed.users[0].board_id
     };
     assert_eq!(named(&[7, 8]), Some(BoardId(8)));
@@ -244,11 +261,11 @@ fn of_a_members_boards_the_latest_is_named_that_may_be_shown() {
 
 #[test]
 fn a_list_is_cut_and_says_how_many_there_are() {
-    let mut presence = Presence::new(GRACE);
+    let mut presence = Presence::alone(GRACE);
     for (key, user) in (1..).zip(["cy", "ada", "bo"]) {
-        presence.moved(came(key, user), Duration::ZERO);
+        moves(&mut presence, came(key, user), Duration::ZERO);
     }
-    let listed = presence.list(&Scope::Community("a".into()), 2, |_| false);
+    let listed = presence.list(&Scope::Community("a".into()), 2, |_| false).unwrap();
     let users: Vec<&str> = listed.users.iter().map(|user| user.user_id.as_str()).collect();
     assert_eq!((users, listed.count), (vec!["ada", "bo"], 3));
 }

@@ -1,13 +1,16 @@
 //! Where a user's sockets sit: for whoever asks why, for who is here, and for who may say that he writes.
 
-use std::{collections::BTreeSet, mem};
+use std::{
+    collections::{BTreeSet, HashSet},
+    mem,
+};
 
 use super::Rooms;
 use crate::{
     actor::Actor,
     audience::Audience,
     ids::{BoardId, Cursor, PostId, Room, SocketKey, UserId},
-    presence::Move,
+    presence::{Move, Scope},
     why::{Asked, Outcome},
 };
 
@@ -20,6 +23,22 @@ impl Rooms {
     /// Who left a room since this was asked last.
     pub fn take_strayed(&mut self) -> BTreeSet<SocketKey> {
         mem::take(&mut self.strayed)
+    }
+
+    /// Scopes that somebody newly minds since this was asked last; some that others minded before.
+    pub fn take_opened(&mut self) -> Vec<Scope> {
+        mem::take(&mut self.opened)
+    }
+
+    /// Every scope of which somebody here is told who comes, goes or writes.
+    pub fn minded(&self) -> HashSet<Scope> {
+        let rooms = self.sitting.keys().filter_map(|room| match room {
+            Room::Community(community) => Some(Scope::Community(community.clone())),
+            Room::Board(board) => Some(Scope::Board(*board)),
+            _ => None,
+        });
+        let posts = self.seats.values().flat_map(|seat| seat.posts.values());
+        rooms.chain(posts.map(|(board, _)| Scope::Board(*board))).collect()
     }
 
     /// For whom the socket speaks, while it is here.

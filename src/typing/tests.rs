@@ -19,7 +19,7 @@ fn stopped(board: i32) -> Heard {
 
 /// Nothing is kept of whoever has ended.
 fn is_empty(typing: &Typing) -> bool {
-    typing.bouts.is_empty() && typing.sockets.is_empty() && typing.due.is_empty()
+    typing.bouts.is_empty() && typing.writers.is_empty() && typing.due.is_empty()
 }
 
 #[test]
@@ -55,4 +55,43 @@ fn a_post_that_stands_elsewhere_is_begun_anew() {
     assert_eq!(typing.end_post(PostId(5)), [stopped(2)]);
     assert_eq!(typing.end_post(PostId(5)), []);
     assert!(is_empty(&typing));
+}
+
+#[test]
+fn several_nodes_tell_it_once_and_it_ends_with_the_last_of_them() {
+    let (mut typing, [one, other]) = (Typing::new(SILENCE), [NodeId(1), NodeId(2)]);
+    assert_eq!(typing.elsewhere(one, started(1), Duration::ZERO), [started(1)]);
+    assert_eq!(typing.start(TAB, event(1), SECOND), []);
+    assert_eq!(typing.elsewhere(other, started(1), SECOND), []);
+    assert_eq!(typing.elsewhere(one, stopped(1), 2 * SECOND), []);
+    assert_eq!(typing.stop(TAB, PostId(5)), None);
+    assert_eq!(typing.elsewhere(other, stopped(1), 3 * SECOND), [stopped(1)]);
+    assert_eq!(typing.elsewhere(other, stopped(1), 3 * SECOND), []);
+    assert!(is_empty(&typing));
+}
+
+#[test]
+fn what_a_node_that_died_said_ends_by_itself() {
+    let mut typing = Typing::new(SILENCE);
+    typing.elsewhere(NodeId(1), started(1), Duration::ZERO);
+    assert_eq!(typing.due(SILENCE), [], "what its own silence ends may be on its way");
+    assert_eq!(typing.due(SILENCE + ON_ITS_WAY), [stopped(1)]);
+    assert!(is_empty(&typing));
+}
+
+#[test]
+fn others_are_told_once_and_again_while_it_goes_on() {
+    let mut typing = Typing::new(SILENCE);
+    let mut said = Vec::new();
+    for second in 0..10 {
+        typing.start(if second % 2 == 0 { TAB } else { OTHER_TAB }, event(1), second * SECOND);
+        said.extend(typing.take_said().into_iter().map(|said| (second, said)));
+    }
+    assert_eq!(said, [(0, started(1)), (4, started(1)), (8, started(1))]);
+    typing.elsewhere(NodeId(1), started(1), 10 * SECOND);
+    assert_eq!(typing.due(9 * SECOND + SILENCE), [], "it goes on elsewhere");
+    assert_eq!(typing.take_said(), [stopped(1)]);
+    typing.start(TAB, event(1), 18 * SECOND);
+    typing.end_post(PostId(5));
+    assert_eq!(typing.take_said(), [started(1), stopped(1)]);
 }

@@ -1,0 +1,230 @@
+//! This node's own sockets: in which scopes each user is by them, and how.
+//!
+//! Invariants:
+//! - a user is in a scope while a socket of his is, and for the grace after the last of them lost its connection; who leaves by a
+//!   command, or is put out, is gone at once;
+//! - whatever changes of a user in a scope is noted until it is taken.
+//!
+//! Pure: time is handed in, by one clock that never goes back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    mem,
+    time::Duration,
+};
+
+use super::{Move, Scope, Stay, Visitor};
+use crate::{
+    contract::Viewer,
+    ids::{BoardId, CommunityId, DeviceId, SocketKey, UserId},
+};
+
+/// Devices of a user in a scope that are told apart, and boards of his that are named.
+const TOLD_APART: usize = 32;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Own {
+    grace: Duration,
+    sockets: HashMap<SocketKey, Seat>,
+    scopes: HashMap<Scope, BTreeMap<UserId, Attendance>>,
+    /// Whose grace ends when.
+    due: BTreeSet<(Duration, Scope, UserId)>,
+    /// In the order of the changes; some more than once.
+    changed: Vec<(Scope, UserId)>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    visitor: Visitor,
+    /// The latest last.
+    boards: Vec<BoardId>,
+}
+
+/// One user in one scope.
+#[derive(Debug)]
+struct Attendance {
+    who: Viewer,
+    /// None only while the grace lasts.
+    sockets: BTreeSet<SocketKey>,
+    /// When the grace ends, if it has begun.
+    ends: Option<Duration>,
+}
+
+impl Own {
+    /// Nobody. Who lost his last connection is gone after `grace`.
+    pub(super) fn new(grace: Duration) -> Self {
+        let (sockets, scopes) = (HashMap::new(), HashMap::new());
+        Self { grace, sockets, scopes, due: BTreeSet::new(), changed: Vec::new() }
+    }
+
+    /// A move of a socket that never came, or is gone, is none.
+    pub(super) fn moved(&mut self, moved: Move, now: Duration) {
+        match moved {
+            Move::Came { key, visitor } => self.came(key, visitor),
+            Move::Entered { key, board } => {
+                let Some(seat) = self.sockets.get_mut(&key).filter(|seat| !seat.boards.contains(&board)) else { return };
+                seat.boards.push(board);
+                let (who, community) = (seat.visitor.who.clone(), seat.visitor.community.clone());
+                self.wandered(community, &who.user_id);
+                self.enter(Scope::Board(board), key, who);
+            }
+            Move::Left { key, board } => {
+                let Some(seat) = self.sockets.get_mut(&key) else { return };
+                seat.boards.retain(|sat| *sat != board);
+                let (user, community) = (seat.visitor.who.user_id.clone(), seat.visitor.community.clone());
+                self.leave(Scope::Board(board), key, &user, None);
+                self.wandered(community, &user);
+            }
+            Move::Gone { key } => {
+                let Some(Seat { visitor, boards }) = self.sockets.remove(&key) else { return };
+                let ends = (!self.grace.is_zero()).then_some(now + self.grace);
+                for board in boards {
+                    self.leave(Scope::Board(board), key, &visitor.who.user_id, ends);
+                }
+                self.leave(Scope::Community(visitor.community), key, &visitor.who.user_id, ends);
+            }
+        }
+    }
+
+    /// When the next grace ends.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        self.due.first().map(|(ends, ..)| *ends)
+    }
+
+    /// Ends every grace that is over.
+    pub(super) fn due(&mut self, now: Duration) {
+        while self.due.first().is_some_and(|(ends, ..)| *ends <= now) {
+            if let Some((_, scope, user)) = self.due.pop_first() {
+                self.end(scope, &user);
+            }
+        }
+    }
+
+    /// The user no longer exists: for him there is no grace.
+    pub(super) fn dismiss(&mut self, user: &UserId) {
+        for (_, scope, user) in self.due.extract_if(.., |(_, _, of)| of == user).collect::<Vec<_>>() {
+            self.end(scope, &user);
+        }
+    }
+
+    /// Of whom something changed since this was asked last, each once and by the first of his changes, with how he is there now.
+    pub(super) fn take_changed(&mut self) -> Vec<(Scope, UserId, Option<Stay>)> {
+        let mut seen = HashSet::new();
+        let mut changed = mem::take(&mut self.changed);
+        changed.retain(|of| seen.insert(of.clone()));
+        changed.into_iter().map(|(scope, user)| (scope.clone(), user.clone(), self.stay(&scope, &user))).collect()
+    }
+
+    /// How the user is in the scope, if he is.
+    pub(super) fn stay(&self, scope: &Scope, user: &UserId) -> Option<Stay> {
+        self.scopes.get(scope)?.get(user).map(|attendance| self.stay_of(scope, attendance))
+    }
+
+    /// Whether anybody is.
+    pub(super) fn is_in(&self, scope: &Scope) -> bool {
+        self.scopes.contains_key(scope)
+    }
+
+    /// Who is in a scope, by user id.
+    pub(super) fn of(&self, scope: &Scope) -> impl Iterator<Item = (&UserId, Stay)> {
+        let present = self.scopes.get(scope).into_iter().flatten();
+        present.map(|(user, attendance)| (user, self.stay_of(scope, attendance)))
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self, scope: &Scope) -> usize {
+        self.scopes.get(scope).map_or(0, BTreeMap::len)
+    }
+
+    fn came(&mut self, key: SocketKey, visitor: Visitor) {
+        let (who, community) = (visitor.who.clone(), visitor.community.clone());
+        match self.sockets.get_mut(&key) {
+            Some(seat) => {
+                seat.visitor = visitor;
+                for board in seat.boards.clone() {
+                    self.enter(Scope::Board(board), key, who.clone());
+                }
+            }
+            None => {
+                self.sockets.insert(key, Seat { visitor, boards: Vec::new() });
+            }
+        }
+        self.enter(Scope::Community(community), key, who);
+    }
+
+    fn enter(&mut self, scope: Scope, key: SocketKey, who: Viewer) {
+        self.changed.push((scope.clone(), who.user_id.clone()));
+        match self.scopes.entry(scope.clone()).or_default().get_mut(&who.user_id) {
+            Some(attendance) => {
+                attendance.sockets.insert(key);
+                attendance.who = who;
+                if let Some(ends) = attendance.ends.take() {
+                    self.due.remove(&(ends, scope, attendance.who.user_id.clone()));
+                }
+            }
+            None => {
+                let attendance = Attendance { who: who.clone(), sockets: BTreeSet::from([key]), ends: None };
+                self.scopes.entry(scope).or_default().insert(who.user_id, attendance);
+            }
+        }
+    }
+
+    /// `ends` is when the grace does, if there is one.
+    fn leave(&mut self, scope: Scope, key: SocketKey, user: &UserId, ends: Option<Duration>) {
+        let Some(attendance) = self.scopes.get_mut(&scope).and_then(|present| present.get_mut(user)) else { return };
+        if !attendance.sockets.remove(&key) {
+            return;
+        }
+        let is_last = attendance.sockets.is_empty();
+        self.changed.push((scope.clone(), user.clone()));
+        match ends {
+            _ if !is_last => {}
+            Some(ends) => {
+                attendance.ends = Some(ends);
+                self.due.insert((ends, scope, user.clone()));
+            }
+            None => self.end(scope, user),
+        }
+    }
+
+    /// The boards in which he sits are others.
+    fn wandered(&mut self, community: CommunityId, user: &UserId) {
+        self.changed.push((Scope::Community(community), user.clone()));
+    }
+
+    fn end(&mut self, scope: Scope, user: &UserId) {
+        let Some(present) = self.scopes.get_mut(&scope) else { return };
+        present.remove(user);
+        if present.is_empty() {
+            self.scopes.remove(&scope);
+        }
+        self.changed.push((scope, user.clone()));
+    }
+
+    fn stay_of(&self, scope: &Scope, attendance: &Attendance) -> Stay {
+        let seats = || attendance.sockets.iter().rev().filter_map(|key| self.sockets.get(key));
+        let named: BTreeSet<&DeviceId> = seats().filter_map(|seat| seat.visitor.device.as_ref()).collect();
+        let nameless = seats().filter(|seat| seat.visitor.device.is_none()).count();
+        let mut boards = Vec::new();
+        if let Scope::Community(_) = scope {
+            for board in seats().flat_map(|seat| seat.boards.iter().rev()) {
+                if !boards.contains(board) && boards.len() < TOLD_APART {
+                    boards.push(*board);
+                }
+            }
+        }
+        Stay {
+            user_name: attendance.who.user_name.clone(),
+            avatar_url: attendance.who.avatar_url.clone(),
+            devices: named.into_iter().take(TOLD_APART).cloned().collect(),
+            nameless: u32::try_from(nameless).unwrap_or(u32::MAX),
+            boards,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.scopes.is_empty() && self.sockets.is_empty()
+    }
+}

@@ -1,0 +1,219 @@
+//! Who is in one scope, on any node: what every node keeps of it, from the same words in the same order.
+//!
+//! Invariants:
+//! - a word is taken only behind the one it follows; a node that missed one knows the scope no longer until it is read anew;
+//! - of a user a coming is told exactly when no node had him, a going exactly when none has him any longer, whether that shows by a word
+//!   or by reading anew;
+//! - what this node has said and not heard back yet is in every list already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Scope, Stay};
+use crate::{
+    circle::{Said, Stamp},
+    contract::{Present, Viewer},
+    ids::{BoardId, NodeId, UserId},
+};
+
+/// Somebody came or went.
+pub(super) type Passed = (bool, Viewer);
+
+/// A word was missed: the scope has to be read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missed;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+    members: BTreeMap<UserId, BTreeMap<NodeId, Stay>>,
+    /// `None` while it is not known.
+    stamp: Option<Stamp>,
+    /// Said by this node and not heard back, with its number.
+    unheard: BTreeMap<UserId, (u64, Option<Stay>)>,
+    /// Whether anybody was told of its members, or answered while they were not known.
+    pub(super) shown: bool,
+}
+
+impl Roll {
+    pub(super) fn is_known(&self) -> bool {
+        self.stamp.is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Somebody was answered: what he does not know has to be told.
+    pub(super) fn show(&mut self) {
+        self.shown = true;
+    }
+
+    /// It is not known any longer; who was told is remembered.
+    pub(super) fn lose(&mut self) {
+        self.stamp = None;
+        self.unheard.clear();
+    }
+
+    /// The latest that this node has said of a user.
+    pub(super) fn own<'a>(&'a self, me: NodeId, user: &UserId) -> Option<&'a Stay> {
+        match self.unheard.get(user) {
+            Some((_, stay)) => stay.as_ref(),
+            None => self.members.get(user)?.get(&me),
+        }
+    }
+
+    /// This node says something.
+    pub(super) fn say(&mut self, said: &Said) {
+        self.unheard.insert(said.user.clone(), (said.nth, said.stay.clone()));
+    }
+
+    /// Takes what the only node says.
+    pub(super) fn alone(&mut self, me: NodeId, said: Said) -> Vec<Passed> {
+        self.apply(me, me, said).into_iter().collect()
+    }
+
+    /// Takes what `node` said, where it follows what was heard before.
+    pub(super) fn hear(
+        &mut self,
+        me: NodeId,
+        node: NodeId,
+        stamp: Stamp,
+        said: Vec<Said>,
+    ) -> Result<Vec<Passed>, Missed> {
+        match self.stamp {
+            Some(before) if stamp.follows(before) => {}
+            Some(before) if stamp.is_in(before) => return Ok(Vec::new()),
+            // It is being read.
+            None => return Ok(Vec::new()),
+            Some(_) => {
+                self.lose();
+                return Err(Missed);
+            }
+        }
+        self.stamp = Some(stamp);
+        Ok(said.into_iter().filter_map(|said| self.apply(me, node, said)).collect())
+    }
+
+    /// It was read, with all that was said up to `stamp`. What differs from what was told before is told, unless nobody was told
+    /// anything yet.
+    pub(super) fn read(&mut self, stamp: Stamp, members: BTreeMap<UserId, BTreeMap<NodeId, Stay>>) -> Vec<Passed> {
+        let before = std::mem::replace(&mut self.members, members);
+        self.stamp = Some(stamp);
+        if !std::mem::replace(&mut self.shown, true) {
+            return Vec::new();
+        }
+        let went = before.iter().filter(|(user, _)| !self.members.contains_key(*user)).map(|of| (false, of));
+        let came = self.members.iter().filter(|(user, _)| !before.contains_key(*user)).map(|of| (true, of));
+        went.chain(came).map(|(came, (user, stays))| (came, viewer(user, stays.values().next()))).collect()
+    }
+
+    /// How many words it has missed or not: whether it stands where the others do.
+    pub(super) fn stands_at(&self, stamp: Stamp) -> bool {
+        self.stamp.is_none_or(|stands| stamp.is_in(stands))
+    }
+
+    /// The users of each node.
+    pub(super) fn of_node(&self, node: NodeId) -> impl Iterator<Item = &UserId> {
+        self.members.iter().filter(move |(_, stays)| stays.contains_key(&node)).map(|(user, _)| user)
+    }
+
+    /// Every node that has somebody here.
+    pub(super) fn nodes(&self) -> BTreeSet<NodeId> {
+        self.members.values().flat_map(BTreeMap::keys).copied().collect()
+    }
+
+    /// Everybody of whom this node has said that he is here.
+    pub(super) fn said_by(&self, me: NodeId) -> Vec<UserId> {
+        self.of_node(me).cloned().collect()
+    }
+
+    /// How many are here.
+    pub(super) fn count(&self, me: NodeId) -> usize {
+        let more = self.unheard.keys().filter(|user| !self.members.contains_key(*user) && self.has(me, user)).count();
+        let fewer = self.unheard.keys().filter(|user| self.members.contains_key(*user) && !self.has(me, user)).count();
+        self.members.len() + more - fewer
+    }
+
+    /// The first `at_most`, by user id; of a community's members with the first board of each that `shows`.
+    pub(super) fn list(
+        &self,
+        me: NodeId,
+        scope: &Scope,
+        at_most: usize,
+        shows: impl Fn(BoardId) -> bool,
+    ) -> Vec<Present> {
+        let mut members = self.members.keys().peekable();
+        let mut unheard = self.unheard.keys().peekable();
+        let mut listed = Vec::new();
+        while listed.len() < at_most {
+            let user = match (members.peek(), unheard.peek()) {
+                (Some(member), Some(other)) if member < other => members.next(),
+                (Some(member), Some(other)) if member == other => {
+                    unheard.next();
+                    members.next()
+                }
+                (_, Some(_)) => unheard.next(),
+                (_, None) => members.next(),
+            };
+            let Some(user) = user else { break };
+            let stays: Vec<&Stay> = self.stays(me, user).collect();
+            if !stays.is_empty() {
+                listed.push(present(user, &stays, scope, &shows));
+            }
+        }
+        listed
+    }
+
+    fn apply(&mut self, me: NodeId, node: NodeId, Said { user, stay, nth }: Said) -> Option<Passed> {
+        if node == me && self.unheard.get(&user).is_some_and(|(latest, _)| *latest == nth) {
+            self.unheard.remove(&user);
+        }
+        let stays = self.members.entry(user.clone()).or_default();
+        let was_here = !stays.is_empty();
+        let gone = match stay {
+            Some(stay) => stays.insert(node, stay).and(None),
+            None => stays.remove(&node),
+        };
+        let passed = match (was_here, stays.is_empty()) {
+            (false, false) => Some((true, viewer(&user, stays.values().next()))),
+            (true, true) => Some((false, viewer(&user, gone.as_ref()))),
+            _ => None,
+        };
+        if stays.is_empty() {
+            self.members.remove(&user);
+        }
+        self.shown = true;
+        passed
+    }
+
+    fn has(&self, me: NodeId, user: &UserId) -> bool {
+        self.stays(me, user).next().is_some()
+    }
+
+    /// On each node, this one's as it said last.
+    fn stays<'a>(&'a self, me: NodeId, user: &'a UserId) -> impl Iterator<Item = &'a Stay> {
+        let others = self.members.get(user).into_iter().flatten().filter(move |(node, _)| **node != me);
+        self.own(me, user).into_iter().chain(others.map(|(_, stay)| stay))
+    }
+}
+
+/// One user, by his stays on all nodes; at least one.
+pub(super) fn present(user: &UserId, stays: &[&Stay], scope: &Scope, shows: impl Fn(BoardId) -> bool) -> Present {
+    let devices: BTreeSet<_> = stays.iter().flat_map(|stay| &stay.devices).collect();
+    let nameless = stays.iter().map(|stay| stay.nameless).fold(0, u32::saturating_add);
+    let Viewer { user_id, user_name, avatar_url } = viewer(user, stays.first().copied());
+    let board_id = match scope {
+        Scope::Board(board) => Some(*board),
+        Scope::Community(_) => stays.iter().flat_map(|stay| &stay.boards).copied().find(|board| shows(*board)),
+    };
+    let devices = u32::try_from(devices.len()).unwrap_or(u32::MAX).saturating_add(nameless);
+    Present { user_id, user_name, avatar_url, devices, board_id }
+}
+
+fn viewer(user: &UserId, stay: Option<&Stay>) -> Viewer {
+    Viewer {
+        user_id: user.clone(),
+        user_name: stay.and_then(|stay| stay.user_name.clone()),
+        avatar_url: stay.and_then(|stay| stay.avatar_url.clone()),
+    }
+}

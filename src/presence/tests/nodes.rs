@@ -1,0 +1,265 @@
+//! Several nodes that meet in one place, which may lose all it knows, and the way to which may break.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::circle::{Members, Stamp};
+
+const NODES: usize = 3;
+
+/// Where they meet: what was said of each scope, in one order.
+#[derive(Default)]
+struct Table {
+    scopes: HashMap<Scope, (Stamp, Members)>,
+    generations: u64,
+}
+
+impl Table {
+    fn scope(&mut self, scope: &Scope) -> &mut (Stamp, Members) {
+        self.scopes.entry(scope.clone()).or_insert_with(|| {
+            self.generations += 1;
+            (Stamp { generation: self.generations, version: 0 }, Members::new())
+        })
+    }
+
+    fn say(&mut self, scope: Scope, node: NodeId, said: Vec<Said>) -> Heard {
+        let (stamp, members) = self.scope(&scope);
+        stamp.version += 1;
+        for Said { user, stay, .. } in &said {
+            let stays = members.entry(user.clone()).or_default();
+            match stay {
+                Some(stay) => drop(stays.insert(node, stay.clone())),
+                None => drop(stays.remove(&node)),
+            }
+            members.retain(|_, stays| !stays.is_empty());
+        }
+        let stamp = *stamp;
+        Heard::Said { scope, stamp, node, said }
+    }
+}
+
+/// A node, and what is on its way to it.
+struct Node {
+    id: NodeId,
+    presence: Presence,
+    model: Model,
+    told: Told,
+    coming: VecDeque<Heard>,
+    watched: BTreeSet<Scope>,
+    is_here: bool,
+}
+
+struct World {
+    table: Table,
+    nodes: Vec<Node>,
+    now: Duration,
+    next: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Step(usize, Step),
+    /// So much is heard at once.
+    Hear(usize, usize),
+    Cut(usize),
+    Mend(usize),
+    Kill(usize),
+    /// The table is empty; who keeps connected is not told so.
+    Forget,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        12 => (0..NODES, any_step()).prop_map(|(node, step)| Event::Step(node, step)),
+        8 => (0..NODES, 1usize..6).prop_map(|(node, count)| Event::Hear(node, count)),
+        1 => (0..NODES).prop_map(Event::Cut),
+        2 => (0..NODES).prop_map(Event::Mend),
+        1 => (0..NODES).prop_map(Event::Kill),
+        1 => Just(Event::Forget),
+    ]
+}
+
+impl World {
+    fn new() -> Self {
+        let nodes = (0..NODES).map(|nth| Self::node(nth as u64)).collect();
+        Self { table: Table::default(), nodes, now: Duration::ZERO, next: NODES as u64 }
+    }
+
+    fn node(id: u64) -> Node {
+        Node {
+            id: NodeId(id),
+            presence: Presence::among(GRACE, NodeId(id)),
+            model: Model::default(),
+            told: Told::default(),
+            coming: VecDeque::new(),
+            watched: BTreeSet::new(),
+            is_here: false,
+        }
+    }
+
+    fn happens(&mut self, event: Event) -> Result<(), TestCaseError> {
+        match event {
+            Event::Step(nth, step) => self.step(nth, &step)?,
+            Event::Hear(nth, count) => {
+                for _ in 0..count {
+                    self.hear_next(nth)?;
+                }
+            }
+            Event::Cut(nth) => {
+                let node = &mut self.nodes[nth];
+                if std::mem::take(&mut node.is_here) {
+                    node.coming.clear();
+                    node.coming.push_back(Heard::Away);
+                    node.watched.clear();
+                }
+            }
+            Event::Mend(nth) => self.mend(nth),
+            Event::Kill(nth) => {
+                self.next += 1;
+                self.nodes[nth] = Self::node(self.next);
+            }
+            Event::Forget => self.table.scopes.clear(),
+        }
+        for nth in 0..NODES {
+            self.speak(nth);
+        }
+        Ok(())
+    }
+
+    fn mend(&mut self, nth: usize) {
+        let node = &mut self.nodes[nth];
+        if !std::mem::replace(&mut node.is_here, true) {
+            node.coming.push_back(Heard::Here);
+        }
+    }
+
+    fn step(&mut self, nth: usize, step: &Step) -> Result<(), TestCaseError> {
+        self.next += 1;
+        let Node { presence, model, told, .. } = &mut self.nodes[nth];
+        let keys: Vec<SocketKey> = model.sockets.keys().copied().collect();
+        for moved in moves_of(step, &keys, SocketKey(self.next), model) {
+            model.moved(&moved, self.now);
+            told.hear(moves(presence, moved, self.now))?;
+        }
+        match step {
+            Step::Dismiss(user) => {
+                let user = UserId::from(USERS[*user]);
+                model.lingers.retain(|(_, of), _| *of != user);
+                presence.dismiss(&user);
+                told.hear(presence.settle())?;
+            }
+            Step::Wait(ms) => self.now += Duration::from_millis(*ms),
+            _ => {}
+        }
+        for node in &mut self.nodes {
+            node.told.hear(ends(&mut node.presence, self.now))?;
+        }
+        Ok(())
+    }
+
+    fn hear_next(&mut self, nth: usize) -> Result<(), TestCaseError> {
+        let node = &mut self.nodes[nth];
+        let Some(heard) = node.coming.pop_front() else { return Ok(()) };
+        // Whoever was there before anybody here asked stands in the first list.
+        if let Heard::Read { scope, members, .. } = &heard
+            && node.presence.rolls.get(scope).is_some_and(|roll| !roll.shown)
+        {
+            node.told.0.extend(members.keys().map(|user| (scope.clone(), user.clone())));
+        }
+        let notices = node.presence.hear(heard);
+        node.told.hear(notices)?;
+        self.speak(nth);
+        Ok(())
+    }
+
+    /// Carries what the node says to the table, and from there to whoever watches.
+    fn speak(&mut self, nth: usize) {
+        let words = self.nodes[nth].presence.take_words();
+        if !self.nodes[nth].is_here {
+            return;
+        }
+        for word in words {
+            match word {
+                Word::Watch(scope) | Word::Read(scope) => {
+                    let (stamp, members) = self.table.scope(&scope).clone();
+                    let node = &mut self.nodes[nth];
+                    node.watched.insert(scope.clone());
+                    node.coming.push_back(Heard::Read { scope, stamp, members });
+                }
+                Word::Unwatch(scope) => drop(self.nodes[nth].watched.remove(&scope)),
+                Word::Say { scope, node, said } => {
+                    let heard = self.table.say(scope.clone(), node, said);
+                    let watching = self.nodes.iter_mut().filter(|node| node.watched.contains(&scope));
+                    watching.for_each(|node| node.coming.push_back(heard.clone()));
+                }
+                Word::Typing(_) => {}
+            }
+        }
+    }
+
+    /// All can be reached, and what each is told at every beat of its heart is told three times.
+    fn settles(&mut self) -> Result<(), TestCaseError> {
+        let all: Vec<Scope> = (1..4).map(|board| Scope::Board(BoardId(board))).collect();
+        let all = all.into_iter().chain(COMMUNITIES.map(|community| Scope::Community(community.into())));
+        let all: Vec<Scope> = all.collect();
+        for nth in 0..NODES {
+            self.mend(nth);
+            all.iter().for_each(|scope| self.nodes[nth].presence.watch(scope));
+        }
+        for _ in 0..4 {
+            let living: BTreeSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+            for nth in 0..NODES {
+                self.speak(nth);
+                while !self.nodes[nth].coming.is_empty() {
+                    self.hear_next(nth)?;
+                }
+                for scope in &all {
+                    let stamp = self.table.scope(scope).0;
+                    self.nodes[nth].coming.push_back(Heard::Stands { scope: scope.clone(), stamp });
+                }
+                self.nodes[nth].coming.push_back(Heard::Nodes(living.clone()));
+            }
+        }
+        for nth in (0..NODES).cycle().take(6 * NODES) {
+            while !self.nodes[nth].coming.is_empty() {
+                self.hear_next(nth)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn present(&self) -> BTreeSet<(Scope, UserId)> {
+        self.nodes.iter().flat_map(|node| node.model.present(self.now)).collect()
+    }
+}
+
+fn converges(events: Vec<Event>) -> Result<(), TestCaseError> {
+    let mut world = World::new();
+    for event in events {
+        world.happens(event)?;
+    }
+    world.settles()?;
+    let truth = world.present();
+    for node in &world.nodes {
+        for (scope, roll) in &node.presence.rolls {
+            let present: Vec<&UserId> = truth.iter().filter(|(of, _)| of == scope).map(|(_, user)| user).collect();
+            let listed = node.presence.list(scope, usize::MAX, |_| false).expect("it is known");
+            let users: Vec<&UserId> = listed.users.iter().map(|user| &user.user_id).collect();
+            prop_assert_eq!(&users, &present, "{:?} of {:?}", scope, node.id);
+            prop_assert_eq!(listed.count, present.len());
+            prop_assert!(roll.is_known());
+        }
+        prop_assert_eq!(&node.told.0, &truth, "what was told is what is listed");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #[test]
+    fn all_nodes_come_to_the_truth_and_tell_each_transition_once(
+        events in prop::collection::vec(any_event(), 1..120),
+    ) {
+        converges(events)?;
+    }
+}
