@@ -23,11 +23,12 @@ use crate::{
     http::{
         Metrics, Readiness, ServeError, ServeOptions, metrics_page, pages, readiness::State, serve, stream::TcpOptions,
     },
-    ids::{Epoch, Place, RoleId, Tick},
+    ids::{Epoch, NodeId, Place, RoleId, Tick},
     inquiry::Inquiry,
     lifecycle::{Drain, Ending, Tasks},
     limiter::InMemory,
     limits::Rates,
+    meeting::{Ends, Meeting},
     ports::Limits,
     postgres::{
         archive::OutboxArchive,
@@ -191,6 +192,14 @@ impl App {
             questions,
         );
         let limits = limits(config.limits.rates, config.redis.as_ref(), &tasks, &shutdown);
+        let me = NodeId(node.id);
+        let meeting = config.redis.as_ref().map(|RedisConfig { url, prefix }| {
+            let presence =
+                readiness.component("presence", State::Degraded("Redis has not been reached yet".to_owned()));
+            let (meeting, ends) = Meeting::new(url.clone(), prefix, me, presence, config.patience.offline_grace);
+            tasks.spawn("meeting", meeting.run(shutdown.clone()));
+            ends
+        });
         let relay = config.redis.map(|RedisConfig { url, prefix }| {
             let redis = readiness.component("redis", State::Degraded("Redis has not been reached yet".to_owned()));
             let (relay, ends) = Relay::new(url, &prefix, redis, wake.leads());
@@ -226,7 +235,10 @@ impl App {
             // Without a position the service is stopping.
             let Ok((epoch, tick)) = from.await else { return };
             stop.run_until_cancelled(departed::remember(&outbox, &known, kept)).await;
-            let dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
+            let mut dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
+            if let Some(Ends { words, heard }) = meeting {
+                dispatcher = dispatcher.among(me, options.patience, words, heard);
+            }
             dispatcher.run(batch, request, stop).await;
         });
         let (recall, recalled) = mpsc::channel(REQUESTS_WAITING);

@@ -5,7 +5,7 @@
 //! - a join is one step between two batches: it seats nobody whose decision rests on facts that changed meanwhile, and what the
 //!   socket missed, its answer and whatever comes later are sent in this order;
 //! - cursors handed to a socket never go back; one handed out while a count is held back says since when;
-//! - who came, went or writes is told within the step in which he did.
+//! - who came, went or writes is told within the step in which he did; among several nodes as soon as all have heard of it.
 //!
 //! Life cycle: ends when `shutdown` is cancelled or the batches' sender is gone, and hands its sockets over to be closed by
 //! whoever serves them. Depends on the core and on [`EffectSink`].
@@ -69,8 +69,6 @@ pub enum Request {
     Explain { question: Box<Question>, reply: oneshot::Sender<Report> },
     /// Who is here, and who writes.
     Attend(Attending),
-    /// From the other nodes.
-    Heard(circle::Heard),
     /// Never refused.
     Leave { key: SocketKey, spot: Spot },
 }
@@ -122,6 +120,8 @@ pub struct Dispatcher<S> {
     /// The rights from that tick to the moment of its rows.
     outlook: Outlook,
     attendance: Attendance,
+    /// From other nodes, if there may be any.
+    heard: Option<mpsc::Receiver<circle::Heard>>,
     sink: S,
     reached: watch::Sender<Reached>,
     began: Instant,
@@ -142,6 +142,7 @@ impl<S: EffectSink> Dispatcher<S> {
             verdicts: Verdicts::default(),
             outlook: Outlook::default(),
             attendance: Attendance::new(options.patience),
+            heard: None,
             sink,
             reached: watch::Sender::new(Reached { epoch, told, floor: told }),
             began: Instant::now(),
@@ -156,9 +157,15 @@ impl<S: EffectSink> Dispatcher<S> {
         reporting
     }
 
-    /// Is the node `me` among others, whom it meets in `circle`.
-    pub fn among(self, me: NodeId, circle: impl Circle, patience: Patience) -> Self {
-        Self { attendance: Attendance::among(patience, me, circle), ..self }
+    /// Is the node `me` among others, to whom it speaks by `circle`, and hears them by `heard`.
+    pub fn among(
+        self,
+        me: NodeId,
+        patience: Patience,
+        circle: impl Circle,
+        heard: mpsc::Receiver<circle::Heard>,
+    ) -> Self {
+        Self { attendance: Attendance::among(patience, me, circle), heard: Some(heard), ..self }
     }
 
     fn report(&self) {
@@ -173,6 +180,7 @@ impl<S: EffectSink> Dispatcher<S> {
         mut requests: mpsc::Receiver<Request>,
         shutdown: CancellationToken,
     ) {
+        let mut heard = self.heard.take();
         loop {
             let due = self.next_due();
             tokio::select! {
@@ -183,6 +191,7 @@ impl<S: EffectSink> Dispatcher<S> {
                     Some(batch) => self.apply(batch).await,
                     None => return,
                 },
+                Some(heard) = async { heard.as_mut()?.recv().await }, if heard.is_some() => self.hear(heard).await,
                 request = requests.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => return,
@@ -221,7 +230,6 @@ impl<S: EffectSink> Dispatcher<S> {
                 let _ = reply.send(self.explain(&question));
             }
             Request::Attend(attending) => self.attend(attending).await,
-            Request::Heard(heard) => self.hear(heard).await,
             Request::Leave { key, spot } => match spot {
                 Spot::Board(board) => self.rooms.leave_board(key, board),
                 Spot::Post(post) => self.rooms.leave_post(key, post),

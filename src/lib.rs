@@ -31,6 +31,7 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod limits;
 pub mod link;
+pub mod meeting;
 pub mod merge;
 pub mod outlook;
 pub mod ports;

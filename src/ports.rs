@@ -84,8 +84,8 @@ pub trait Answers: Send + Sync + 'static {
     fn answer(&self, to: &QuestionId, parts: &[Part]) -> impl Future<Output = Result<(), FactsError>> + Send;
 }
 
-/// The way to the place where all nodes meet, to say who is here and who writes. What is heard there comes to the dispatcher as
-/// [`crate::dispatch::Request::Heard`].
+/// The way to the place where all nodes meet, to say who is here and who writes. What is heard there comes back to the dispatcher as
+/// [`crate::circle::Heard`].
 pub trait Circle: Send + Sync + 'static {
     /// Takes words to be said in order, without waiting. Where they can't be taken everything that is known of others is given up and
     /// read anew ([`crate::circle::Heard::Away`], then `Here`).

@@ -21,7 +21,7 @@ mod own;
 mod roll;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem,
     time::Duration,
 };
@@ -216,12 +216,14 @@ impl Presence {
             }
             Heard::Read { scope, stamp, members } => {
                 let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
-                let passed = roll.read(stamp, members);
+                let passed = roll.read(self.me, stamp, members);
                 self.correct(&scope);
                 notices(&scope, passed)
             }
             Heard::Stands { scope, stamp } => {
-                if let Some(roll) = self.rolls.get_mut(&scope).filter(|roll| !roll.stands_at(stamp)) {
+                if let Some(roll) = self.rolls.get_mut(&scope)
+                    && !roll.stands_at(stamp)
+                {
                     roll.lose();
                     self.push(Word::Read(scope));
                 }
@@ -334,7 +336,8 @@ impl Presence {
         let before = mem::replace(missing, gone.clone());
         for node in gone.intersection(&before) {
             let of_node = |roll: &Roll| roll.of_node(*node).cloned().collect::<Vec<_>>();
-            let dead: Vec<(Scope, Vec<UserId>)> =
+            // Boards first: see [`Scope`].
+            let dead: BTreeMap<Scope, Vec<UserId>> =
                 self.rolls.iter().map(|(scope, roll)| (scope.clone(), of_node(roll))).collect();
             for (scope, users) in dead {
                 for user in users {

@@ -5,6 +5,8 @@
 pub mod authorities;
 pub mod bus;
 pub mod channel;
+pub mod circle;
+mod key;
 pub mod limits;
 pub mod link;
 pub mod message;

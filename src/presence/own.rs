@@ -63,7 +63,9 @@ impl Own {
         match moved {
             Move::Came { key, visitor } => self.came(key, visitor),
             Move::Entered { key, board } => {
-                let Some(seat) = self.sockets.get_mut(&key).filter(|seat| !seat.boards.contains(&board)) else { return };
+                let Some(seat) = self.sockets.get_mut(&key).filter(|seat| !seat.boards.contains(&board)) else {
+                    return;
+                };
                 seat.boards.push(board);
                 let (who, community) = (seat.visitor.who.clone(), seat.visitor.community.clone());
                 self.wandered(community, &who.user_id);

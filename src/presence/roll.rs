@@ -6,11 +6,14 @@
 //!   or by reading anew;
 //! - what this node has said and not heard back yet is in every list already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use super::{Scope, Stay};
 use crate::{
-    circle::{Said, Stamp},
+    circle::{Members, Said, Stamp},
     contract::{Present, Viewer},
     ids::{BoardId, NodeId, UserId},
 };
@@ -22,14 +25,21 @@ pub(super) type Passed = (bool, Viewer);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Missed;
 
+/// What is heard while the scope is being read, at most.
+const EARLY: usize = 256;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    members: BTreeMap<UserId, BTreeMap<NodeId, Stay>>,
+    members: Members,
     /// `None` while it is not known.
     stamp: Option<Stamp>,
     /// Said by this node and not heard back, with its number.
     unheard: BTreeMap<UserId, (u64, Option<Stay>)>,
+    /// Heard while it was not known: what follows what is read then is news.
+    early: Vec<(NodeId, Stamp, Vec<Said>)>,
+    /// Whether others stood elsewhere when it was last asked; what leads there may be on its way.
+    behind: bool,
     /// Whether anybody was told of its members, or answered while they were not known.
     pub(super) shown: bool,
 }
@@ -51,7 +61,9 @@ impl Roll {
     /// It is not known any longer; who was told is remembered.
     pub(super) fn lose(&mut self) {
         self.stamp = None;
+        self.behind = false;
         self.unheard.clear();
+        self.early.clear();
     }
 
     /// The latest that this node has said of a user.
@@ -83,23 +95,38 @@ impl Roll {
         match self.stamp {
             Some(before) if stamp.follows(before) => {}
             Some(before) if stamp.is_in(before) => return Ok(Vec::new()),
-            // It is being read.
-            None => return Ok(Vec::new()),
+            None => {
+                if self.early.len() < EARLY {
+                    self.early.push((node, stamp, said));
+                }
+                return Ok(Vec::new());
+            }
             Some(_) => {
                 self.lose();
                 return Err(Missed);
             }
         }
-        self.stamp = Some(stamp);
-        Ok(said.into_iter().filter_map(|said| self.apply(me, node, said)).collect())
+        Ok(self.take(me, node, stamp, said))
     }
 
     /// It was read, with all that was said up to `stamp`. What differs from what was told before is told, unless nobody was told
     /// anything yet.
-    pub(super) fn read(&mut self, stamp: Stamp, members: BTreeMap<UserId, BTreeMap<NodeId, Stay>>) -> Vec<Passed> {
-        let before = std::mem::replace(&mut self.members, members);
-        self.stamp = Some(stamp);
-        if !std::mem::replace(&mut self.shown, true) {
+    pub(super) fn read(&mut self, me: NodeId, stamp: Stamp, members: Members) -> Vec<Passed> {
+        let early = mem::take(&mut self.early);
+        let mut passed = self.replace(stamp, members);
+        for (node, stamp, said) in early {
+            // What does not follow was read already, or is missed by the next that does not either.
+            if self.stamp.is_some_and(|before| stamp.follows(before)) {
+                passed.extend(self.take(me, node, stamp, said));
+            }
+        }
+        passed
+    }
+
+    fn replace(&mut self, stamp: Stamp, members: Members) -> Vec<Passed> {
+        let before = mem::replace(&mut self.members, members);
+        (self.stamp, self.behind) = (Some(stamp), false);
+        if !mem::replace(&mut self.shown, true) {
             return Vec::new();
         }
         let went = before.iter().filter(|(user, _)| !self.members.contains_key(*user)).map(|of| (false, of));
@@ -107,9 +134,11 @@ impl Roll {
         went.chain(came).map(|(came, (user, stays))| (came, viewer(user, stays.values().next()))).collect()
     }
 
-    /// How many words it has missed or not: whether it stands where the others do.
-    pub(super) fn stands_at(&self, stamp: Stamp) -> bool {
-        self.stamp.is_none_or(|stands| stamp.is_in(stands))
+    /// Whether it stands where the others do, or did when it was last asked.
+    pub(super) fn stands_at(&mut self, stamp: Stamp) -> bool {
+        let is_there = self.stamp.is_none_or(|stands| stamp.is_in(stands));
+        let was_behind = mem::replace(&mut self.behind, !is_there);
+        is_there || !was_behind
     }
 
     /// The users of each node.
@@ -162,6 +191,11 @@ impl Roll {
             }
         }
         listed
+    }
+
+    fn take(&mut self, me: NodeId, node: NodeId, stamp: Stamp, said: Vec<Said>) -> Vec<Passed> {
+        self.stamp = Some(stamp);
+        said.into_iter().filter_map(|said| self.apply(me, node, said)).collect()
     }
 
     fn apply(&mut self, me: NodeId, node: NodeId, Said { user, stay, nth }: Said) -> Option<Passed> {

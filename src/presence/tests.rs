@@ -2,8 +2,6 @@
 
 mod nodes;
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 
 use super::*;

@@ -27,6 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    key::short,
     link::{Link, LinkError},
     question::{Question, Script},
     url::RedisUrl,
@@ -45,8 +46,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const WAITING: usize = 1_024;
 /// Questions of one round.
 const AT_ONCE: usize = 128;
-/// Bytes of a user's id that stand in a key.
-const LONGEST_ID: usize = 128;
 const SCRIPT: &str = include_str!("take.lua");
 
 /// See the module.
@@ -96,7 +95,7 @@ impl Limits for SharedLimits {
             return Ok(Box::pin(ready(Ok(()))));
         }
         let (reply, answer) = oneshot::channel();
-        let key = format!("{}rate_limit:{}:{}", self.prefix, short(user), class.name());
+        let key = format!("{}rate_limit:{}:{}", self.prefix, short(user.as_str()), class.name());
         let rate = self.memory.rates().of(class);
         // What is not asked is answered below: its other end is gone.
         let _ = self.asks.try_send(Ask { key, rate, class, taken, reply });
@@ -208,20 +207,6 @@ impl Ask {
     }
 }
 
-/// The id, or of a long one its beginning and a number that tells it from others.
-fn short(user: &UserId) -> String {
-    let id = user.as_str();
-    if id.len() <= LONGEST_ID {
-        return id.to_owned();
-    }
-    // FNV-1a, the same on every node.
-    let hash = id
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let beginning: String = id.char_indices().take_while(|(at, _)| *at < LONGEST_ID / 2).map(|(_, c)| c).collect();
-    format!("{beginning}~{hash:016x}")
-}
-
 fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_jitter()
@@ -229,17 +214,4 @@ fn pauses() -> impl Iterator<Item = Duration> {
         .with_max_delay(LONGEST_PAUSE)
         .without_max_times()
         .build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_ids_make_short_keys_of_their_own() {
-        let long = |end: &str| UserId::from(format!("{}{end}", "ä".repeat(5_000)));
-        assert_eq!(short(&UserId::from("ada")), "ada");
-        let (one, other) = (short(&long("1")), short(&long("2")));
-        assert!(one != other && one.len() <= LONGEST_ID && one == short(&long("1")), "{one}");
-    }
 }

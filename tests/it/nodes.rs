@@ -2,6 +2,8 @@
 
 mod bridge;
 mod forms;
+mod presence;
+mod presence_away;
 mod redis_away;
 mod rights;
 mod takeover;

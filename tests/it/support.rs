@@ -5,5 +5,6 @@ pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod service;
+pub mod store;
 pub mod stream;
 pub mod wire;

@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{client::Client, postgres::Forum, service::Service};
+use crate::support::{
+    client::Client,
+    postgres::Forum,
+    service::Service,
+    store::{Store, on_both_stores},
+};
 
 const SHORT: [(&str, &str); 1] = [("typing-silence", "300ms")];
 const LONG: [(&str, &str); 1] = [("typing-silence", "1h")];
@@ -36,10 +41,17 @@ async fn audience(service: &Service) -> (Client, Client, Client) {
     (reader, watcher, sitter)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_beginning_is_told_once_to_post_and_typing_rooms_and_never_to_the_writer() {
+on_both_stores! {
+    a_beginning_is_told_once_to_post_and_typing_rooms_and_never_to_the_writer,
+    it_ends_by_itself_after_the_silence,
+    it_ends_with_the_socket_the_post_the_board_and_the_right_to_it,
+    who_has_joined_neither_the_post_nor_its_board_is_refused,
+    who_has_switched_typing_off_neither_tells_nor_hears,
+}
+
+async fn a_beginning_is_told_once_to_post_and_typing_rooms_and_never_to_the_writer(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &LONG).await;
+    let service = store.service(&forum, &LONG).await;
     let (mut reader, mut watcher, mut sitter) = audience(&service).await;
     let (mut bo, mut other_tab) = (connected(&service, "bo").await, connected(&service, "bo").await);
     does(&mut bo, "post:join", json!(1)).await;
@@ -66,10 +78,9 @@ async fn a_beginning_is_told_once_to_post_and_typing_rooms_and_never_to_the_writ
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_ends_by_itself_after_the_silence() {
+async fn it_ends_by_itself_after_the_silence(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &SHORT).await;
+    let service = store.service(&forum, &SHORT).await;
     let (mut reader, ..) = audience(&service).await;
     let mut bo = connected(&service, "bo").await;
     does(&mut bo, "post:join", json!(1)).await;
@@ -81,10 +92,9 @@ async fn it_ends_by_itself_after_the_silence() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_ends_with_the_socket_the_post_the_board_and_the_right_to_it() {
+async fn it_ends_with_the_socket_the_post_the_board_and_the_right_to_it(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &LONG).await;
+    let service = store.service(&forum, &LONG).await;
     let crew = Service::token("ada", "c1", &["crew"], false);
     let mut reader = Client::connected(&service.url, &crew, "websocket").await;
     does(&mut reader, "post:join", json!(1)).await;
@@ -123,10 +133,9 @@ async fn it_ends_with_the_socket_the_post_the_board_and_the_right_to_it() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_joined_neither_the_post_nor_its_board_is_refused() {
+async fn who_has_joined_neither_the_post_nor_its_board_is_refused(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start(&forum.url()).await;
+    let service = store.service(&forum, &[]).await;
     let mut reader = connected(&service, "ada").await;
     does(&mut reader, "post:join", json!(1)).await;
     let mut bo = connected(&service, "bo").await;
@@ -143,8 +152,7 @@ async fn who_has_joined_neither_the_post_nor_its_board_is_refused() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_switched_typing_off_neither_tells_nor_hears() {
+async fn who_has_switched_typing_off_neither_tells_nor_hears(store: &Store) {
     let forum = Forum::captured().await;
     forum.run(r#"UPDATE communities SET settings = '{"realtime": {"typing": false}}' WHERE id = 'c1'"#).await;
     forum
@@ -154,7 +162,7 @@ async fn who_has_switched_typing_off_neither_tells_nor_hears() {
              INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES (9, 'cy', 'Dune', '', 3)",
         )
         .await;
-    let service = Service::start(&forum.url()).await;
+    let service = store.service(&forum, &[]).await;
     let token = |user, community| Service::token(user, community, &[], false);
     let mut ada = Client::connected(&service.url, &token("ada", "c1"), "websocket").await;
     let mut cy = Client::connected(&service.url, &token("cy", "c2"), "websocket").await;

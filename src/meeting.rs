@@ -1,0 +1,269 @@
+//! Keeps the way to where all nodes meet, to say who is here and who writes.
+//!
+//! Invariants:
+//! - nobody waits for Redis: what is to be said waits in a bounded queue, and where that is full everything known of other nodes is
+//!   given up and read anew;
+//! - what is heard reaches the dispatcher in the order in which Redis put it, and a scope that was read before anything said of it
+//!   later;
+//! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew.
+//!
+//! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use backon::ExponentialBackoff;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    circle::{Heard, Word},
+    follow::retries,
+    http::readiness::{Component, State},
+    ids::NodeId,
+    ports,
+    presence::Scope,
+    redis::{
+        circle::{Circle, LEASE, Published},
+        link::LinkError,
+        url::RedisUrl,
+    },
+    telemetry::chain,
+};
+
+/// How often a node says that it lives.
+const BEAT: Duration = Duration::from_secs(3);
+/// Scopes, and users, are gone through once in so many beats.
+const PARTS: usize = 2;
+/// Steps of the dispatcher whose words may wait.
+const WAITING: usize = 4_096;
+/// What is published may wait.
+const PUBLISHED: usize = 8_192;
+/// Scopes that are asked for together.
+const AT_ONCE: usize = 64;
+/// How long the last word of all may take.
+const FAREWELL: Duration = Duration::from_millis(250);
+
+/// Why nothing is heard.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("more was to be said than could be taken")]
+    Overflown,
+    #[error("this node was taken for dead")]
+    Buried,
+}
+
+/// Where the dispatcher says and hears.
+pub struct Ends {
+    pub words: Words,
+    pub heard: mpsc::Receiver<Heard>,
+}
+
+/// What this node says, on its way.
+pub struct Words {
+    words: mpsc::Sender<Vec<Word>>,
+    overflown: Arc<AtomicBool>,
+}
+
+impl ports::Circle for Words {
+    fn say(&self, words: Vec<Word>) {
+        if self.words.try_send(words).is_err() {
+            self.overflown.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// See the module.
+pub struct Meeting {
+    url: RedisUrl,
+    prefix: String,
+    me: NodeId,
+    presence: Component,
+    /// For how long whoever was here when the node ends is taken to be here.
+    grace: Duration,
+    words: mpsc::Receiver<Vec<Word>>,
+    overflown: Arc<AtomicBool>,
+    heard: mpsc::Sender<Heard>,
+}
+
+impl Meeting {
+    /// A way for the node `me`, below `prefix`. Whoever is here when it ends has `grace` to come to another node.
+    pub fn new(url: RedisUrl, prefix: &str, me: NodeId, presence: Component, grace: Duration) -> (Self, Ends) {
+        let (saying, words) = mpsc::channel(WAITING);
+        let (heard, hearing) = mpsc::channel(AT_ONCE);
+        let overflown = Arc::<AtomicBool>::default();
+        let ends = Ends { words: Words { words: saying, overflown: Arc::clone(&overflown) }, heard: hearing };
+        (Self { url, prefix: prefix.to_owned(), me, presence, grace, words, overflown, heard }, ends)
+    }
+
+    /// Works until told to stop.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut retries = retries();
+        loop {
+            let (published, coming) = mpsc::channel(PUBLISHED);
+            let connecting = Circle::connect(&self.url, &self.prefix, self.me, published);
+            let Some(connected) = shutdown.run_until_cancelled(connecting).await else { return };
+            let error = match connected {
+                Ok(mut circle) => {
+                    match shutdown.run_until_cancelled(self.meet(&mut circle, coming, &mut retries)).await {
+                        Some(error) => error,
+                        None => return self.take_leave(circle).await,
+                    }
+                }
+                Err(error) => error.into(),
+            };
+            let cause = chain(&error);
+            self.presence.set(State::Degraded(format!("{cause}; who is here is not known until it is back")));
+            if shutdown.run_until_cancelled(self.is_away(&mut retries)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Says and hears until the connection fails.
+    async fn meet(
+        &mut self,
+        circle: &mut Circle,
+        mut published: mpsc::Receiver<Published>,
+        retries: &mut ExponentialBackoff,
+    ) -> Broken {
+        match self.met(circle, &mut published, retries).await {
+            Ok(never) => match never {},
+            Err(broken) => broken,
+        }
+    }
+
+    async fn met(
+        &mut self,
+        circle: &mut Circle,
+        published: &mut mpsc::Receiver<Published>,
+        retries: &mut ExponentialBackoff,
+    ) -> Result<std::convert::Infallible, Broken> {
+        // Others have to know that it lives before it says anything.
+        circle.beat(LEASE).await?;
+        self.overflown.store(false, Ordering::Relaxed);
+        self.hear(Heard::Here).await;
+        self.presence.set(State::Ready);
+        let (mut beat, mut beats, mut scopes) = (interval(BEAT), 0, Scopes::default());
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beat.tick().await;
+        loop {
+            if self.overflown.load(Ordering::Relaxed) {
+                return Err(Broken::Overflown);
+            }
+            tokio::select! {
+                biased;
+                _ = beat.tick() => {
+                    let lives = circle.beat(LEASE).await?;
+                    if !lives.lived {
+                        return Err(Broken::Buried);
+                    }
+                    beats += 1;
+                    let mut heard = vec![Heard::Nodes(lives.living)];
+                    for scopes in scopes.part(beats % PARTS).chunks(AT_ONCE) {
+                        heard.extend(circle.stand(scopes).await?);
+                    }
+                    circle.keep(beats % PARTS, PARTS).await?;
+                    // What led there was published before.
+                    while let Ok(published) = published.try_recv() {
+                        self.hear_published(circle, published).await;
+                    }
+                    for heard in heard {
+                        self.hear(heard).await;
+                    }
+                    *retries = self::retries();
+                }
+                words = self.words.recv() => match words {
+                    Some(words) => self.say(circle, words, &mut scopes).await?,
+                    // The dispatcher is gone; so will be this task.
+                    None => std::future::pending().await,
+                },
+                Some(published) = published.recv() => self.hear_published(circle, published).await,
+                error = circle.closed() => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn say(&mut self, circle: &mut Circle, words: Vec<Word>, scopes: &mut Scopes) -> Result<(), Broken> {
+        let mut words = words.into_iter().peekable();
+        while let Some(word) = words.next() {
+            match word {
+                Word::Watch(scope) => {
+                    let mut new = vec![scope];
+                    while let Some(Word::Watch(scope)) = words.next_if(|word| matches!(word, Word::Watch(_))) {
+                        new.push(scope);
+                    }
+                    for new in new.chunks(AT_ONCE) {
+                        scopes.0.extend(new.iter().cloned());
+                        for heard in circle.watch(new.to_vec()).await? {
+                            self.hear(heard).await;
+                        }
+                    }
+                }
+                Word::Unwatch(scope) => {
+                    scopes.0.retain(|watched| *watched != scope);
+                    circle.unwatch(&scope).await?;
+                }
+                Word::Read(scope) => {
+                    for heard in circle.read(vec![scope]).await? {
+                        self.hear(heard).await;
+                    }
+                }
+                Word::Say { scope, node, said } => circle.say(&scope, node, &said).await?,
+                Word::Typing(heard) => circle.write(&heard).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits before it tries again. Nobody hears what is said meanwhile.
+    async fn is_away(&mut self, retries: &mut ExponentialBackoff) {
+        self.hear(Heard::Away).await;
+        // The iterator has no end.
+        let pause = sleep(retries.next().unwrap_or(BEAT));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => return,
+                words = self.words.recv() => if words.is_none() { std::future::pending::<()>().await },
+            }
+        }
+    }
+
+    /// Whoever was here goes with this node, unless he comes to another in time.
+    async fn take_leave(&mut self, mut circle: Circle) {
+        // Else the lease runs out.
+        let _ = timeout(FAREWELL, circle.beat(self.grace.min(LEASE))).await;
+    }
+
+    async fn hear_published(&self, circle: &Circle, published: Published) {
+        if let Some(heard) = circle.hear(published) {
+            self.hear(heard).await;
+        }
+    }
+
+    async fn hear(&self, heard: Heard) {
+        // Without a dispatcher the service is stopping.
+        let _ = self.heard.send(heard).await;
+    }
+}
+
+/// What is watched.
+#[derive(Default)]
+struct Scopes(Vec<Scope>);
+
+impl Scopes {
+    fn part(&self, part: usize) -> Vec<Scope> {
+        self.0.iter().skip(part).step_by(PARTS).cloned().collect()
+    }
+}

@@ -1,0 +1,12 @@
+-- Says that a node lives, and which others do; whether it was taken to live until now.
+-- KEYS[1]: until when each lives, by the clock of this server. ARGV: the node, for how long.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = tonumber(ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+-- Where the clock was set back nobody lives longer than from now on.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], now + 10 * lease, '+inf')
+local lived = redis.call('ZSCORE', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[1], now + lease, ARGV[1])
+redis.call('PEXPIRE', KEYS[1], 10 * lease)
+return {lived and 1 or 0, redis.call('ZRANGE', KEYS[1], 0, -1)}

@@ -1,0 +1,168 @@
+//! Presence where Redis is away, starts anew, takes nothing or says what nobody can understand.
+
+use super::*;
+use crate::support::store::{degraded, until_presence};
+
+async fn command(redis: &Redis, words: &[&str]) {
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query_async::<redis::Value>(&mut connection).await.expect("an answer");
+}
+
+async fn node(forum: &Forum, redis: &str) -> Serving {
+    let node = Serving::start(&forum.url(), &["--redis-url", redis, "--drain", "100ms"]).await;
+    node.until_ready().await;
+    until_presence(&node.url, true).await;
+    node
+}
+
+async fn connected(node: &Serving, user: &str) -> Frames {
+    Frames::connected(&node.url, &Service::token(user, "c1", &[], false)).await
+}
+
+async fn users(client: &mut Frames, argument: Value) -> Result<Vec<String>, String> {
+    let answer = client.ask("presence:list", argument).await;
+    let Some(users) = answer["users"].as_array() else {
+        return Err(answer["error"]["code"].as_str().expect("a code").to_owned());
+    };
+    Ok(users.iter().map(|user| user["userId"].as_str().expect("a user").to_owned()).collect())
+}
+
+/// Waits until all of these are here, and gives how long that took.
+async fn until_here(client: &mut Frames, expected: &[&str]) -> Duration {
+    let began = Instant::now();
+    let asking = async {
+        while users(client, json!(null)).await.as_deref()
+            != Ok(&expected.iter().map(|user| (*user).to_owned()).collect::<Vec<_>>())
+        {
+            sleep(Duration::from_millis(1_100)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("the truth");
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_starts_anew_under_load_and_presence_is_right_again_soon_and_nothing_is_lost() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (url, port) = (redis.url(), redis.port());
+    let (one, other) = (node(&forum, &url).await, node(&forum, &url).await);
+    let (mut ada, mut bo) = (connected(&one, "ada").await, connected(&other, "bo").await);
+    until_here(&mut ada, &["ada", "bo"]).await;
+    told_the_same(&forum, &one, &other, async |writer| {
+        writer.writes(50).await;
+        redis.stop().expect("an end");
+        for node in [&one, &other] {
+            until_presence(&node.url, false).await;
+        }
+        // Nobody is taken to have gone, and nobody is made up.
+        assert_eq!(users(&mut ada, json!(null)).await, Err("unavailable".to_owned()));
+        let why = degraded(&one.url, "presence").await.expect("a reason");
+        assert!(why.contains("Redis") && why.contains("who is here is not known"), "{why}");
+        let answer = bo.ask("board:join", json!(1)).await;
+        assert_eq!(answer["ok"], json!(true), "joins go on: {answer}");
+        let mut cy = connected(&other, "cy").await;
+        writer.writes(50).await;
+        let redis = Redis::start_at(port).expect("a Redis where it was");
+        for node in [&one, &other] {
+            until_presence(&node.url, true).await;
+        }
+        let took = until_here(&mut ada, &["ada", "bo", "cy"]).await;
+        until_here(&mut bo, &["ada", "bo", "cy"]).await;
+        assert_eq!(users(&mut cy, json!({"boardId": 1})).await, Ok(vec!["ada".to_owned(), "bo".to_owned()]));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        writer.writes(50).await;
+        drop(redis);
+    })
+    .await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_forgets_without_a_word_is_said_again() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (one, other) = (node(&forum, &redis.url()).await, node(&forum, &redis.url()).await);
+    let (mut ada, _bo) = (connected(&one, "ada").await, connected(&other, "bo").await);
+    until_here(&mut ada, &["ada", "bo"]).await;
+    command(&redis, &["FLUSHALL"]).await;
+    let mut late = connected(&one, "di").await;
+    // Nodes notice it at the second look.
+    let forgotten = Instant::now();
+    until_here(&mut late, &["ada", "bo", "di"]).await;
+    println!("right again after {:.1} s", forgotten.elapsed().as_secs_f64());
+    let key = "curia:community_users:c1";
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let said = async {
+        loop {
+            let fields: Vec<String> = redis::cmd("HKEYS").arg(key).query_async(&mut connection).await.expect("fields");
+            if ["u:ada", "u:bo", "u:di"].iter().all(|user| fields.iter().any(|field| field == user)) {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, said).await.expect("all to be said again");
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_takes_nothing_is_named_and_events_go_on() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (one, other) = (node(&forum, &redis.url()).await, node(&forum, &redis.url()).await);
+    let mut ada = connected(&one, "ada").await;
+    told_the_same(&forum, &one, &other, async |writer| {
+        writer.writes(20).await;
+        // A replica, of nobody who answers.
+        command(&redis, &["REPLICAOF", "127.0.0.1", "1"]).await;
+        until_presence(&one.url, false).await;
+        let why = degraded(&one.url, "presence").await.expect("a reason");
+        assert!(why.contains("replica"), "{why}");
+        assert_eq!(users(&mut ada, json!(null)).await, Err("unavailable".to_owned()));
+        writer.writes(50).await;
+        command(&redis, &["REPLICAOF", "NO", "ONE"]).await;
+        until_presence(&one.url, true).await;
+        writer.writes(50).await;
+    })
+    .await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_in_redis_is_nobody_and_ends_nothing() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (one, other) = (node(&forum, &redis.url()).await, node(&forum, &redis.url()).await);
+    let (mut ada, _bo) = (connected(&one, "ada").await, connected(&other, "bo").await);
+    until_here(&mut ada, &["ada", "bo"]).await;
+    let key = "curia:community_users:c1";
+    for message in ["", "{", r#"{"generation": -1}"#, r#"{"generation":1,"version":1,"node":"x","said":[]}"#] {
+        command(&redis, &["PUBLISH", key, message]).await;
+    }
+    for (field, value) in [("u:ghost", "{"), ("u:ghoul", r#"{"0000000000000001": "{}"}"#), ("other", "1")] {
+        command(&redis, &["HSET", key, field, value]).await;
+    }
+    command(&redis, &["PUBLISH", key, &"x".repeat(2 << 20)]).await;
+    let mut cy = connected(&one, "cy").await;
+    until_here(&mut cy, &["ada", "bo", "cy"]).await;
+
+    // What is of another kind altogether is said to be so, until it is taken away.
+    command(&redis, &["SET", "curia:board_users:1", "nonsense"]).await;
+    assert_eq!(cy.ask("board:join", json!(1)).await["ok"], json!(true));
+    until_presence(&one.url, false).await;
+    let why = degraded(&one.url, "presence").await.expect("a reason");
+    assert!(why.contains("wrong kind of value"), "{why}");
+    command(&redis, &["DEL", "curia:board_users:1"]).await;
+    until_presence(&one.url, true).await;
+    until_here(&mut ada, &["ada", "bo", "cy"]).await;
+    one.stop().await;
+    other.stop().await;
+}
