@@ -29,7 +29,7 @@ use crate::{
     limiter::InMemory,
     limits::Rates,
     meeting::{Ends, Meeting},
-    ports::Limits,
+    ports::{Limits, Sessions},
     postgres::{
         archive::OutboxArchive,
         connect::{ConnectError, connect},
@@ -40,9 +40,10 @@ use crate::{
         why::NotifiedAnswers,
     },
     recall::Recall,
-    redis::limits::SharedLimits,
+    redis::{limits::SharedLimits, sessions::SharedSessions},
     relay::Relay,
     rotation,
+    sessions::Alone,
     socket::{self, Doors, Entry, Guests, Members, Pending, SocketLimits, SocketSink},
     sweep::sweep,
     telemetry::chain,
@@ -191,8 +192,9 @@ impl App {
             readiness.component("listening", State::Ready),
             questions,
         );
-        let limits = limits(config.limits.rates, config.redis.as_ref(), &tasks, &shutdown);
         let me = NodeId(node.id);
+        let limits = limits(config.limits.rates, config.redis.as_ref(), &tasks, &shutdown);
+        let sessions = sessions(me, config.limits.places.per_user, config.redis.as_ref(), &tasks, &shutdown);
         let meeting = config.redis.as_ref().map(|RedisConfig { url, prefix }| {
             let presence =
                 readiness.component("presence", State::Degraded("Redis has not been reached yet".to_owned()));
@@ -269,7 +271,8 @@ impl App {
             tasks.spawn("keys", rotation::follow(file.clone(), Arc::clone(&verifier), keys, shutdown.clone()));
         }
         let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
-        let entry = Entry { limits, guests: Guests::new(config.limits.places), proxies: config.limits.proxies };
+        let guests = Guests::new(config.limits.places);
+        let entry = Entry { limits, guests, sessions, proxies: config.limits.proxies };
         let doors = Doors::new(gateway, verifier, entry, members);
         let limits = SocketLimits {
             message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),
@@ -316,6 +319,20 @@ fn limits(rates: Rates, redis: Option<&RedisConfig>, tasks: &Tasks, shutdown: &C
     let (limits, keeper) = SharedLimits::new(memory, url.clone(), prefix.clone());
     tasks.spawn("rate limits", keeper.run(shutdown.clone()));
     Arc::new(limits)
+}
+
+/// As [`limits`].
+fn sessions(
+    me: NodeId,
+    most: Option<u32>,
+    redis: Option<&RedisConfig>,
+    tasks: &Tasks,
+    shutdown: &CancellationToken,
+) -> Arc<dyn Sessions> {
+    let Some(RedisConfig { url, prefix }) = redis else { return Arc::new(Alone) };
+    let (sessions, keeper) = SharedSessions::new(url.clone(), prefix.clone(), me, most);
+    tasks.spawn("sessions", keeper.run(shutdown.clone()));
+    Arc::new(sessions)
 }
 
 async fn bind(host: &str, port: u16) -> Result<TcpListener, AppError> {

@@ -564,7 +564,7 @@ pub struct Present {
     pub user_id: UserId,
     pub user_name: Option<String>,
     pub avatar_url: Option<String>,
-    /// 0 where his last connection has just broken.
+    /// Within the grace after his last connection has broken 1.
     pub devices: u32,
     /// The board that was asked for; else the latest that he looks at and whoever asks sits in, too.
     #[serde(skip_serializing_if = "Option::is_none")]

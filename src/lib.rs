@@ -42,6 +42,7 @@ pub mod redis;
 pub mod relay;
 pub mod rooms;
 pub mod rotation;
+pub mod sessions;
 pub mod snapshot;
 pub mod socket;
 pub mod sweep;

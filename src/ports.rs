@@ -1,6 +1,7 @@
 //! What the flows need of the edges.
 
 use std::{
+    any::Any,
     collections::{BTreeSet, HashMap},
     future::Future,
     pin::Pin,
@@ -10,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     access::{BoardFacts, CommunityFacts},
+    actor::Actor,
     chronicle::Stretch,
     circle::Word,
     contract::Failure,
@@ -82,6 +84,20 @@ pub trait Archive: Send + Sync + 'static {
 pub trait Answers: Send + Sync + 'static {
     /// Sends the parts of an answer, in order.
     fn answer(&self, to: &QuestionId, parts: &[Part]) -> impl Future<Output = Result<(), FactsError>> + Send;
+}
+
+/// A user has as many connections as he may have, on all nodes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this user has {0} connections, as many as may be; close one and connect again")]
+pub struct TooManySessions(pub u32);
+
+/// What keeps a session open until it is dropped, where anybody counts. Within a fraction of a second; dropping it opens none.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Option<Box<dyn Any + Send + Sync>>, TooManySessions>> + Send>>;
+
+/// The sessions of each user, over all nodes.
+pub trait Sessions: Send + Sync + 'static {
+    /// Opens one of a connection that this node has let in.
+    fn open(&self, actor: &Actor) -> Opening;
 }
 
 /// The way to the place where all nodes meet, to say who is here and who writes. What is heard there comes back to the dispatcher as

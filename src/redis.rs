@@ -11,4 +11,5 @@ pub mod limits;
 pub mod link;
 pub mod message;
 pub mod question;
+pub mod sessions;
 pub mod url;

@@ -16,7 +16,7 @@ use std::{
 use super::{Move, Scope, Stay, Visitor};
 use crate::{
     contract::Viewer,
-    ids::{BoardId, CommunityId, DeviceId, SocketKey, UserId},
+    ids::{BoardId, CommunityId, SocketKey, UserId},
 };
 
 /// Devices of a user in a scope that are told apart, and boards of his that are named.
@@ -47,8 +47,8 @@ struct Attendance {
     who: Viewer,
     /// None only while the grace lasts.
     sockets: BTreeSet<SocketKey>,
-    /// When the grace ends, if it has begun.
-    ends: Option<Duration>,
+    /// When the grace ends, if it has begun, and how he was there until then.
+    grace: Option<(Duration, Stay)>,
 }
 
 impl Own {
@@ -79,12 +79,13 @@ impl Own {
                 self.wandered(community, &user);
             }
             Move::Gone { key } => {
-                let Some(Seat { visitor, boards }) = self.sockets.remove(&key) else { return };
-                let ends = (!self.grace.is_zero()).then_some(now + self.grace);
-                for board in boards {
-                    self.leave(Scope::Board(board), key, &visitor.who.user_id, ends);
+                let Some(seat) = self.sockets.remove(&key) else { return };
+                let user = &seat.visitor.who.user_id;
+                let lost = (!self.grace.is_zero()).then_some((&seat, now + self.grace));
+                for board in &seat.boards {
+                    self.leave(Scope::Board(*board), key, user, lost);
                 }
-                self.leave(Scope::Community(visitor.community), key, &visitor.who.user_id, ends);
+                self.leave(Scope::Community(seat.visitor.community.clone()), key, user, lost);
             }
         }
     }
@@ -161,29 +162,29 @@ impl Own {
             Some(attendance) => {
                 attendance.sockets.insert(key);
                 attendance.who = who;
-                if let Some(ends) = attendance.ends.take() {
+                if let Some((ends, _)) = attendance.grace.take() {
                     self.due.remove(&(ends, scope, attendance.who.user_id.clone()));
                 }
             }
             None => {
-                let attendance = Attendance { who: who.clone(), sockets: BTreeSet::from([key]), ends: None };
+                let attendance = Attendance { who: who.clone(), sockets: BTreeSet::from([key]), grace: None };
                 self.scopes.entry(scope).or_default().insert(who.user_id, attendance);
             }
         }
     }
 
-    /// `ends` is when the grace does, if there is one.
-    fn leave(&mut self, scope: Scope, key: SocketKey, user: &UserId, ends: Option<Duration>) {
+    /// A connection that was lost leaves him a grace, up to which he counts as he was by it.
+    fn leave(&mut self, scope: Scope, key: SocketKey, user: &UserId, lost: Option<(&Seat, Duration)>) {
         let Some(attendance) = self.scopes.get_mut(&scope).and_then(|present| present.get_mut(user)) else { return };
         if !attendance.sockets.remove(&key) {
             return;
         }
         let is_last = attendance.sockets.is_empty();
         self.changed.push((scope.clone(), user.clone()));
-        match ends {
+        match lost {
             _ if !is_last => {}
-            Some(ends) => {
-                attendance.ends = Some(ends);
+            Some((seat, ends)) => {
+                attendance.grace = Some((ends, stay_by(&scope, &attendance.who, [seat])));
                 self.due.insert((ends, scope, user.clone()));
             }
             None => self.end(scope, user),
@@ -205,23 +206,12 @@ impl Own {
     }
 
     fn stay_of(&self, scope: &Scope, attendance: &Attendance) -> Stay {
-        let seats = || attendance.sockets.iter().rev().filter_map(|key| self.sockets.get(key));
-        let named: BTreeSet<&DeviceId> = seats().filter_map(|seat| seat.visitor.device.as_ref()).collect();
-        let nameless = seats().filter(|seat| seat.visitor.device.is_none()).count();
-        let mut boards = Vec::new();
-        if let Scope::Community(_) = scope {
-            for board in seats().flat_map(|seat| seat.boards.iter().rev()) {
-                if !boards.contains(board) && boards.len() < TOLD_APART {
-                    boards.push(*board);
-                }
+        match &attendance.grace {
+            Some((_, stay)) => stay.clone(),
+            None => {
+                let seats = attendance.sockets.iter().rev().filter_map(|key| self.sockets.get(key));
+                stay_by(scope, &attendance.who, seats)
             }
-        }
-        Stay {
-            user_name: attendance.who.user_name.clone(),
-            avatar_url: attendance.who.avatar_url.clone(),
-            devices: named.into_iter().take(TOLD_APART).cloned().collect(),
-            nameless: u32::try_from(nameless).unwrap_or(u32::MAX),
-            boards,
         }
     }
 
@@ -229,4 +219,24 @@ impl Own {
     pub(super) fn is_empty(&self) -> bool {
         self.scopes.is_empty() && self.sockets.is_empty()
     }
+}
+
+/// By these sockets, the latest first.
+fn stay_by<'a>(scope: &Scope, who: &Viewer, seats: impl IntoIterator<Item = &'a Seat>) -> Stay {
+    let mut stay = Stay { user_name: who.user_name.clone(), avatar_url: who.avatar_url.clone(), ..Stay::default() };
+    for seat in seats {
+        match &seat.visitor.device {
+            Some(device) if stay.devices.len() < TOLD_APART => drop(stay.devices.insert(device.clone())),
+            Some(_) => {}
+            None => stay.nameless = stay.nameless.saturating_add(1),
+        }
+        if let Scope::Community(_) = scope {
+            for board in seat.boards.iter().rev() {
+                if !stay.boards.contains(board) && stay.boards.len() < TOLD_APART {
+                    stay.boards.push(*board);
+                }
+            }
+        }
+    }
+    stay
 }

@@ -107,7 +107,8 @@ impl Model {
         let devices: BTreeSet<_> = there
             .map(|(key, (visitor, _))| (visitor.device.clone(), visitor.device.is_none().then_some(*key)))
             .collect();
-        devices.len() as u32
+        // Whose last connection was just lost counts as he was by it.
+        (devices.len() as u32).max(1)
     }
 }
 

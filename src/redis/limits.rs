@@ -207,7 +207,8 @@ impl Ask {
     }
 }
 
-fn pauses() -> impl Iterator<Item = Duration> {
+/// Between two tries, growing and without an end.
+pub(super) fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_jitter()
         .with_min_delay(Duration::from_millis(100))

@@ -4,6 +4,7 @@
 //! a connection ends. What is counted is what is held, as long as the connection lasts and not only its socket.
 
 use std::{
+    any::Any,
     collections::HashMap,
     hash::Hash,
     net::IpAddr,
@@ -30,8 +31,9 @@ pub struct Guests {
     networks: Counter<IpNet>,
 }
 
-/// The places of one connection.
+/// The places of one connection, here and among all nodes.
 pub(super) struct Held {
+    pub(super) _session: Option<Box<dyn Any + Send + Sync>>,
     pub(super) _address: Place<IpNet>,
     pub(super) _user: Place<UserId>,
 }

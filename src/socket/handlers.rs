@@ -30,7 +30,7 @@ use crate::{
     jwt::{TokenError, Verifier},
     limits::{Class, TooMany},
     link::Link,
-    ports::{Acknowledge, FactStore, Limits},
+    ports::{Acknowledge, FactStore, Limits, Sessions, TooManySessions},
     socket::{
         asked::{self, Queued, answer},
         farewell::{Served, farewell},
@@ -48,6 +48,7 @@ pub struct Doors<F> {
     pub(super) verifier: Arc<Verifier>,
     limits: Arc<dyn Limits>,
     guests: Guests,
+    sessions: Arc<dyn Sessions>,
     proxies: TrustedProxies,
     pub(super) members: Members,
     pub(super) links: Arc<Links>,
@@ -61,6 +62,7 @@ impl<F> Clone for Doors<F> {
             verifier: Arc::clone(&self.verifier),
             limits: Arc::clone(&self.limits),
             guests: self.guests.clone(),
+            sessions: Arc::clone(&self.sessions),
             proxies: self.proxies.clone(),
             members: self.members.clone(),
             links: Arc::clone(&self.links),
@@ -73,8 +75,8 @@ impl<F> Doors<F> {
     /// `members` are those that the dispatcher's sink emits to.
     pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, entry: Entry, members: Members) -> Self {
         let links = Arc::new(Links::new(members.is_shut().clone()));
-        let Entry { limits, guests, proxies } = entry;
-        Self { gateway, verifier, limits, guests, proxies, members, links, next: Arc::new(AtomicU64::new(1)) }
+        let Entry { limits, guests, sessions, proxies } = entry;
+        Self { gateway, verifier, limits, guests, sessions, proxies, members, links, next: Arc::new(AtomicU64::new(1)) }
     }
 }
 
@@ -82,6 +84,7 @@ impl<F> Doors<F> {
 pub struct Entry {
     pub limits: Arc<dyn Limits>,
     pub guests: Guests,
+    pub sessions: Arc<dyn Sessions>,
     pub proxies: TrustedProxies,
 }
 
@@ -121,6 +124,12 @@ impl From<Full> for Refused {
     }
 }
 
+impl From<TooManySessions> for Refused {
+    fn from(too_many: TooManySessions) -> Self {
+        Self { code: ErrorCode::RateLimited.as_str(), message: too_many.to_string() }
+    }
+}
+
 impl From<TooMany> for Refused {
     fn from(too_many: TooMany) -> Self {
         Failure::from(too_many).into()
@@ -156,9 +165,10 @@ async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<
     // Before whatever coming costs: places, questions to the database, a turn of the dispatcher.
     doors.limits.take(&actor.user, Class::Connect)?.await?;
     let user = doors.guests.of_user(&actor.user)?;
+    let session = doors.sessions.open(&actor).await?;
     let greeting = doors.gateway.greet(&actor).await?;
     let (queue, commands) = asked::listen(socket, Arc::clone(&doors.limits), actor.user.clone());
-    let held = Arc::new(Held { _address: address, _user: user });
+    let held = Arc::new(Held { _session: session, _address: address, _user: user });
     let kept = Arc::new(Kept { held, _queue: queue });
     socket.extensions.insert(Admitted { actor, greeting, kept, commands: Arc::new(Mutex::new(Some(commands))) });
     Ok(())

@@ -32,7 +32,7 @@ const CORE: &[&str] = &[
     "typing",
     "why",
 ];
-const FLOWS: &[&str] = &["dispatch", "gateway", "inquiry", "limiter", "ports", "recall", "versions"];
+const FLOWS: &[&str] = &["dispatch", "gateway", "inquiry", "limiter", "ports", "recall", "sessions", "versions"];
 const EDGES: &[&str] = &["demo", "http", "jwt", "link", "postgres", "redis", "socket"];
 const WIRING: &[&str] = &[
     "admission",

@@ -1,11 +1,14 @@
 //! Several nodes on one database: one makes the ticks, Redis carries them, PostgreSQL makes up for whatever is lost.
 
 mod bridge;
+mod costs;
+mod crowd;
 mod forms;
 mod presence;
 mod presence_away;
 mod redis_away;
 mod rights;
+mod sessions;
 mod takeover;
 
 use std::time::{Duration, Instant};

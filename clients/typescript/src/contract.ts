@@ -152,7 +152,7 @@ users: Array<Present>, };
 
 export type Present = { userId: UserId, userName: string | null, avatarUrl: string | null, 
 /**
- * 0 where his last connection has just broken.
+ * Within the grace after his last connection has broken 1.
  */
 devices: number, 
 /**

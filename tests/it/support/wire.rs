@@ -170,6 +170,11 @@ impl Polling {
         polling
     }
 
+    /// The session's id, which speaks for whoever has it.
+    pub fn id(&self) -> &str {
+        self.path.rsplit_once('=').expect("an id").1
+    }
+
     pub async fn poll(&self) -> Response<String> {
         http(&self.url, Method::GET, &self.path, &[], String::new()).await
     }
