@@ -13,11 +13,11 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::select_ok};
-use redis::{PushInfo, PushKind, RedisError, ToRedisArgs, Value, aio::MultiplexedConnection, cmd};
+use redis::{PushInfo, PushKind, ToRedisArgs, Value, aio::MultiplexedConnection, cmd};
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    link::{CONNECT_WITHIN, LinkError, client, config, refusal},
+    link::{CONNECT_WITHIN, LinkError, config, of_cluster, primary, server_connection},
     url::{RedisUrl, Servers},
 };
 
@@ -35,9 +35,9 @@ impl Bus {
         within: Duration,
         heard: impl Fn(&[u8], Vec<u8>) + Send + Sync + 'static,
     ) -> Result<Self, LinkError> {
-        let servers = match url.servers() {
-            Servers::One(server) => std::slice::from_ref(&**server),
-            Servers::Cluster(servers) => servers,
+        let (servers, in_cluster) = match url.servers() {
+            Servers::One(server) => (std::slice::from_ref(&**server), false),
+            Servers::Cluster(servers) => (servers.as_slice(), true),
         };
         let heard = Arc::new(heard);
         let connecting = servers.iter().map(|server| {
@@ -48,13 +48,13 @@ impl Bus {
                 move |push| pushed(push, heard.as_ref(), &closed)
             });
             async move {
-                let client = client(server, url.authorities())?;
-                let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-                Ok::<_, RedisError>((connection, closed))
+                let connection = server_connection(server, url.authorities(), &config).await?;
+                let connection = if in_cluster { of_cluster(connection).await? } else { primary(connection).await? };
+                Ok::<_, LinkError>((connection, closed))
             }
             .boxed()
         });
-        let ((connection, closed), _) = timeout(CONNECT_WITHIN, select_ok(connecting)).await?.map_err(refusal)?;
+        let ((connection, closed), _) = timeout(CONNECT_WITHIN, select_ok(connecting)).await??;
         Ok(Self { connection, closed, within })
     }
 

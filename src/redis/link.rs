@@ -10,13 +10,13 @@
 //! In a Cluster a question whose server was lost meanwhile is asked once more, of whoever has its key then: what it does must
 //! bear being done twice. The library's tasks that drive the connections end with the last clone of a link.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::join_all;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion,
-    RedisError, RedisResult, ServerErrorKind, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection,
+    RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
+    cluster_async::ClusterConnection, cmd,
 };
 use tokio::time::{error::Elapsed, timeout};
 
@@ -34,6 +34,11 @@ const TRIES: u32 = 3;
 /// Before a further try, in milliseconds.
 const PAUSE: (u64, u64) = (10, 50);
 
+const OF_CLUSTER: &str = "one server of a Cluster; it has to begin with redis-cluster:// or rediss-cluster://";
+const NO_CLUSTER: &str = "no Cluster; it has to begin with redis:// or rediss://";
+const REPLICA: &str = "a replica, on which nothing can be written; it has to name the primary";
+const SENTINEL: &str = "a Sentinel, which keeps nothing itself; it has to name the primary";
+
 /// Why Redis is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -41,12 +46,29 @@ pub enum LinkError {
     Connect(#[source] RedisError),
     #[error("Redis refuses the user or the password of REDIS_URL")]
     Refused(#[source] RedisError),
+    #[error("REDIS_URL names {kind}")]
+    Other {
+        kind: &'static str,
+        #[source]
+        source: Option<RedisError>,
+    },
     #[error("the connection to Redis failed")]
-    Lost(#[from] RedisError),
+    Lost(#[source] RedisError),
     #[error("the connection to Redis was closed")]
     Closed,
     #[error("Redis gives no answer")]
     Silent(#[from] Elapsed),
+}
+
+impl From<RedisError> for LinkError {
+    /// Of an answer: what the server says that it is not shows what it is.
+    fn from(error: RedisError) -> Self {
+        match error.code() {
+            Some("MOVED" | "ASK" | "CROSSSLOT") => Self::Other { kind: OF_CLUSTER, source: Some(error) },
+            Some("READONLY") => Self::Other { kind: REPLICA, source: Some(error) },
+            _ => Self::Lost(error),
+        }
+    }
 }
 
 /// See the module.
@@ -66,16 +88,18 @@ impl Link {
     /// Connects; every question is to be answered `within`.
     pub async fn connect(url: &RedisUrl, within: Duration) -> Result<Self, LinkError> {
         let connecting = async {
-            Ok(match url.servers() {
+            let authorities = url.authorities();
+            Ok::<_, LinkError>(match url.servers() {
                 Servers::One(server) => {
-                    let client = client(server, url.authorities())?;
-                    Way::Server(client.get_multiplexed_async_connection_with_config(&config(within)).await?)
+                    let connection = server_connection(server, authorities, &config(within)).await?;
+                    Way::Server(primary(connection).await?)
                 }
-                Servers::Cluster(servers) => Way::Cluster(cluster(servers, url.authorities(), within).await?),
+                Servers::Cluster(servers) => {
+                    Way::Cluster(cluster_connection(servers, authorities, within).await.map_err(refusal)?)
+                }
             })
         };
-        let way = timeout(CONNECT_WITHIN, connecting).await?.map_err(refusal)?;
-        Ok(Self { way, within })
+        Ok(Self { way: timeout(CONNECT_WITHIN, connecting).await??, within })
     }
 
     /// Asks one question.
@@ -133,18 +157,24 @@ impl Link {
     }
 }
 
-pub(super) fn client(server: &ConnectionInfo, authorities: Option<&Authorities>) -> RedisResult<Client> {
-    match authorities {
+pub(super) async fn server_connection(
+    server: &ConnectionInfo,
+    authorities: Option<&Authorities>,
+    config: &AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, LinkError> {
+    let client = match authorities {
         Some(authorities) => Client::build_with_tls(server.clone(), authorities.certificates()),
         None => Client::open(server.clone()),
-    }
+    };
+    let client = client.map_err(refusal)?;
+    client.get_multiplexed_async_connection_with_config(config).await.map_err(refusal)
 }
 
 pub(super) fn config(within: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_WITHIN)).set_response_timeout(Some(within))
 }
 
-async fn cluster(
+async fn cluster_connection(
     servers: &[ConnectionInfo],
     authorities: Option<&Authorities>,
     within: Duration,
@@ -171,5 +201,34 @@ pub(super) fn refusal(error: RedisError) -> LinkError {
         LinkError::Refused(error)
     } else {
         LinkError::Connect(error)
+    }
+}
+
+/// The connection, where its server is one that can be written to.
+pub(super) async fn primary(mut connection: MultiplexedConnection) -> Result<MultiplexedConnection, LinkError> {
+    let said: HashMap<String, Value> = cmd("HELLO").arg(3).query_async(&mut connection).await?;
+    let is = |what: &str, this: &str| match said.get(what) {
+        Some(Value::BulkString(text)) => text == this.as_bytes(),
+        Some(Value::SimpleString(text)) => text == this,
+        _ => false,
+    };
+    let kind = if is("mode", "sentinel") {
+        SENTINEL
+    } else if is("role", "replica") || is("role", "slave") {
+        REPLICA
+    } else {
+        return Ok(connection);
+    };
+    Err(LinkError::Other { kind, source: None })
+}
+
+/// The connection, where its server is one of a Cluster.
+pub(super) async fn of_cluster(mut connection: MultiplexedConnection) -> Result<MultiplexedConnection, LinkError> {
+    match cmd("CLUSTER").arg("INFO").query_async::<Value>(&mut connection).await {
+        Ok(_) => Ok(connection),
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError) => {
+            Err(LinkError::Other { kind: NO_CLUSTER, source: Some(error) })
+        }
+        Err(error) => Err(refusal(error)),
     }
 }

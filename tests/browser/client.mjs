@@ -1,14 +1,18 @@
-// The official client, driven line by line: `client.mjs <url> <token> <transport> [returns]` writes one JSON array for each thing
+// The official client, driven line by line: `client.mjs <url> <token> <transport,...> [returns]` writes one JSON array for each thing
 // that happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback, or {"tell": [event, ...arguments]}
-// without one, or "again" to disconnect and connect at once. It ends with its input. With `returns` it comes back by itself, as it does when nobody tells it otherwise. What is
-// not as `docs/asyncapi.json` has it is told as "breaks the contract" instead.
+// without one, or "again" to disconnect and connect at once. It ends with its input. With `returns` it comes back by itself, as it does
+// when nobody tells it otherwise. FROM is the address that it connects from. What is not as `docs/asyncapi.json` has it is told as
+// "breaks the contract" instead.
+import http from "node:http";
 import readline from "node:readline";
 import { io } from "socket.io-client";
 import { flawOfAnswer, flawOfEvent } from "./contract.mjs";
 
-const [url, token, transport, returns] = process.argv.slice(2);
+const [url, token, transports, returns] = process.argv.slice(2);
+const { FROM: localAddress } = process.env;
 const say = (...what) => process.stdout.write(`${JSON.stringify(what)}\n`);
-const socket = io(url, { auth: { token }, transports: [transport], reconnection: returns === "returns" });
+const agent = localAddress && new http.Agent({ localAddress, keepAlive: true });
+const socket = io(url, { auth: { token }, transports: transports.split(","), reconnection: returns === "returns", agent });
 
 socket.on("connect", () => say("connect"));
 socket.on("connect_error", (error) => say("connect_error", error.message));

@@ -28,6 +28,7 @@ mod retention;
 mod seeds;
 mod slow;
 mod socket;
+mod sticky;
 mod support;
 mod tls;
 mod tokens;

@@ -1,5 +1,6 @@
 //! What every test here stands on.
 
+pub mod balancer;
 pub mod client;
 pub mod postgres;
 pub mod program;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: brings PostgreSQL, Redis, Chromium, the Node packages and the test runner, then each step in order, timed; the first that fails ends
+//! `cargo xtask test`: brings PostgreSQL, Redis, HAProxy, Chromium, the Node packages and the test runner, then each step in order, timed; the first that fails ends
 //! the run. The last line is the sum of all tests.
 
 use std::{error::Error, path::Path, process::Command, time::Instant};
@@ -23,6 +23,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     let interrupt = Interrupt::listen()?;
     provide::postgres()?;
     provide::redis()?;
+    provide::haproxy()?;
     provide::chromium()?;
     provide::node_packages(Path::new("tests/browser"))?;
     let nextest = provide::nextest(Path::new(TOOLS))?;

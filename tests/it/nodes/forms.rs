@@ -2,6 +2,7 @@
 
 use curia_scratch::{Certificate, RedisCluster, RedisOptions};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::*;
 use crate::support::program::Place;
@@ -170,4 +171,45 @@ async fn a_redis_whose_certificate_nobody_signed_is_not_spoken_to() {
     let place = Place::new();
     let other = authority(&place, &certified());
     goes_on_without(&forum, &["--redis-url", &redis.url(), "--redis-ca-file", &other], "certificate").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_of_another_kind_than_its_url_says_is_named() {
+    let forum = Forum::captured().await;
+    let (primary, replica) = (Redis::start().expect("a Redis"), Redis::start().expect("a Redis"));
+    replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port())).expect("an answer");
+    goes_on_without(&forum, &["--redis-url", &replica.url()], "REDIS_URL names a replica").await;
+    let no_cluster = primary.url().replace("redis://", "redis-cluster://");
+    goes_on_without(&forum, &["--redis-url", &no_cluster], "REDIS_URL names no Cluster").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_a_cluster_that_is_taken_for_all_of_it_is_named_in_the_log() {
+    let forum = Forum::captured().await;
+    let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let key = "EXISTS curia:rate_limit:ada:join";
+    let other = cluster.servers().iter().find(|server| server.ask(key).is_err()).expect("one without her key");
+    let url = other.url().replace("redis-cluster://", "redis://");
+    let (leader, follower) = two_nodes_with(&forum, &["--redis-url", &url]).await;
+    leader.until_metric(SHARED, 1.0).await;
+    told_the_same(&forum, &leader, &follower, async |_| takes(&follower, 5.0).await).await;
+    follower.stop().await;
+    let log = leader.stop().await;
+    let named = |line: &Value| line.to_string().contains("REDIS_URL names one server of a Cluster");
+    assert!(log.iter().any(named), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_answers_with_nonsense_is_left_alone() {
+    let forum = Forum::captured().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("redis://{}/", listener.local_addr().expect("an address"));
+    let talking = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // Whoever has heard enough is gone.
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    goes_on_without(&forum, &["--redis-url", &url], "Redis can't be reached").await;
+    talking.abort();
 }

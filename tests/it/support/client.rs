@@ -19,20 +19,27 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts a client; what happens first is read with [`Client::next`].
+    /// Starts a client; what happens first is read with [`Client::next`]. Of several transports, separated by commas, it
+    /// begins with the first and goes over to the next.
     pub fn start(url: &str, token: &str, transport: &str) -> Self {
-        Self::run(&[url, token, transport])
+        Self::run(&[url, token, transport], &[])
+    }
+
+    /// As [`Client::start`], from an address of this machine.
+    pub fn start_from(address: &str, url: &str, token: &str, transport: &str) -> Self {
+        Self::run(&[url, token, transport], &[("FROM", address)])
     }
 
     /// As [`Client::start`], but it comes back by itself after its connection was lost.
     pub fn start_returning(url: &str, token: &str, transport: &str) -> Self {
-        Self::run(&[url, token, transport, "returns"])
+        Self::run(&[url, token, transport, "returns"], &[])
     }
 
-    fn run(arguments: &[&str]) -> Self {
+    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut process = Command::new("node")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/client.mjs"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
