@@ -42,6 +42,7 @@ pub mod rooms;
 pub mod rotation;
 pub mod snapshot;
 pub mod socket;
+pub mod span;
 pub mod sweep;
 pub mod telemetry;
 pub mod typescript;

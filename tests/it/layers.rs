@@ -27,6 +27,7 @@ const CORE: &[&str] = &[
     "presence",
     "rooms",
     "snapshot",
+    "span",
     "typescript",
     "typing",
     "why",

@@ -219,7 +219,7 @@ async fn another_token_is_not_judged_by_facts_that_have_changed() {
     let key = SocketKey(1);
     stage.dispatcher.connect(key, actor(), Some(community())).await;
     let basis = stage.dispatcher.versions.basis(&[crate::versions::Subject::Community(&"a".into())]);
-    stage.dispatcher.versions.bump(crate::versions::Subject::Community(&"a".into()));
+    stage.dispatcher.versions.bump(crate::versions::Subject::Community(&"a".into()), Tick(1));
     let (boards, at) = (Arc::default(), DateTime::UNIX_EPOCH);
     let refresh = Refresh { key, actor: actor(), community: Some(community()), boards, basis, at };
     assert_eq!(stage.dispatcher.refresh(refresh).await, Err(Stale));
