@@ -25,8 +25,16 @@ use self::{
     setting as settings, value as read,
 };
 use crate::{
-    dispatch::Patience, history::Bounds, http::AllowedOrigins, postgres::database_url::DatabaseUrl,
-    redis::url::RedisUrl, wake::Pace,
+    dispatch::Patience,
+    history::Bounds,
+    http::AllowedOrigins,
+    postgres::database_url::DatabaseUrl,
+    redis::{
+        authorities::Authorities,
+        url::{NotARedis, RedisUrl},
+    },
+    telemetry::chain,
+    wake::Pace,
 };
 
 /// All that `serve` goes by.
@@ -185,11 +193,31 @@ impl DatabaseConfig {
 
 impl RedisConfig {
     fn from_reader(reader: &mut Reader<'_>) -> Result<Option<Self>, Refused> {
-        let url = reader.optional(&settings::REDIS_URL, |text| text.parse().ok());
+        let url = redis_url(reader);
+        let authorities = reader.optional(&settings::REDIS_CA_FILE, read::path);
         let prefix = reader.required(&settings::REDIS_PREFIX, read::prefix);
-        let (url, prefix) = (url?, prefix?);
+        let (url, authorities, prefix) = (url?, authorities?, prefix?);
+        let url = match (url, authorities) {
+            (Some(url), Some(_)) if !url.is_encrypted() => {
+                let why = "REDIS_URL asks for no TLS; it has to begin with rediss:// or rediss-cluster://";
+                return Err(reader.refuse(&settings::REDIS_CA_FILE, why.to_owned()));
+            }
+            (Some(url), Some(path)) => match Authorities::read(&path) {
+                Ok(authorities) => Some(url.trusting(authorities)),
+                Err(error) => return Err(reader.refuse(&settings::REDIS_CA_FILE, chain(&error))),
+            },
+            (url, _) => url,
+        };
         Ok(url.map(|url| Self { url, prefix }))
     }
+}
+
+fn redis_url(reader: &mut Reader<'_>) -> Result<Option<RedisUrl>, Refused> {
+    let url = reader.optional(&settings::REDIS_URL, |text| match text.parse::<RedisUrl>() {
+        Err(NotARedis::Malformed) => None,
+        read => Some(read),
+    });
+    url?.transpose().map_err(|error| reader.refuse(&settings::REDIS_URL, error.to_string()))
 }
 
 impl HttpConfig {

@@ -24,11 +24,7 @@ use crate::{
     follow::retries,
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
-    redis::{
-        channel::{Channel, ChannelError},
-        message::Relayed,
-        url::RedisUrl,
-    },
+    redis::{channel::Channel, link::LinkError, message::Relayed, url::RedisUrl},
     telemetry::chain,
 };
 
@@ -116,7 +112,7 @@ impl Relay {
     }
 
     /// Carries messages until the connection fails.
-    async fn carry(&mut self, mut channel: Channel, retries: &mut ExponentialBackoff) -> ChannelError {
+    async fn carry(&mut self, mut channel: Channel, retries: &mut ExponentialBackoff) -> LinkError {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listens = false;
@@ -161,7 +157,7 @@ impl Relay {
     }
 }
 
-async fn publish(channel: &mut Channel, relayed: &Relayed) -> Result<(), ChannelError> {
+async fn publish(channel: &mut Channel, relayed: &Relayed) -> Result<(), LinkError> {
     let message = relayed.encode();
     channel.publish(&message).await?;
     metrics::counter!("curia_relay_sent_total", "outcome" => "sent").increment(1);

@@ -8,7 +8,7 @@ use super::{
     setting::{Setting, Shown},
     source::{Provenance, SourceError, Sources},
 };
-use crate::postgres::database_url::without_password;
+use crate::{postgres::database_url::without_password, redis::url::RedisUrl};
 
 /// A setting as it counts, fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,11 @@ fn shown(setting: &Setting, text: &str) -> String {
     match setting.shown {
         Shown::Plain => text.to_owned(),
         Shown::Secret => "[secret]".to_owned(),
-        // Whatever was accepted as a URL parses as one.
-        Shown::Url => Url::parse(text).map_or_else(|_| "[secret]".to_owned(), |url| without_password(&url)),
+        Shown::Url => match (Url::parse(text), text.parse::<RedisUrl>()) {
+            (Ok(url), _) => without_password(&url),
+            // Of several servers, which is no URL to others.
+            (Err(_), Ok(url)) => url.shown().to_owned(),
+            (Err(_), Err(_)) => "[secret]".to_owned(),
+        },
     }
 }

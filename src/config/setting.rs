@@ -68,10 +68,17 @@ pub static DATABASE_CONNECTIONS: Setting =
     Setting::new("REALTIME_DATABASE_CONNECTIONS", "database-connections", "COUNT", "a number from 2 to 1000")
         .default("10")
         .help("Connections to the database at most, beside the one that listens");
-pub static REDIS_URL: Setting =
-    Setting::new("REDIS_URL", "redis-url", "URL", "a URL like redis://:password@host:6379 or rediss://host:6379")
-        .shown(Shown::Url)
-        .help("Redis 6 or newer, on which several nodes meet [default: each node reads the database for itself]");
+pub static REDIS_URL: Setting = Setting::new(
+    "REDIS_URL",
+    "redis-url",
+    "URL",
+    "a URL like redis://:password@host:6379/0, or redis-cluster://:password@host1:6379,host2:6379 of a Cluster; with TLS rediss:// or rediss-cluster://",
+)
+.shown(Shown::Url)
+.help("Redis 6 or newer, on which several nodes meet: redis://:password@host:6379, or of a Cluster some of its servers, redis-cluster://:password@host1:6379,host2:6379; with TLS rediss:// or rediss-cluster:// [default: each node reads the database for itself]");
+pub static REDIS_CA_FILE: Setting =
+    Setting::new("REDIS_CA_FILE", "redis-ca-file", "FILE", "the name of a PEM file of certificates")
+        .help("Authorities that sign the certificate of Redis, as PEM [default: those of the web]");
 pub static REDIS_PREFIX: Setting =
     Setting::new("REDIS_PREFIX", "redis-prefix", "TEXT", "at most 64 visible ASCII characters")
         .default("curia:")
@@ -254,6 +261,7 @@ pub static OF_SERVER: &[&Setting] = &[
     &LISTEN_DATABASE_URL,
     &DATABASE_CONNECTIONS,
     &REDIS_URL,
+    &REDIS_CA_FILE,
     &REDIS_PREFIX,
     &JWT_SECRET,
     &JWT_PUBLIC_KEY_FILE,

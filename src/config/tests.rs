@@ -237,3 +237,35 @@ fn a_command_asks_for_its_own_settings_alone() {
     let told = DatabaseConfig::read(&only_secret).unwrap_err().to_string();
     assert!(told.starts_with("DATABASE_URL (or --database-url) is not set"), "{told}");
 }
+
+#[test]
+fn a_cluster_has_no_database_and_its_password_is_not_shown() {
+    let told = complaint(&sources(&[("REDIS_URL", "redis-cluster://:hunter2@one:7000,two/3")], &[], &[]));
+    assert!(
+        told.starts_with("REDIS_URL (or --redis-url) can't be used as it is (environment); a Cluster has no databases"),
+        "{told}"
+    );
+    assert!(!told.contains("hunter2"), "{told}");
+    let config = Config::read(&sources(&[("REDIS_URL", "rediss-cluster://:hunter2@one:7000,two")], &[], &[])).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let shown = config.effective().iter().find(|setting| setting.variable == "REDIS_URL").unwrap();
+    assert_eq!(shown.shown.as_deref(), Some("rediss-cluster://:[secret]@one:7000,two:6379"));
+}
+
+#[test]
+fn authorities_of_redis_are_read_at_once_and_are_of_use_over_tls_alone() {
+    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/certificate.pem");
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys/rsa.pub.pem");
+    let read = |url, file| Config::read(&sources(&[("REDIS_URL", url), ("REDIS_CA_FILE", file)], &[], &[]));
+    read("rediss://redis", certificate).unwrap();
+    read("", "/nowhere").unwrap();
+    for (url, file, why) in [
+        ("redis://redis", certificate, "REDIS_URL asks for no TLS"),
+        ("redis-cluster://redis", certificate, "REDIS_URL asks for no TLS"),
+        ("rediss://redis", key, "holds no certificate"),
+        ("rediss-cluster://redis", "/nowhere", "can't be read"),
+    ] {
+        let told = read(url, file).expect_err("a problem").to_string();
+        assert!(told.starts_with("REDIS_CA_FILE") && told.contains(why), "{told}");
+    }
+}

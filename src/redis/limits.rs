@@ -20,14 +20,17 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, aio::MultiplexedConnection, cmd};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{channel::ChannelError, url::RedisUrl};
+use super::{
+    link::{Link, LinkError},
+    question::{Question, Script},
+    url::RedisUrl,
+};
 use crate::{
     ids::UserId,
     limiter::{InMemory, Taken},
@@ -37,7 +40,7 @@ use crate::{
 
 /// How long a command may wait for Redis.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(250);
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Questions that wait; what does not fit is decided by memory.
 const WAITING: usize = 1_024;
 /// Questions of one round.
@@ -57,6 +60,7 @@ pub struct SharedLimits {
 /// Keeps the connection of [`SharedLimits`].
 pub struct Keeper {
     url: RedisUrl,
+    script: Script,
     asked: mpsc::Receiver<Ask>,
     here: Arc<AtomicBool>,
 }
@@ -75,7 +79,7 @@ impl SharedLimits {
     pub fn new(memory: InMemory, url: RedisUrl, prefix: String) -> (Self, Keeper) {
         let (asks, asked) = mpsc::channel(WAITING);
         let here = Arc::<AtomicBool>::default();
-        let keeper = Keeper { url, asked, here: Arc::clone(&here) };
+        let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: Arc::clone(&here) };
         (Self { memory, prefix, asks, here }, keeper)
     }
 
@@ -117,11 +121,11 @@ impl Keeper {
         let mut pauses = pauses();
         let mut told = false;
         loop {
-            let error = match connect(&self.url).await {
-                Ok((connection, script)) => {
+            let error = match Link::connect(&self.url, ANSWER_WITHIN).await {
+                Ok(link) => {
                     self.is_here(true);
                     let mut worked = false;
-                    let error = self.carry(connection, &script, &mut worked).await;
+                    let error = self.carry(link, &mut worked).await;
                     if worked {
                         (pauses, told) = (self::pauses(), false);
                     }
@@ -135,7 +139,7 @@ impl Keeper {
                 tracing::warn!(error, "users are limited on each node for itself until Redis is back");
             }
             // Both without an end.
-            let pause = pauses.next().unwrap_or(CONNECT_WITHIN);
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
             // Memory decides what was asked meanwhile.
             let forget = async {
                 while self.asked.recv().await.is_some() {}
@@ -151,20 +155,18 @@ impl Keeper {
     }
 
     /// Answers questions until the connection fails; `worked` where it has answered any.
-    async fn carry(&mut self, mut connection: MultiplexedConnection, script: &str, worked: &mut bool) -> ChannelError {
+    async fn carry(&mut self, mut link: Link, worked: &mut bool) -> LinkError {
         let mut asks = Vec::with_capacity(AT_ONCE);
         loop {
             if self.asked.recv_many(&mut asks, AT_ONCE).await == 0 {
                 // Nobody is left to ask.
                 std::future::pending::<()>().await;
             }
-            let round = round(&asks, script);
-            let answers: Vec<Result<i64, RedisError>> =
-                match timeout(ANSWER_WITHIN, round.query_async(&mut connection)).await {
-                    Ok(Ok(answers)) => answers,
-                    Ok(Err(error)) => return error.into(),
-                    Err(silent) => return silent.into(),
-                };
+            let questions: Vec<Question> = asks.iter().map(|ask| ask.question(&self.script)).collect();
+            let answers = match link.ask_each::<i64>(&questions).await {
+                Ok(answers) => answers,
+                Err(error) => return error,
+            };
             let mut useless = None;
             for (ask, answer) in asks.drain(..).zip(answers) {
                 match answer {
@@ -187,6 +189,11 @@ impl Keeper {
 }
 
 impl Ask {
+    fn question(&self, script: &Script) -> Question {
+        let within = u64::try_from(self.rate.within.as_millis()).unwrap_or(u64::MAX);
+        script.on(&self.key).arg(self.rate.count).arg(within)
+    }
+
     fn settle(self, wait: i64) {
         let Self { class, taken, reply, .. } = self;
         let verdict = match u64::try_from(wait) {
@@ -199,28 +206,6 @@ impl Ask {
         // Who does not wait any longer was served.
         let _ = reply.send(verdict);
     }
-}
-
-async fn connect(url: &RedisUrl) -> Result<(MultiplexedConnection, String), ChannelError> {
-    let client = Client::open(url.connection()).map_err(ChannelError::Connect)?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        .set_response_timeout(Some(ANSWER_WITHIN));
-    let connecting = client.get_multiplexed_async_connection_with_config(&config);
-    let mut connection = timeout(CONNECT_WITHIN, connecting).await?.map_err(ChannelError::Connect)?;
-    let load = cmd("SCRIPT").arg("LOAD").arg(SCRIPT).to_owned();
-    let script = timeout(CONNECT_WITHIN, load.query_async(&mut connection)).await??;
-    Ok((connection, script))
-}
-
-fn round(asks: &[Ask], script: &str) -> Pipeline {
-    let mut round = Pipeline::with_capacity(asks.len());
-    round.ignore_errors();
-    for Ask { key, rate, .. } in asks {
-        let within = u64::try_from(rate.within.as_millis()).unwrap_or(u64::MAX);
-        round.cmd("EVALSHA").arg(script).arg(1).arg(key).arg(rate.count).arg(within);
-    }
-    round
 }
 
 /// The id, or of a long one its beginning and a number that tells it from others.
@@ -241,7 +226,7 @@ fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_jitter()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST_PAUSE)
         .without_max_times()
         .build()
 }

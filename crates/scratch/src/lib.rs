@@ -6,7 +6,7 @@
 //! - Nothing on the machine is shared or changed: no system service is used or relied on, no well-known port, no home directory.
 //! - Every wait has a bound, and every failure says what to do next.
 //!
-//! Reading order: [`Postgres`] and [`Redis`], the [`Keeper`] under both, then [`provide`], which brings programs that are missing.
+//! Reading order: [`Postgres`], [`Redis`] and [`RedisCluster`], the [`Keeper`] under both, then [`provide`], which brings programs that are missing.
 
 #![cfg(unix)]
 
@@ -19,12 +19,14 @@ mod port;
 mod postgres;
 pub mod provide;
 mod redis;
+mod redis_cluster;
 mod script;
 mod wire;
 
 pub use error::ScratchError;
 pub use keeper::Keeper;
-pub use locate::{PostgresPrograms, chromium, program, redis_server};
+pub use locate::{PostgresPrograms, chromium, haproxy, program, redis_server};
 pub use port::{free_port, is_free};
 pub use postgres::{Options, Postgres};
-pub use redis::Redis;
+pub use redis::{Certificate, Redis, RedisOptions};
+pub use redis_cluster::RedisCluster;

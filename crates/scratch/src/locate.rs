@@ -27,6 +27,11 @@ pub fn redis_server() -> Option<PathBuf> {
     ["redis-server", "valkey-server"].into_iter().find_map(program)
 }
 
+/// Finds HAProxy, which some systems put where only an administrator looks.
+pub fn haproxy() -> Option<PathBuf> {
+    program("haproxy").or_else(|| Some(PathBuf::from("/usr/sbin/haproxy")).filter(|path| is_executable(path)))
+}
+
 /// Finds a Chromium or Chrome that runs. Ubuntu puts a script in its place that only tells which snap to install.
 pub fn chromium() -> Option<PathBuf> {
     const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

@@ -14,3 +14,15 @@ pub fn free_port() -> Result<u16, ScratchError> {
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
+
+/// The same for a server of a Redis Cluster, whose servers speak among themselves 10,000 ports above.
+pub(crate) fn free_port_below_its_bus() -> Result<u16, ScratchError> {
+    // Half of those that the systems hand out are low enough.
+    for _ in 0..100 {
+        let port = free_port()?;
+        if port.checked_add(10_000).is_some_and(is_free) {
+            return Ok(port);
+        }
+    }
+    Err(ScratchError::io("find two free ports 10,000 apart on 127.0.0.1")(std::io::ErrorKind::AddrInUse.into()))
+}

@@ -12,7 +12,7 @@ use curia_realtime::{
     ports::Limits,
     redis::limits::{ANSWER_WITHIN, SharedLimits},
 };
-use curia_scratch::Redis;
+use curia_scratch::{Redis, RedisCluster, RedisOptions};
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -207,4 +207,29 @@ async fn nobody_waits_longer_than_a_moment_for_a_redis_that_stalls() {
         assert_eq!(take(node.limits.as_ref(), "ada", Class::Join).await, Ok(()));
     }
     assert!(began.elapsed() < ANSWER_WITHIN, "not at all: {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_keeps_limits_in_all_its_slots_and_learns_scripts_again() {
+    let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let (one, other) = (Node::shared(&cluster.url(), 5).await, Node::shared(&cluster.url(), 5).await);
+    are_kept(one.limits.clone()).await;
+    are_exact_however_many_ask_at_once(other.limits.clone()).await;
+    for round in 0..2 {
+        let began = Instant::now();
+        let users: Vec<_> = (0..40).map(|user| format!("user {user} of {round}")).collect();
+        let asking = users.iter().flat_map(|user| {
+            let sixfold = (0..6).map(|nth| if nth % 2 == 0 { &one.limits } else { &other.limits });
+            sixfold.map(|limits| take(limits.as_ref(), user, Class::Join))
+        });
+        let verdicts = join_all(asking).await;
+        assert!(began.elapsed() < WITHIN, "all of it within the time");
+        assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 40 * 5);
+        for server in cluster.servers() {
+            let kept = server.ask("DBSIZE").expect("a number");
+            assert!(kept.parse::<u32>().expect("a number") > 2, "{kept}");
+            server.ask("SCRIPT FLUSH").expect("an answer");
+        }
+    }
+    assert!(one.limits.is_shared() && other.limits.is_shared());
 }

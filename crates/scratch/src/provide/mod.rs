@@ -45,6 +45,18 @@ pub fn redis() -> Result<PathBuf, ScratchError> {
         .ok_or(ScratchError::Missing { what: "a Redis server", remedy: locate::REDIS_REMEDY.to_owned() })
 }
 
+/// An HAProxy, brought if need be.
+pub fn haproxy() -> Result<PathBuf, ScratchError> {
+    if let Some(path) = locate::haproxy() {
+        return Ok(path);
+    }
+    bring("HAProxy", &Package { apt: "haproxy", dnf: "haproxy", brew: "haproxy" })?;
+    locate::haproxy().ok_or_else(|| ScratchError::Missing {
+        what: "HAProxy",
+        remedy: "install it: apt-get install haproxy, dnf install haproxy, brew install haproxy".to_owned(),
+    })
+}
+
 /// A Chromium, brought if need be.
 pub fn chromium() -> Result<PathBuf, ScratchError> {
     if let Some(path) = locate::chromium() {

@@ -1,0 +1,172 @@
+//! The forms that Redis comes in: over TLS, with a password, as a Cluster.
+
+use curia_scratch::{Certificate, RedisCluster, RedisOptions};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+use super::*;
+use crate::support::program::Place;
+
+const PASSWORD: &str = "hunter2";
+const SHARED: &str = "curia_rate_limits_shared";
+
+fn certified() -> Certificate {
+    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).expect("a certificate");
+    Certificate { certificate: cert.pem(), key: signing_key.serialize_pem() }
+}
+
+fn guarded(certificate: &Certificate) -> RedisOptions {
+    RedisOptions { password: Some(PASSWORD.to_owned()), tls: Some(certificate.clone()) }
+}
+
+/// The certificate as a file that `REDIS_CA_FILE` may name.
+fn authority(place: &Place, certificate: &Certificate) -> String {
+    let path = place.path().join("authority.pem");
+    std::fs::write(&path, &certificate.certificate).expect("a file");
+    path.to_str().expect("a name").to_owned()
+}
+
+/// Two nodes with these flags, of which the first makes the ticks.
+async fn two_nodes_with(forum: &Forum, flags: &[&str]) -> (Serving, Serving) {
+    let flags = [flags, &["--drain", "100ms", "--rate-join", "6/1h"]].concat();
+    let leader = Serving::start(&forum.url(), &flags).await;
+    lease_held(&forum.pool, None).await;
+    (leader, Serving::start(&forum.url(), &flags).await)
+}
+
+/// What `/readyz` says of Redis once it says anything.
+async fn degraded(node: &Serving) -> String {
+    node.until_ready().await;
+    let asking = async {
+        loop {
+            let report = http(&node.url, Method::GET, "/readyz", &[], String::new()).await.into_body();
+            assert!(!report.contains(PASSWORD), "{report}");
+            let report: Value = serde_json::from_str(&report).expect("JSON");
+            let why = report["degraded"][0]["why"].as_str().expect("a reason");
+            assert_eq!(report["degraded"][0]["what"], json!("redis"), "{report}");
+            if !why.contains("not been reached yet") {
+                return why.to_owned();
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("a reason")
+}
+
+/// Ticks go from node to node, and of a user's six joins those on one count on the other.
+async fn relay_and_limit_together(forum: &Forum, leader: &Serving, follower: &Serving) {
+    for node in [leader, follower] {
+        node.until_metric(SHARED, 1.0).await;
+    }
+    // Each joins once.
+    told_the_same(forum, leader, follower, async |_| takes(follower, 20.0).await).await;
+    let mut one = Frames::connected(&leader.url, &token()).await;
+    let mut other = Frames::connected(&follower.url, &token()).await;
+    for client in [&mut one, &mut other] {
+        for _ in 0..2 {
+            assert_eq!(client.ask("board:join", json!(1)).await["ok"], json!(true));
+        }
+    }
+    for client in [&mut one, &mut other] {
+        assert_eq!(client.ask("board:join", json!(1)).await["error"]["code"], json!("rate_limited"));
+    }
+    for node in [leader, follower] {
+        assert_eq!(node.metric(SHARED).await, Some(1.0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_relay_and_limit_together_over_tls_with_a_password() {
+    let forum = Forum::captured().await;
+    let certificate = certified();
+    let redis = Redis::start_with(&guarded(&certificate)).expect("a Redis that speaks TLS");
+    let place = Place::new();
+    let flags = ["--redis-url", &redis.url(), "--redis-ca-file", &authority(&place, &certificate)];
+    let (leader, follower) = two_nodes_with(&forum, &flags).await;
+    relay_and_limit_together(&forum, &leader, &follower).await;
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_relay_and_limit_together_over_a_cluster() {
+    let forum = Forum::captured().await;
+    let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let (leader, follower) = two_nodes_with(&forum, &["--redis-url", &cluster.url()]).await;
+    relay_and_limit_together(&forum, &leader, &follower).await;
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_relay_and_limit_together_over_a_cluster_with_tls_and_a_password() {
+    let forum = Forum::captured().await;
+    let certificate = certified();
+    let cluster = RedisCluster::start(&guarded(&certificate)).expect("a Redis Cluster that speaks TLS");
+    let place = Place::new();
+    let flags = ["--redis-url", &cluster.url(), "--redis-ca-file", &authority(&place, &certificate)];
+    let (leader, follower) = two_nodes_with(&forum, &flags).await;
+    relay_and_limit_together(&forum, &leader, &follower).await;
+    leader.stop().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_loses_a_server_carries_ticks_over_the_others() {
+    let forum = Forum::captured().await;
+    let mut cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let (leader, follower) = two_nodes(&forum, &cluster.url()).await;
+    told_the_same(&forum, &leader, &follower, async |writer| {
+        takes(&follower, 5.0).await;
+        // The one over which the follower hears.
+        let hears = |server: &Redis| !server.ask("CLIENT LIST TYPE pubsub").expect("clients").is_empty();
+        let number = cluster.servers().iter().position(hears).expect("a server that is listened to");
+        cluster.lose(number).expect("an end");
+        writer.writes(100).await;
+        takes(&follower, 20.0).await;
+    })
+    .await;
+    leader.stop().await;
+    follower.stop().await;
+}
+
+/// Everything that is written is told, and Redis, which carries nothing, is said to be degraded by `why`.
+async fn goes_on_without(forum: &Forum, flags: &[&str], why: &str) {
+    let (leader, follower) = two_nodes_with(forum, flags).await;
+    for node in [&leader, &follower] {
+        let told = degraded(node).await;
+        assert!(told.contains(why), "{told}");
+    }
+    told_the_same(forum, &leader, &follower, async |writer| writer.writes(50).await).await;
+    assert_eq!(follower.metric(TAKEN).await, None);
+    for node in [leader, follower] {
+        let log = node.stop().await;
+        assert!(!log.iter().any(|line| line.to_string().contains(PASSWORD)), "{log:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_refuses_the_password_is_named_and_durable_delivery_goes_on() {
+    let forum = Forum::captured().await;
+    let options = RedisOptions { password: Some("another".to_owned()), tls: None };
+    let redis = Redis::start_with(&options).expect("a Redis");
+    let wrong = redis.url().replace("another", PASSWORD);
+    let refused = "Redis refuses the user or the password of REDIS_URL";
+    goes_on_without(&forum, &["--redis-url", &wrong], refused).await;
+    let cluster = RedisCluster::start(&options).expect("a Redis Cluster");
+    let wrong = cluster.url().replace("another", PASSWORD);
+    goes_on_without(&forum, &["--redis-url", &wrong], refused).await;
+    let none = redis.url().replace(":another@", "");
+    goes_on_without(&forum, &["--redis-url", &none], refused).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_whose_certificate_nobody_signed_is_not_spoken_to() {
+    let forum = Forum::captured().await;
+    let certificate = certified();
+    let redis = Redis::start_with(&guarded(&certificate)).expect("a Redis that speaks TLS");
+    goes_on_without(&forum, &["--redis-url", &redis.url()], "UnknownIssuer").await;
+    let place = Place::new();
+    let other = authority(&place, &certified());
+    goes_on_without(&forum, &["--redis-url", &redis.url(), "--redis-ca-file", &other], "certificate").await;
+}
