@@ -10,7 +10,7 @@ pub struct Span {
     pub epoch: Epoch,
     /// As this tick left it. What was before is not known, or was different.
     pub since: Tick,
-    /// The last tick that was looked at. Before `since` where that tick is being applied at this very moment.
+    /// The last tick that was looked at.
     pub upto: Tick,
 }
 
@@ -22,10 +22,9 @@ impl Span {
     }
 
     /// For how long a fact held that was asked for when the node's span was `before` and had come when it was `after`. None where it
-    /// changed meanwhile, or was about to: then it may be of either state.
+    /// changed meanwhile: then it may be of either state.
     pub fn of_reading(before: &Self, after: &Self) -> Option<Self> {
-        let unchanged = before.epoch == after.epoch && before.since == after.since && before.since <= before.upto;
-        unchanged.then_some(*after)
+        ((before.epoch, before.since) == (after.epoch, after.since)).then_some(*after)
     }
 }
 

@@ -107,13 +107,14 @@ impl Versions {
     /// For how long the subject, a board or a community, is as it is, as far as this node has told the stream. None while it does not know:
     /// before it has begun, and where it has applied rights of ticks that are still to come.
     ///
-    /// To be asked for behind the version of the subject.
+    /// To be asked for behind the version of the subject. A tick that is being applied and changes it counts as told: whoever decides by
+    /// that version is seated behind it.
     pub fn span(&self, subject: Subject<'_>) -> Option<Span> {
         // Held while the shard is read, so that both are of one epoch.
         let course = self.course.read().unwrap_or_else(PoisonError::into_inner);
         let Course { epoch, told, .. } = course.filter(|course| !course.ahead)?;
         let since = Tick(self.shards[self.shard(subject)].changed.load(Ordering::Acquire));
-        Some(Span { epoch, since, upto: told })
+        Some(Span { epoch, since, upto: told.max(since) })
     }
 
     /// Nothing that was known counts: the stream is told from behind `tick` of this epoch on.
@@ -233,7 +234,7 @@ mod tests {
         versions.begin(Epoch(7), Tick(40));
         assert_eq!(versions.span(board), span(7, 40, 40));
         versions.bump(board, Tick(43));
-        assert_eq!(versions.span(board), span(7, 43, 40), "while the tick is being applied");
+        assert_eq!(versions.span(board), span(7, 43, 43), "while the tick is being applied");
         versions.told(Tick(44));
         assert_eq!(versions.span(board), span(7, 43, 44));
         // What is neither a board nor a community says nothing of them, whichever share a shard.

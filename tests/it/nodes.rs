@@ -1,6 +1,7 @@
 //! Several nodes on one database: one makes the ticks, Redis carries them, PostgreSQL makes up for whatever is lost.
 
 mod bridge;
+mod facts;
 mod forms;
 mod redis_away;
 mod rights;
