@@ -27,7 +27,7 @@ use std::{
     },
 };
 
-pub use self::line::{ANSWER_WITHIN, KEPT_FOR, Keeper, LARGEST};
+pub use self::line::{KEPT_FOR, Keeper, LARGEST, WAITED_FOR};
 use self::{
     kept::{Kept, Odd, Open, SEAL, Seals, Shown, Taken},
     line::{Found, Keep, Line, Wanted},

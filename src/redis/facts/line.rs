@@ -1,7 +1,8 @@
 //! The way on which facts are asked for and kept.
 //!
 //! Invariants:
-//! - whoever asks has an answer within [`ANSWER_WITHIN`], and at once while Redis is away; what is to be kept is waited for by nobody;
+//! - whoever asks waits no longer than [`WAITED_FOR`], and not at all while Redis is away; what is to be kept is waited for by nobody;
+//! - a round that is not answered within [`ANSWER_WITHIN`] ends the connection;
 //! - what is asked and kept at one moment goes together in one round; what does not fit the queue is not asked, or not kept;
 //! - an answer is of bounded size, whatever stands there.
 //!
@@ -30,8 +31,10 @@ use crate::redis::{
     url::RedisUrl,
 };
 
-/// How long a question may wait for Redis; then the database is asked.
-pub const ANSWER_WITHIN: Duration = Duration::from_millis(150);
+/// How long a question waits for Redis; then the database is asked, which answers in a fraction of that.
+pub const WAITED_FOR: Duration = Duration::from_millis(50);
+/// Then Redis is taken to be away.
+const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 /// So long something is kept. That it still holds is seen by its position: this only clears up behind what nobody asks for.
 pub const KEPT_FOR: Duration = Duration::from_secs(600);
 /// Bytes of one thing that is kept: some thousand boards of a community.
@@ -128,7 +131,7 @@ impl Line {
         let (reply, answer) = oneshot::channel();
         // What is not asked is answered below: its other end is gone.
         let _ = self.asks.try_send(Ask::Find { wanted, reply });
-        let found = timeout(ANSWER_WITHIN, answer).await.ok().and_then(Result::ok).unwrap_or_default();
+        let found = timeout(WAITED_FOR, answer).await.ok().and_then(Result::ok).unwrap_or_default();
         found.into_iter().chain(away()).take(count).collect()
     }
 
