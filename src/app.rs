@@ -40,7 +40,11 @@ use crate::{
         why::NotifiedAnswers,
     },
     recall::Recall,
-    redis::{limits::SharedLimits, sessions::SharedSessions},
+    redis::{
+        facts::{Shared, SharedFacts, kept::Seals},
+        limits::SharedLimits,
+        sessions::SharedSessions,
+    },
     relay::Relay,
     rotation,
     sessions::Alone,
@@ -202,6 +206,7 @@ impl App {
             tasks.spawn("meeting", meeting.run(shutdown.clone()));
             ends
         });
+        let shared = shared_facts(&config, &versions, &tasks, &shutdown);
         let relay = config.redis.map(|RedisConfig { url, prefix }| {
             let redis = readiness.component("redis", State::Degraded("Redis has not been reached yet".to_owned()));
             let (relay, ends) = Relay::new(url, &prefix, redis, wake.leads());
@@ -264,7 +269,7 @@ impl App {
             None
         });
 
-        let facts = PostgresFacts { pool: pool.clone(), reached: watched.clone() };
+        let facts = SharedFacts::new(PostgresFacts { pool: pool.clone(), reached: watched.clone() }, shared);
         let verifier = Arc::new(config.tokens.verifier());
         if let Some(file) = config.tokens.key_file() {
             let keys = readiness.component("keys", State::Ready);
@@ -333,6 +338,24 @@ fn sessions(
     let (sessions, keeper) = SharedSessions::new(url.clone(), prefix.clone(), me, most);
     tasks.spawn("sessions", keeper.run(shutdown.clone()));
     Arc::new(sessions)
+}
+
+/// Where there is Redis, and a secret by which what stands there is known to be ours.
+fn shared_facts(
+    config: &Config,
+    versions: &Arc<Versions>,
+    tasks: &Tasks,
+    shutdown: &CancellationToken,
+) -> Option<Shared> {
+    let RedisConfig { url, prefix } = config.redis.as_ref()?;
+    let secrets = config.tokens.secrets().iter().map(|secret| secret.expose().as_bytes());
+    let Some(seals) = Seals::of_secrets(secrets) else {
+        tracing::info!("without JWT_SECRET nothing of rights is kept in Redis: each node asks the database");
+        return None;
+    };
+    let (shared, keeper) = Shared::new(url.clone(), prefix.clone(), seals, Arc::clone(versions));
+    tasks.spawn("facts", keeper.run(shutdown.clone()));
+    Some(shared)
 }
 
 async fn bind(host: &str, port: u16) -> Result<TcpListener, AppError> {

@@ -133,7 +133,7 @@ impl<S: EffectSink> Dispatcher<S> {
     /// Starts behind everything of `tick`, at which reading begins. Facts that were read before are no longer taken: what changed
     /// up to there is not going to be told.
     pub fn new(sink: S, versions: Arc<Versions>, options: &Options, epoch: Epoch, tick: Tick) -> Self {
-        versions.bump_all();
+        versions.begin(epoch, tick);
         let told = Place::end_of(tick);
         Self {
             rooms: Rooms::new(options.max_rooms),
@@ -171,6 +171,8 @@ impl<S: EffectSink> Dispatcher<S> {
     fn report(&self) {
         let (epoch, told, floor) = (self.chronicle.epoch(), self.chronicle.told(), self.chronicle.history.floor());
         self.reached.send_replace(Reached { epoch, told, floor });
+        // Behind it: what is read as of `reached` is never older than what is known of its stretch.
+        self.versions.told(told.tick);
     }
 
     /// Works until told to stop.

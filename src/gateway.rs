@@ -47,6 +47,7 @@ const CATCH_UP_WITHIN: Duration = Duration::from_secs(2);
 const CACHED: u64 = 100_000;
 
 type Shared<T> = Arc<T>;
+type Boards = Shared<HashMap<BoardId, BoardFacts>>;
 
 /// See the module.
 pub struct Gateway<F> {
@@ -60,7 +61,7 @@ pub struct Gateway<F> {
     boards: Cache<(BoardId, u64), Option<Shared<BoardFacts>>>,
     communities: Cache<(CommunityId, u64), Option<Shared<CommunityFacts>>>,
     /// What a community owns or imports.
-    shown: Cache<(CommunityId, u64), Shared<HashMap<BoardId, BoardFacts>>>,
+    shown: Cache<(CommunityId, u64), Boards>,
     /// By community: what others were told of a post must not show in how soon it is refused here.
     posts: Cache<(CommunityId, PostId, u64), Option<BoardId>>,
     /// Whether he is there.
@@ -237,17 +238,19 @@ impl<F: FactStore> Gateway<F> {
     }
 
     async fn may_join_feed(&self, actor: &Actor) -> Result<Decided, Failure> {
-        let basis = self.versions.basis(&[Subject::Community(&actor.community)]);
-        let community = self.enabled_community(actor).await?;
-        let shown = self.shown_in(&actor.community).await?;
+        let subject = Subject::Community(&actor.community);
+        let (basis, before) = (self.versions.basis(&[subject]), self.versions.span(subject));
+        let (community, shown) = self.community_and_boards(actor).await?;
         let decided = shown.values().filter_map(|board| decide(actor, Some(board), community.as_deref()).ok());
-        Ok(Decided { seat: Seat::Feed { permits: decided.collect() }, basis })
+        let permits: Vec<Permit> = decided.collect();
+        self.facts.opened(actor, permits.iter().map(Permit::board).collect(), before);
+        Ok(Decided { seat: Seat::Feed { permits }, basis })
     }
 
     async fn permit(&self, actor: &Actor, board: BoardId) -> Result<Result<Permit, Denied>, Failure> {
         let needed = facts_needed(actor, board);
-        let community = self.enabled_community(actor).await?;
-        if !self.shown_in(&actor.community).await?.contains_key(&needed.board) {
+        let (community, shown) = self.community_and_boards(actor).await?;
+        if !shown.contains_key(&needed.board) {
             return Ok(Err(Denied::NotOfCommunity));
         }
         let version = self.versions.of(Subject::Board(needed.board));
@@ -259,12 +262,15 @@ impl<F: FactStore> Gateway<F> {
         Ok(decide(actor, board.as_deref(), community.as_deref()))
     }
 
-    async fn enabled_community(&self, actor: &Actor) -> Result<Option<Shared<CommunityFacts>>, Failure> {
-        let community = self.community_facts(&actor.community).await?;
+    /// What the rule asks of the actor's community, and the boards that it shows; both are asked for at once.
+    async fn community_and_boards(&self, actor: &Actor) -> Result<(Option<Shared<CommunityFacts>>, Boards), Failure> {
+        let id = &actor.community;
+        let (community, shown) = tokio::join!(self.community_facts(id), self.shown_in(id));
+        let community = community?;
         if community.as_ref().is_some_and(|facts| !facts.features.enabled) {
             return Err(Failure::new(ErrorCode::FeatureDisabled, "your community has switched realtime off"));
         }
-        Ok(community)
+        Ok((community, shown?))
     }
 
     async fn community_facts(&self, id: &CommunityId) -> Result<Option<Shared<CommunityFacts>>, Failure> {
@@ -282,7 +288,7 @@ impl<F: FactStore> Gateway<F> {
         Ok(found)
     }
 
-    async fn shown_in(&self, id: &CommunityId) -> Result<Shared<HashMap<BoardId, BoardFacts>>, Failure> {
+    async fn shown_in(&self, id: &CommunityId) -> Result<Boards, Failure> {
         let version = self.versions.of(Subject::Community(id));
         let read = async { self.facts.boards(BTreeSet::new(), BTreeSet::from([id.clone()])).await.map(Arc::new) };
         self.shown.try_get_with((id.clone(), version), read).await.map_err(unavailable)
@@ -290,8 +296,7 @@ impl<F: FactStore> Gateway<F> {
 
     /// The board in which a post stands, where the actor's community is shown it.
     async fn board_of(&self, actor: &Actor, post: PostId) -> Result<Option<BoardId>, Failure> {
-        self.enabled_community(actor).await?;
-        let shown = self.shown_in(&actor.community).await?;
+        let (_, shown) = self.community_and_boards(actor).await?;
         let key = (actor.community.clone(), post, self.versions.of(Subject::Post(post)));
         let board = self.posts.try_get_with(key, self.facts.board_of_post(post)).await.map_err(unavailable)?;
         Ok(board.filter(|board| shown.contains_key(board)))

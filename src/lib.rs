@@ -45,6 +45,7 @@ pub mod rotation;
 pub mod sessions;
 pub mod snapshot;
 pub mod socket;
+pub mod span;
 pub mod sweep;
 pub mod telemetry;
 pub mod typescript;

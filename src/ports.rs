@@ -18,6 +18,7 @@ use crate::{
     frame::Frame,
     ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick, UserId},
     limits::{Class, TooMany},
+    span::Span,
     why::{Part, QuestionId},
 };
 
@@ -48,7 +49,8 @@ pub trait EffectSink: Send + 'static {
 #[error("the database can't be asked")]
 pub struct FactsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Where the facts of the access rule come from. Cancelling a question is safe.
+/// Where the facts of the access rule come from. Boards and communities are as of a tick that was told here, and show every change of rights
+/// that had been committed when the question was asked. Cancelling a question is safe.
 pub trait FactStore: Send + Sync + 'static {
     /// The boards named, and those that the communities named own or import.
     fn boards(
@@ -65,6 +67,10 @@ pub trait FactStore: Send + Sync + 'static {
 
     /// The board in which a post stands.
     fn board_of_post(&self, post: PostId) -> impl Future<Output = Result<Option<BoardId>, FactsError>> + Send;
+
+    /// That these boards alone were found open to the actor, on facts of his community that were asked for when its span was `before`. For
+    /// those who like to know; nobody waits for it.
+    fn opened(&self, _actor: &Actor, _boards: BTreeSet<BoardId>, _before: Option<Span>) {}
 }
 
 /// The stream as the database still holds it. Cancelling a question is safe.

@@ -6,6 +6,7 @@ pub mod authorities;
 pub mod bus;
 pub mod channel;
 pub mod circle;
+pub mod facts;
 mod key;
 pub mod limits;
 pub mod link;

@@ -2,19 +2,23 @@
 //!
 //! A question takes the versions first, reads, decides, and names them when it joins; the dispatcher seats nobody whose versions
 //! have moved on meanwhile. Things share a version by hash: a collision costs a question asked twice, never a stale answer.
+//!
+//! Of boards and communities it also knows in which tick they changed last ([`Versions::span`]), so that a fact that another node read
+//! can be told from one that no longer holds.
 
 use std::{
     collections::{BTreeSet, VecDeque},
     hash::{BuildHasher, Hash, RandomState},
     sync::{
         PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
 use crate::{
     access::BoardFacts,
-    ids::{BoardId, CommunityId, PostId, UserId},
+    ids::{BoardId, CommunityId, Epoch, PostId, Tick, UserId},
+    span::Span,
 };
 
 const SHARDS: usize = 4_096;
@@ -25,10 +29,28 @@ pub const DEPARTED: usize = 10_000;
 #[derive(Debug)]
 pub struct Versions {
     hasher: RandomState,
-    shards: Vec<AtomicU64>,
+    shards: Vec<Shard>,
+    /// How far the dispatcher has come; none before it has begun.
+    course: RwLock<Option<Course>>,
     departed: RwLock<Departed>,
     /// Whether users may have been deleted whom nobody could name. It stays so: a token does not say when it was issued.
     unnamed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    version: AtomicU64,
+    /// The tick of the last change of a board or community, or behind which the node began. Moved before the version: whoever reads that
+    /// finds this.
+    changed: AtomicI64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    epoch: Epoch,
+    told: Tick,
+    /// Rights of ticks that are still to come are applied already.
+    ahead: bool,
 }
 
 /// Users whose deletion was told here.
@@ -58,7 +80,8 @@ impl Default for Versions {
     fn default() -> Self {
         Self {
             hasher: RandomState::new(),
-            shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            course: RwLock::default(),
             departed: RwLock::default(),
             unnamed: AtomicBool::new(false),
         }
@@ -78,20 +101,63 @@ impl Versions {
 
     /// Whether nothing of `basis` has changed since.
     pub fn still(&self, basis: &Basis) -> bool {
-        basis.0.iter().all(|(shard, version)| self.shards[*shard].load(Ordering::Acquire) == *version)
+        basis.0.iter().all(|(shard, version)| self.shards[*shard].version.load(Ordering::Acquire) == *version)
     }
 
-    /// What was known of the subject no longer counts.
-    pub fn bump(&self, subject: Subject<'_>) {
-        self.shards[self.shard(subject)].fetch_add(1, Ordering::AcqRel);
+    /// For how long the subject, a board or a community, is as it is, as far as this node has told the stream. None while it does not know:
+    /// before it has begun, and where it has applied rights of ticks that are still to come.
+    ///
+    /// To be asked for behind the version of the subject. A tick that is being applied and changes it counts as told: whoever decides by
+    /// that version is seated behind it.
+    pub fn span(&self, subject: Subject<'_>) -> Option<Span> {
+        // Held while the shard is read, so that both are of one epoch.
+        let course = self.course.read().unwrap_or_else(PoisonError::into_inner);
+        let Course { epoch, told, .. } = course.filter(|course| !course.ahead)?;
+        let since = Tick(self.shards[self.shard(subject)].changed.load(Ordering::Acquire));
+        Some(Span { epoch, since, upto: told.max(since) })
+    }
+
+    /// Nothing that was known counts: the stream is told from behind `tick` of this epoch on.
+    pub fn begin(&self, epoch: Epoch, tick: Tick) {
+        let mut course = self.course.write().unwrap_or_else(PoisonError::into_inner);
+        *course = Some(Course { epoch, told: tick, ahead: false });
+        for shard in &self.shards {
+            shard.changed.store(tick.0, Ordering::Release);
+        }
+        drop(course);
+        self.bump_all(tick);
+    }
+
+    /// Everything of this tick has been told.
+    pub fn told(&self, tick: Tick) {
+        if let Some(course) = &mut *self.course.write().unwrap_or_else(PoisonError::into_inner) {
+            course.told = tick;
+        }
+    }
+
+    /// Rights of later ticks are about to be applied, or every tick whose rights were applied has been. To be said before the former and
+    /// behind the latter.
+    pub fn is_ahead(&self, ahead: bool) {
+        if let Some(course) = &mut *self.course.write().unwrap_or_else(PoisonError::into_inner) {
+            course.ahead = ahead;
+        }
+    }
+
+    /// What was known of the subject no longer counts: this tick changes it.
+    pub fn bump(&self, subject: Subject<'_>, at: Tick) {
+        let shard = &self.shards[self.shard(subject)];
+        if matches!(subject, Subject::Board(_) | Subject::Community(_)) {
+            shard.changed.fetch_max(at.0, Ordering::AcqRel);
+        }
+        shard.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A board and every community that shows it.
-    pub fn bump_board(&self, board: BoardId, facts: Option<&BoardFacts>) {
-        self.bump(Subject::Board(board));
+    pub fn bump_board(&self, board: BoardId, facts: Option<&BoardFacts>, at: Tick) {
+        self.bump(Subject::Board(board), at);
         if let Some(facts) = facts {
             for community in std::iter::once(&facts.community).chain(&facts.importers) {
-                self.bump(Subject::Community(community));
+                self.bump(Subject::Community(community), at);
             }
         }
     }
@@ -110,14 +176,14 @@ impl Versions {
         }
         drop(departed);
         // Behind it: whoever takes a version after this finds him among the departed.
-        self.bump(Subject::User(user));
+        self.shards[self.shard(Subject::User(user))].version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Users may have been deleted whom nobody can name: from now on anybody may have been.
     pub fn somebody_departed(&self) {
         self.unnamed.store(true, Ordering::Release);
         // Behind it, as above.
-        self.bump_all();
+        self.shards.iter().for_each(|shard| _ = shard.version.fetch_add(1, Ordering::AcqRel));
     }
 
     /// Whether the user was deleted as far as this node knows, or may have been. He may have come again.
@@ -126,16 +192,17 @@ impl Versions {
             || self.departed.read().unwrap_or_else(PoisonError::into_inner).users.contains(user)
     }
 
-    /// Nothing that was known counts.
-    pub fn bump_all(&self) {
+    /// Nothing that was known counts: this tick may change everything.
+    pub fn bump_all(&self, at: Tick) {
         for shard in &self.shards {
-            shard.fetch_add(1, Ordering::AcqRel);
+            shard.changed.fetch_max(at.0, Ordering::AcqRel);
+            shard.version.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     fn read(&self, subject: Subject<'_>) -> (usize, u64) {
         let shard = self.shard(subject);
-        (shard, self.shards[shard].load(Ordering::Acquire))
+        (shard, self.shards[shard].version.load(Ordering::Acquire))
     }
 
     fn shard(&self, subject: Subject<'_>) -> usize {
@@ -154,8 +221,34 @@ mod tests {
         let reef = CommunityId::from("reef");
         let basis = versions.basis(&[Subject::Board(BoardId(1)), Subject::Community(&reef)]);
         assert!(versions.still(&basis));
-        versions.bump(Subject::Community(&reef));
+        versions.bump(Subject::Community(&reef), Tick(1));
         assert!(!versions.still(&basis));
+    }
+
+    #[test]
+    fn a_span_begins_with_the_last_change_and_ends_with_what_was_told() {
+        let versions = Versions::default();
+        let board = Subject::Board(BoardId(1));
+        let span = |epoch, since, upto| Some(Span { epoch: Epoch(epoch), since: Tick(since), upto: Tick(upto) });
+        assert_eq!(versions.span(board), None);
+        versions.begin(Epoch(7), Tick(40));
+        assert_eq!(versions.span(board), span(7, 40, 40));
+        versions.bump(board, Tick(43));
+        assert_eq!(versions.span(board), span(7, 43, 43), "while the tick is being applied");
+        versions.told(Tick(44));
+        assert_eq!(versions.span(board), span(7, 43, 44));
+        // What is neither a board nor a community says nothing of them, whichever share a shard.
+        (0..50_000).for_each(|post| versions.bump(Subject::Post(PostId(post)), Tick(45)));
+        versions.user_departed(&UserId::from("ada"));
+        assert_eq!(versions.span(board), span(7, 43, 44));
+        versions.bump_all(Tick(46));
+        versions.told(Tick(46));
+        assert_eq!(versions.span(board), span(7, 46, 46));
+        versions.is_ahead(true);
+        assert_eq!(versions.span(board), None);
+        versions.is_ahead(false);
+        versions.begin(Epoch(8), Tick(0));
+        assert_eq!(versions.span(board), span(8, 0, 0), "ticks begin anew with their epoch");
     }
 
     #[test]

@@ -22,7 +22,10 @@ use curia_realtime::{
     http::AllowedOrigins,
     ids::{BoardId, Cursor, Place, Tick},
     jwt::{Demands, Form, KeySet, Secret, Verifier},
-    redis::message::{Message, Relayed},
+    redis::{
+        facts::kept::{Odd, Seals, Shown, Taken},
+        message::{Message, Relayed},
+    },
     rooms::Rooms,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign};
@@ -44,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("dotenv", dotenv),
     ("origin", origin),
     ("relay", relay),
+    ("facts", facts),
 ];
 
 const SECRET: &str = "a secret of the fuzzer that is long enough for HS256";
@@ -228,6 +232,28 @@ pub fn relay(input: &[u8]) {
         let read = written.batch().expect("what is written can be read");
         assert_eq!((&read.entries, read.rows), (&again.entries, again.rows), "nothing changes on the way");
     }
+}
+
+/// Values of a hash in Redis, a line each.
+pub fn facts(input: &[u8]) {
+    let seals = Seals::of_secrets([SECRET.as_bytes()]).expect("a secret");
+    let stored = || input.split(|byte| *byte == b'\n').map(|value| Some(value.to_vec())).collect();
+    let community = || "c1".into();
+    assert_eq!(seals.open::<BoardFacts>(&BoardId(1), stored()).err(), Some(Odd), "nobody seals by chance");
+    assert_eq!(seals.open::<CommunityFacts>(&community(), stored()).err(), Some(Odd), "nobody seals by chance");
+    // As behind a seal of another build.
+    let text = String::from_utf8_lossy(input);
+    let values: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    comes_back::<BoardFacts>(&BoardId(1), &values);
+    comes_back::<CommunityFacts>(&community(), &values);
+    comes_back::<Shown>(&community(), &values);
+}
+
+/// What can be read is read again as it was.
+fn comes_back<K: Taken + PartialEq + std::fmt::Debug>(of: &K::Of, values: &[String]) {
+    let Ok(fact) = K::read(of, values) else { return };
+    let written = fact.write(of).expect("a text");
+    assert_eq!(K::read(of, &written), Ok(fact));
 }
 
 fn verifier() -> Verifier {

@@ -28,9 +28,7 @@ pub struct TokenConfig {
 #[derive(Clone, Debug)]
 enum KeySource {
     /// The newest first.
-    Secrets {
-        newest: Secret,
-    },
+    Secrets(Vec<Secret>),
     File(KeyFile),
 }
 
@@ -49,15 +47,23 @@ impl TokenConfig {
 
     /// Signs with the first secret: the newest while they change. `None` where only public keys are known.
     pub fn signer(&self) -> Option<Signer> {
-        let KeySource::Secrets { newest } = &self.source else { return None };
+        let newest = self.secrets().first()?;
         Some(Signer::new(newest, self.demands.issuer.clone(), self.demands.audience.clone()))
+    }
+
+    /// The newest first; none where only public keys are known.
+    pub fn secrets(&self) -> &[Secret] {
+        match &self.source {
+            KeySource::Secrets(secrets) => secrets,
+            KeySource::File(_) => &[],
+        }
     }
 
     /// The file that the keys come from, to be read again when it changes.
     pub fn key_file(&self) -> Option<&KeyFile> {
         match &self.source {
             KeySource::File(file) => Some(file),
-            KeySource::Secrets { .. } => None,
+            KeySource::Secrets(_) => None,
         }
     }
 
@@ -80,11 +86,11 @@ fn keys(reader: &mut Reader<'_>) -> Result<(KeySource, KeySet), Refused> {
     let jwks = reader.optional(&settings::JWT_JWKS_FILE, read::path);
     match (secrets?, pem?, jwks?) {
         (Some(secrets), None, None) => {
-            let newest = secrets.first().cloned().ok_or(Refused)?;
             if secrets.iter().any(|secret| secret.expose().len() < SHORT_SECRET) {
                 reader.warn("JWT_SECRET holds fewer than 32 bytes: it can be guessed from a single token; let the forum use a longer one");
             }
-            Ok((KeySource::Secrets { newest }, KeySet::of_secrets(&secrets)))
+            let keys = KeySet::of_secrets(&secrets);
+            Ok((KeySource::Secrets(secrets), keys))
         }
         (None, Some(path), None) => in_file(reader, &settings::JWT_PUBLIC_KEY_FILE, KeyFile { path, form: Form::Pem }),
         (None, None, Some(path)) => in_file(reader, &settings::JWT_JWKS_FILE, KeyFile { path, form: Form::Jwks }),

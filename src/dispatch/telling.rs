@@ -36,10 +36,17 @@ impl<S: EffectSink> Dispatcher<S> {
     pub(super) async fn apply(&mut self, batch: Batch) {
         if batch.epoch != self.chronicle.epoch() {
             self.chronicle.restart(batch.epoch, Place::end_of(batch.tick));
+            self.versions.begin(batch.epoch, batch.tick);
         }
-        self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows);
+        let ahead = batch.ahead.as_ref().is_some_and(|ahead| !ahead.fence.changes.is_empty());
+        if ahead {
+            self.versions.is_ahead(true);
+        }
+        self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows, batch.tick);
         let moved_out = self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
         let verdicts = self.shut(&batch.fence, batch.tick);
+        // Each batch is of a later moment than the one before: what that was ahead of has been told, or this one is ahead of it too.
+        self.versions.is_ahead(ahead);
         self.tell_moved_ahead(moved_out, &verdicts).await;
         self.verdicts.append(verdicts);
         // To nobody whom the tick shuts out.
@@ -109,7 +116,7 @@ impl<S: EffectSink> Dispatcher<S> {
     /// Facts that the changes make wrong are no longer taken; where nothing that was known holds, everybody has to come back.
     fn heed(&mut self, fence: &Fence, tick: Tick) {
         let changes = || fence.changes.iter().map(|(_, change)| change);
-        self.outdate(changes(), &fence.rows);
+        self.outdate(changes(), &fence.rows, tick);
         self.end_sessions(changes());
         if changes().any(|change| matches!(change, Change::Reset { .. })) {
             self.send_everybody_away();
@@ -171,38 +178,41 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Facts that the changes make wrong are no longer taken.
-    fn outdate<'a>(&self, changes: impl Iterator<Item = &'a Change>, rows: &Rows) {
+    fn outdate<'a>(&self, changes: impl Iterator<Item = &'a Change>, rows: &Rows, at: Tick) {
         for change in changes {
             match change {
                 Change::PostCreated { post, .. }
                 | Change::PostMoved { post, .. }
                 | Change::PostDeleted { post, .. } => {
-                    self.versions.bump(Subject::Post(*post));
+                    self.versions.bump(Subject::Post(*post), at);
                 }
-                Change::BoardCreated { board } => self.versions.bump_board(*board, rows.board_facts(*board)),
+                Change::BoardCreated { board } => self.versions.bump_board(*board, rows.board_facts(*board), at),
                 Change::BoardUpdated { board, was, .. } => {
-                    self.versions.bump_board(*board, rows.board_facts(*board));
+                    self.versions.bump_board(*board, rows.board_facts(*board), at);
                     if let Some(community) = &was.community {
-                        self.versions.bump(Subject::Community(community));
+                        self.versions.bump(Subject::Community(community), at);
                     }
                 }
                 Change::BoardDeleted { board, was } => {
-                    self.versions.bump(Subject::Board(*board));
+                    self.versions.bump(Subject::Board(*board), at);
                     if let Some(community) = &was.community {
-                        self.versions.bump(Subject::Community(community));
+                        self.versions.bump(Subject::Community(community), at);
                     }
                 }
                 Change::ImportChanged { board, community, .. } => {
-                    self.versions.bump(Subject::Board(*board));
-                    self.versions.bump(Subject::Community(community));
+                    self.versions.bump(Subject::Board(*board), at);
+                    self.versions.bump(Subject::Community(community), at);
                 }
                 Change::CommunityUpdated { community, .. } | Change::CommunityDeleted { community } => {
-                    self.versions.bump(Subject::Community(community));
+                    self.versions.bump(Subject::Community(community), at);
                 }
                 Change::UserDeleted { user } => self.versions.user_departed(user),
                 // Of these tables no user's end is lost.
-                Change::Reset { table } if !table.is_empty() && table != "users" => self.versions.bump_all(),
-                Change::Reset { .. } => self.versions.somebody_departed(),
+                Change::Reset { table } if !table.is_empty() && table != "users" => self.versions.bump_all(at),
+                Change::Reset { .. } => {
+                    self.versions.bump_all(at);
+                    self.versions.somebody_departed();
+                }
                 _ => {}
             }
         }

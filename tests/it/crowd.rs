@@ -25,14 +25,21 @@ const BY_THE_CLOCK: [&str; 5] = [
     "-- What the live rows take",
 ];
 
+/// How the questions begin that are asked for a permit.
+const OF_RIGHTS: [&str; 3] = [
+    "-- What the access rule asks of boards",
+    "SELECT id, settings AS \"settings?\" FROM communities",
+    "-- Whether what was just read came from where",
+];
+
 /// A server of its own, which logs each statement.
-struct Watched {
+pub struct Watched {
     server: Postgres,
-    pool: PgPool,
+    pub pool: PgPool,
 }
 
 impl Watched {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let settings = [("log_statement", "all"), ("log_line_prefix", "%a>")];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let server = Postgres::start(&Options { settings, ..Options::default() }).expect("a throw-away PostgreSQL");
@@ -45,8 +52,14 @@ impl Watched {
         Self { server, pool }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.server.url_for("forum")
+    }
+
+    /// Questions for facts of the access rule so far.
+    pub fn asked_of_rights(&self) -> usize {
+        let log = std::fs::read_to_string(self.server.directory().join("log")).expect("the server's log");
+        log.lines().filter(|line| OF_RIGHTS.iter().any(|statement| line.contains(statement))).count()
     }
 
     /// Statements of the service so far, but for those that it makes by the clock.

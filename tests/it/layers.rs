@@ -28,6 +28,7 @@ const CORE: &[&str] = &[
     "presence",
     "rooms",
     "snapshot",
+    "span",
     "typescript",
     "typing",
     "why",

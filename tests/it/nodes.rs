@@ -3,6 +3,7 @@
 mod bridge;
 mod costs;
 mod crowd;
+mod facts;
 mod forms;
 mod presence;
 mod presence_away;

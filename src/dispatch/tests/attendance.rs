@@ -89,7 +89,7 @@ async fn rights_that_changed_meanwhile_are_asked_for_anew() {
     let mut stage = stage().await;
     let subject = [crate::versions::Subject::Board(BoardId(1))];
     let basis = stage.dispatcher.versions.basis(&subject);
-    stage.dispatcher.versions.bump_all();
+    stage.dispatcher.versions.bump_all(Tick(1));
     let (reply, answer) = oneshot::channel();
     let list = Attending::List { key: READER, board: Some((permit(1), basis.clone())), reply };
     stage.dispatcher.serve(Request::Attend(list)).await;

@@ -219,7 +219,7 @@ async fn another_token_is_not_judged_by_facts_that_have_changed() {
     let key = SocketKey(1);
     stage.dispatcher.connect(key, actor(), Some(community())).await;
     let basis = stage.dispatcher.versions.basis(&[crate::versions::Subject::Community(&"a".into())]);
-    stage.dispatcher.versions.bump(crate::versions::Subject::Community(&"a".into()));
+    stage.dispatcher.versions.bump(crate::versions::Subject::Community(&"a".into()), Tick(1));
     let (boards, at) = (Arc::default(), DateTime::UNIX_EPOCH);
     let refresh = Refresh { key, actor: actor(), community: Some(community()), boards, basis, at };
     assert_eq!(stage.dispatcher.refresh(refresh).await, Err(Stale));
@@ -404,4 +404,31 @@ async fn whom_the_tick_shuts_out_is_not_told_that_a_post_left_the_board_later() 
     shut.ahead = Some(crate::batch::Ahead { fence, at: vec![DateTime::UNIX_EPOCH] });
     stage.tick(shut).await;
     assert_eq!(names(&stage, key), ["session:ready", "ack", "board:accessRevoked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_rights_of_later_ticks_are_applied_nothing_is_known_of_how_long_they_hold() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let board = crate::versions::Subject::Board(BoardId(1));
+    let span = |stage: &Stage| stage.dispatcher.versions.span(board).map(|span| (span.since.0, span.upto.0));
+    let was = || crate::change::BoardWas { community: Some("a".into()), settings: Value::Null };
+    let change = || Change::BoardUpdated { board: BoardId(1), was: was(), told: false };
+    assert_eq!(span(&stage), Some((0, 0)));
+    // Tick 3 changes it, and ticks 1 and 2 are read so late that they show it.
+    for tick in 1..3 {
+        let mut late = forum.batch(tick, &[]);
+        let fence = Fence { changes: vec![(1, change())], rows: Arc::clone(&late.rows) };
+        late.ahead = Some(crate::batch::Ahead { fence, at: vec![DateTime::UNIX_EPOCH] });
+        stage.tick(late).await;
+        assert_eq!(span(&stage), None);
+    }
+    let mut third = forum.batch(3, &[]);
+    third.fence = Fence { changes: vec![(1, change())], rows: Arc::clone(&third.rows) };
+    stage.tick(third).await;
+    assert_eq!(span(&stage), Some((3, 3)));
+    stage.tick(forum.batch(4, &[])).await;
+    assert_eq!(span(&stage), Some((3, 4)));
+    stage.tick(Batch { epoch: Epoch(8), ..forum.batch(2, &[]) }).await;
+    assert_eq!(span(&stage), Some((2, 2)), "of the new epoch");
 }

@@ -1,0 +1,210 @@
+//! Facts of the access rule that one node read and all may use, in Redis: [`kept`] says what stands there.
+//!
+//! Invariants:
+//! - a fact is taken only where this node knows that nothing changed it between the ticks for which it held and those told here
+//!   ([`Span::meets`]): never by its age, and never because it was not withdrawn. So it does not matter whether Redis loses something,
+//!   comes back from an old dump, or is written to late;
+//! - what is taken is as of the ticks told here, like what the database is asked for, and what is joined on it is looked at once more by
+//!   the dispatcher;
+//! - what was kept here is known to be as the database had it for the whole span that stands with it. Of what changed while it was
+//!   asked for, nothing is kept;
+//! - only what a node sealed is taken. Everything else is odd, and asked for anew;
+//! - what Redis does not answer in time, or not at all, the database is asked for. Nothing is guessed.
+//!
+//! A node that has begun at a tick takes nothing that was read before it: what changed until then was not told to it. After a change all
+//! nodes need the facts anew; the first that reads them keeps them for the others.
+//!
+//! Depends on the versions of the dispatcher and on another [`FactStore`].
+
+pub mod kept;
+mod line;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+pub use self::line::{KEPT_FOR, Keeper, LARGEST, WAITED_FOR};
+use self::{
+    kept::{Kept, Odd, Open, SEAL, Seals, Shown, Taken},
+    line::{Found, Keep, Line, Wanted},
+};
+use super::url::RedisUrl;
+use crate::{
+    access::{BoardFacts, CommunityFacts},
+    actor::Actor,
+    ids::{BoardId, CommunityId, PostId, UserId},
+    ports::{FactStore, FactsError},
+    span::Span,
+    versions::Versions,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub struct SharedFacts<F> {
+    database: F,
+    shared: Option<Shared>,
+}
+
+/// Where facts are shared.
+#[derive(Debug)]
+pub struct Shared {
+    line: Line,
+    seals: Seals,
+    versions: Arc<Versions>,
+    told: AtomicBool,
+}
+
+/// What the database is to be asked for.
+#[derive(Debug, Default)]
+struct Missing {
+    /// For how long it was as it is before the question.
+    before: Option<Span>,
+    /// The seal of what stands there and can't be used.
+    seal: String,
+}
+
+impl<F> SharedFacts<F> {
+    /// Facts of the database, shared where there is something to share them by.
+    pub fn new(database: F, shared: Option<Shared>) -> Self {
+        Self { database, shared }
+    }
+}
+
+impl Shared {
+    /// Below `prefix`, as of what `versions` say has been told; the keeper is to be run.
+    pub fn new(url: RedisUrl, prefix: String, seals: Seals, versions: Arc<Versions>) -> (Self, Keeper) {
+        let (line, keeper) = Line::new(url, prefix);
+        (Self { line, seals, versions, told: AtomicBool::new(false) }, keeper)
+    }
+
+    /// Whether Redis is asked at the moment.
+    pub fn is_shared(&self) -> bool {
+        self.line.is_here()
+    }
+
+    /// What is there and holds, or how it is missing.
+    fn take<K: Taken>(&self, of: &K::Of, found: Found) -> Result<K, Missing> {
+        let before = self.versions.span(K::subject(of));
+        let seal = match &found {
+            Found::Values(values) => values.last().cloned().flatten(),
+            _ => None,
+        };
+        let taken = match found {
+            Found::Away => Err("away"),
+            Found::Nothing => Err("miss"),
+            Found::Odd => Err("odd"),
+            Found::Values(values) => match self.seals.open::<K>(of, values) {
+                Err(Odd) => Err("odd"),
+                Ok((fact, span)) if before.is_some_and(|here| span.meets(&here)) => Ok(fact),
+                Ok(_) => Err("old"),
+            },
+        };
+        let outcome = *taken.as_ref().err().unwrap_or(&"hit");
+        metrics::counter!("curia_shared_facts_total", "outcome" => outcome).increment(1);
+        if outcome == "odd" && !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                key = K::key(of),
+                "what stands in Redis was written by nobody who knows JWT_SECRET, and is left alone; does somebody else use this prefix?"
+            );
+        }
+        // Of what is odd alone: else the newer counts.
+        let seal = seal.filter(|seal| outcome == "odd" && seal.len() == SEAL);
+        let seal = seal.and_then(|seal| String::from_utf8(seal).ok()).unwrap_or_default();
+        taken.map_err(|_| Missing { before, seal })
+    }
+
+    /// Keeps what the database answered, where it is known for how long it held.
+    fn keep<K: Kept>(&self, of: &K::Of, fact: &K, missing: Missing) {
+        let after = self.versions.span(K::subject(of));
+        let held = missing.before.zip(after).and_then(|(before, after)| Span::of_reading(&before, &after));
+        let values = held.and_then(|span| self.seals.close(of, fact, span));
+        if let Some((key, values)) = K::key(of).zip(values) {
+            self.line.keep(Keep { key, fields: K::FIELDS, values, instead_of: missing.seal });
+        }
+    }
+
+    async fn find(&self, wanted: Vec<Option<Wanted>>) -> Vec<Found> {
+        let asked: Vec<bool> = wanted.iter().map(Option::is_some).collect();
+        let mut found = self.line.find(wanted.into_iter().flatten().collect()).await.into_iter();
+        asked.into_iter().map(|asked| if asked { found.next() } else { None }.unwrap_or(Found::Away)).collect()
+    }
+}
+
+fn wanted<K: Kept>(of: &K::Of) -> Option<Wanted> {
+    Some(Wanted { key: K::key(of)?, fields: K::FIELDS })
+}
+
+impl<F: FactStore> FactStore for SharedFacts<F> {
+    async fn boards(
+        &self,
+        named: BTreeSet<BoardId>,
+        of: BTreeSet<CommunityId>,
+    ) -> Result<HashMap<BoardId, BoardFacts>, FactsError> {
+        let Some(shared) = &self.shared else { return self.database.boards(named, of).await };
+        let asked = named.iter().map(wanted::<BoardFacts>).chain(of.iter().map(wanted::<Shown>));
+        let mut found = shared.find(asked.collect()).await.into_iter();
+        let mut facts = HashMap::new();
+        let (mut missing, mut missing_of) = (BTreeMap::new(), BTreeMap::new());
+        for (board, found) in named.into_iter().zip(&mut found) {
+            match shared.take::<BoardFacts>(&board, found) {
+                Ok(known) => _ = facts.insert(board, known),
+                Err(lacking) => _ = missing.insert(board, lacking),
+            }
+        }
+        for (community, found) in of.into_iter().zip(found) {
+            match shared.take::<Shown>(&community, found) {
+                Ok(Shown(known)) => facts.extend(known),
+                Err(lacking) => _ = missing_of.insert(community, lacking),
+            }
+        }
+        if missing.is_empty() && missing_of.is_empty() {
+            return Ok(facts);
+        }
+        let (named, of) = (missing.keys().copied().collect(), missing_of.keys().cloned().collect());
+        let read = self.database.boards(named, of).await?;
+        for (board, lacking) in missing {
+            // That there is none is not kept: nobody asks for what his community is not shown.
+            if let Some(known) = read.get(&board) {
+                shared.keep(&board, known, lacking);
+            }
+        }
+        for (community, lacking) in missing_of {
+            shared.keep(&community, &Shown::of(&community, &read), lacking);
+        }
+        facts.extend(read);
+        Ok(facts)
+    }
+
+    async fn community(&self, id: CommunityId) -> Result<Option<CommunityFacts>, FactsError> {
+        let Some(shared) = &self.shared else { return self.database.community(id).await };
+        let found = shared.find(vec![wanted::<CommunityFacts>(&id)]).await.pop().unwrap_or(Found::Away);
+        let missing = match shared.take::<CommunityFacts>(&id, found) {
+            Ok(known) => return Ok(Some(known)),
+            Err(missing) => missing,
+        };
+        let read = self.database.community(id.clone()).await?;
+        // That one begins is noted by no trigger, so that there is none is not kept.
+        if let Some(known) = &read {
+            shared.keep(&id, known, missing);
+        }
+        Ok(read)
+    }
+
+    async fn user_exists(&self, user: UserId) -> Result<bool, FactsError> {
+        self.database.user_exists(user).await
+    }
+
+    async fn board_of_post(&self, post: PostId) -> Result<Option<BoardId>, FactsError> {
+        self.database.board_of_post(post).await
+    }
+
+    fn opened(&self, actor: &Actor, boards: BTreeSet<BoardId>, before: Option<Span>) {
+        if let Some(shared) = &self.shared {
+            shared.keep(actor, &Open(boards), Missing { before, seal: String::new() });
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The way on which facts are asked for and kept.
+//!
+//! Invariants:
+//! - whoever asks waits no longer than [`WAITED_FOR`], and not at all while Redis is away; what is to be kept is waited for by nobody;
+//! - a round that is not answered within [`ANSWER_WITHIN`] ends the connection;
+//! - what is asked and kept at one moment goes together in one round; what does not fit the queue is not asked, or not kept;
+//! - an answer is of bounded size, whatever stands there.
+//!
+//! One task keeps the connection and ends with `shutdown`; it connects anew after any error, with pauses.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use redis::{RedisResult, Value};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::kept::STAMP;
+use crate::redis::{
+    link::{Link, LinkError},
+    question::{Question, Script},
+    url::RedisUrl,
+};
+
+/// How long a question waits for Redis; then the database is asked, which answers in a fraction of that.
+pub const WAITED_FOR: Duration = Duration::from_millis(50);
+/// Then Redis is taken to be away.
+const ANSWER_WITHIN: Duration = Duration::from_millis(150);
+/// So long something is kept. That it still holds is seen by its position: this only clears up behind what nobody asks for.
+pub const KEPT_FOR: Duration = Duration::from_secs(600);
+/// Bytes of one thing that is kept: some thousand boards of a community.
+pub const LARGEST: usize = 256 << 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Questions, and things to be kept, that wait.
+const WAITING: usize = 1_024;
+/// Of one round.
+const AT_ONCE: usize = 64;
+/// Keys of one question.
+pub const MOST_KEYS: usize = 1_000;
+
+/// A hash that is asked for.
+#[derive(Debug)]
+pub struct Wanted {
+    pub key: String,
+    /// [`STAMP`] follows them.
+    pub fields: &'static [&'static str],
+}
+
+/// What stands under a key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Redis gave no answer.
+    Away,
+    Nothing,
+    /// Something that no node writes.
+    Odd,
+    /// Of the fields and of [`STAMP`].
+    Values(Vec<Option<Vec<u8>>>),
+}
+
+/// What is to be kept.
+#[derive(Debug)]
+pub struct Keep {
+    pub key: String,
+    pub fields: &'static [&'static str],
+    /// Of these fields and of [`STAMP`].
+    pub values: Vec<String>,
+    /// The seal of what is there and no node's, if something is.
+    pub instead_of: String,
+}
+
+/// Asks; the keeper answers.
+#[derive(Debug)]
+pub struct Line {
+    prefix: String,
+    asks: mpsc::Sender<Ask>,
+    here: Arc<AtomicBool>,
+}
+
+/// Keeps the connection of a [`Line`].
+pub struct Keeper {
+    url: RedisUrl,
+    find: Script,
+    keep: Script,
+    asked: mpsc::Receiver<Ask>,
+    here: Arc<AtomicBool>,
+    /// Whether it was said that something is refused.
+    told: bool,
+}
+
+#[derive(Debug)]
+enum Ask {
+    Find { wanted: Vec<Wanted>, reply: oneshot::Sender<Vec<Found>> },
+    Keep(Keep),
+}
+
+impl Line {
+    /// Keys below `prefix`; the keeper is to be run.
+    pub fn new(url: RedisUrl, prefix: String) -> (Self, Keeper) {
+        let (asks, asked) = mpsc::channel(WAITING);
+        let here = Arc::<AtomicBool>::default();
+        let (find, keep) = (Script::new(include_str!("find.lua")), Script::new(include_str!("keep.lua")));
+        let keeper = Keeper { url, find, keep, asked, here: Arc::clone(&here), told: false };
+        (Self { prefix, asks, here }, keeper)
+    }
+
+    /// Whether Redis is asked at the moment.
+    pub fn is_here(&self) -> bool {
+        self.here.load(Ordering::Relaxed)
+    }
+
+    /// What stands there, for each in its order. Cancelling is safe.
+    pub async fn find(&self, mut wanted: Vec<Wanted>) -> Vec<Found> {
+        let away = || std::iter::repeat_with(|| Found::Away);
+        let count = wanted.len();
+        if !self.is_here() || count == 0 || count > MOST_KEYS {
+            return away().take(count).collect();
+        }
+        for Wanted { key, .. } in &mut wanted {
+            key.insert_str(0, &self.prefix);
+        }
+        let (reply, answer) = oneshot::channel();
+        // What is not asked is answered below: its other end is gone.
+        let _ = self.asks.try_send(Ask::Find { wanted, reply });
+        let found = timeout(WAITED_FOR, answer).await.ok().and_then(Result::ok).unwrap_or_default();
+        found.into_iter().chain(away()).take(count).collect()
+    }
+
+    /// Keeps it, if it can be done without waiting.
+    pub fn keep(&self, mut keep: Keep) {
+        if self.is_here() && keep.values.iter().map(String::len).sum::<usize>() <= LARGEST {
+            keep.key.insert_str(0, &self.prefix);
+            // Else it is read in the database once more.
+            let _ = self.asks.try_send(Ask::Keep(keep));
+        }
+    }
+}
+
+impl Keeper {
+    /// Works until told to stop.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        shutdown.run_until_cancelled(self.work()).await;
+        self.here.store(false, Ordering::Relaxed);
+    }
+
+    async fn work(&mut self) {
+        let mut pauses = pauses();
+        let mut told = false;
+        loop {
+            let error = match Link::connect(&self.url, ANSWER_WITHIN).await {
+                Ok(link) => {
+                    self.is_here(true);
+                    let mut worked = false;
+                    let error = self.carry(link, &mut worked).await;
+                    if worked {
+                        (pauses, told) = (self::pauses(), false);
+                    }
+                    error
+                }
+                Err(error) => error,
+            };
+            self.is_here(false);
+            if !std::mem::replace(&mut told, true) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "each node asks the database for what others know of rights until Redis is back");
+            }
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+            // Whoever asked meanwhile hears at once that there is no answer.
+            let forget = async {
+                while self.asked.recv().await.is_some() {}
+                std::future::pending::<()>().await;
+            };
+            let _ = timeout(pause, forget).await;
+        }
+    }
+
+    fn is_here(&self, here: bool) {
+        self.here.store(here, Ordering::Relaxed);
+        metrics::gauge!("curia_facts_shared").set(f64::from(u8::from(here)));
+    }
+
+    /// Answers until the connection fails; `worked` where it has answered any.
+    async fn carry(&mut self, mut link: Link, worked: &mut bool) -> LinkError {
+        let mut asks = Vec::with_capacity(AT_ONCE);
+        loop {
+            if self.asked.recv_many(&mut asks, AT_ONCE).await == 0 {
+                // Nobody is left to ask.
+                std::future::pending::<()>().await;
+            }
+            // Who does not wait any longer has asked the database.
+            asks.retain(|ask| !matches!(ask, Ask::Find { reply, .. } if reply.is_closed()));
+            let questions: Vec<Question> = asks.iter().flat_map(|ask| self.questions(ask)).collect();
+            let mut answers = match link.ask_each::<Value>(&questions).await {
+                Ok(answers) => answers.into_iter(),
+                Err(error) => return error,
+            };
+            for ask in asks.drain(..) {
+                match ask {
+                    Ask::Find { wanted, reply } => {
+                        let found = answers.by_ref().take(wanted.len()).map(|answer| self.found(answer)).collect();
+                        // As above.
+                        let _ = reply.send(found);
+                    }
+                    Ask::Keep(_) => {
+                        if let Some(Err(error)) = answers.next() {
+                            self.refused(&error);
+                        }
+                    }
+                }
+            }
+            *worked = true;
+        }
+    }
+
+    fn questions(&self, ask: &Ask) -> Vec<Question> {
+        match ask {
+            Ask::Find { wanted, .. } => {
+                let find = |wanted: &Wanted| self.find.on(&wanted.key).arg(LARGEST).arg(wanted.fields).arg(&STAMP[..]);
+                wanted.iter().map(find).collect()
+            }
+            Ask::Keep(Keep { key, fields, values, instead_of }) => {
+                let kept_for = u64::try_from(KEPT_FOR.as_millis()).unwrap_or(u64::MAX);
+                // Of the stamp: epoch, and the tick up to which it holds.
+                let [.., epoch, _, at, _] = values.as_slice() else { return Vec::new() };
+                let question = self.keep.on(key).arg(kept_for).arg(epoch).arg(at).arg(instead_of);
+                let fields = fields.iter().chain(&STAMP).zip(values);
+                vec![fields.fold(question, |question, (field, value)| question.arg(*field).arg(value))]
+            }
+        }
+    }
+
+    fn found(&mut self, answer: RedisResult<Value>) -> Found {
+        match answer {
+            Ok(answer) => found(answer),
+            Err(error) => {
+                self.refused(&error);
+                Found::Away
+            }
+        }
+    }
+
+    /// A replica that can't be written to, a memory that is full: the other questions are answered nevertheless.
+    fn refused(&mut self, error: &redis::RedisError) {
+        metrics::counter!("curia_facts_refused_total").increment(1);
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(%error, "Redis refuses to keep or to give what nodes know of rights; the database is asked");
+        }
+    }
+}
+
+/// An answer of `find.lua`.
+fn found(answer: Value) -> Found {
+    let text = |value| match value {
+        Value::BulkString(text) => Some(text),
+        _ => None,
+    };
+    match answer {
+        Value::Nil => Found::Nothing,
+        Value::Array(values) => Found::Values(values.into_iter().map(text).collect()),
+        _ => Found::Odd,
+    }
+}
+
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}
