@@ -4,6 +4,7 @@ mod bridge;
 mod redis_away;
 mod rights;
 mod takeover;
+mod tokens;
 
 use std::time::{Duration, Instant};
 
