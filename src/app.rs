@@ -48,7 +48,7 @@ use crate::{
     relay::Relay,
     rotation,
     sessions::Alone,
-    socket::{self, Doors, Entry, Guests, Members, Pending, SocketLimits, SocketSink},
+    socket::{self, Doors, Entry, Guests, Members, Pending, SocketLimits, SocketSink, SocketTasks},
     sweep::sweep,
     telemetry::chain,
     versions::Versions,
@@ -278,7 +278,9 @@ impl App {
         let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
         let guests = Guests::new(config.limits.places);
         let entry = Entry { limits, guests, sessions, proxies: config.limits.proxies };
-        let doors = Doors::new(gateway, verifier, entry, members);
+        let attending = SocketTasks::new(shutdown.clone());
+        tasks.spawn("sockets", attending.clone().run());
+        let doors = Doors::new(gateway, verifier, entry, members, attending);
         let limits = SocketLimits {
             message_bytes: usize::try_from(config.limits.max_message_size).unwrap_or(usize::MAX),
             connect_within: config.limits.connect_timeout,

@@ -12,6 +12,7 @@
 
 mod departure;
 mod explaining;
+mod grants;
 mod presence;
 mod refresh;
 mod seating;
@@ -25,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::presence::Attendance;
+use self::{grants::Grants, presence::Attendance};
 pub use self::{
     presence::{Attending, NotListed, NotTyping, Patience},
     refresh::Refresh,
@@ -117,6 +118,8 @@ pub struct Dispatcher<S> {
     chronicle: Chronicle,
     /// Of the tick that is being told, page by page.
     verdicts: Verdicts,
+    /// Of these, who gains a board.
+    to_gain: Grants,
     /// The rights from that tick to the moment of its rows.
     outlook: Outlook,
     attendance: Attendance,
@@ -140,6 +143,7 @@ impl<S: EffectSink> Dispatcher<S> {
             versions,
             chronicle: Chronicle::new(options.history, options.merge_window, epoch, told),
             verdicts: Verdicts::default(),
+            to_gain: Grants::default(),
             outlook: Outlook::default(),
             attendance: Attendance::new(options.patience),
             heard: None,

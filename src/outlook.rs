@@ -86,13 +86,6 @@ impl Outlook {
         self.boards.insert(board, vec![(0, facts)]);
         self.gone.insert(board);
     }
-
-    /// An import that went with the board stood until then.
-    pub(crate) fn note_importer(&mut self, board: BoardId, importer: &CommunityId) {
-        if let Some((_, Some(facts))) = self.boards.get_mut(&board).and_then(|course| course.last_mut()) {
-            facts.importers.insert(importer.clone());
-        }
-    }
 }
 
 /// The value where so many changes are undone.

@@ -11,8 +11,10 @@ pub enum Shown {
     Url,
 }
 
-/// One setting. Its flag is its variable in lower case, without the prefix `REALTIME_` that keeps our own variables apart
-/// from the forum's in a shared `.env`.
+/// Keeps our own variables apart from the forum's in a shared `.env`.
+pub const OWN_PREFIX: &str = "REALTIME_";
+
+/// One setting. Its flag is its variable in lower case, without [`OWN_PREFIX`].
 #[derive(Debug)]
 pub struct Setting {
     /// The environment variable.
@@ -318,7 +320,7 @@ mod tests {
     #[test]
     fn flags_follow_from_variables() {
         for setting in OF_SERVER {
-            let own = setting.variable.strip_prefix("REALTIME_").unwrap_or(setting.variable);
+            let own = setting.variable.strip_prefix(OWN_PREFIX).unwrap_or(setting.variable);
             assert_eq!(setting.flag, own.to_lowercase().replace('_', "-"), "{}", setting.variable);
             assert!(!setting.help.is_empty() && !setting.takes.is_empty(), "{}", setting.variable);
         }

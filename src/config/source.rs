@@ -1,8 +1,15 @@
 //! Where values come from: a flag counts before the environment, that before `.env`, that before the default.
 
-use std::{collections::BTreeMap, fmt, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    path::Path,
+};
 
-use super::{dotenv, setting::Setting};
+use super::{
+    dotenv,
+    setting::{OWN_PREFIX, Setting},
+};
 
 /// The file that may hold settings, looked for in the working directory.
 pub const FILE: &str = ".env";
@@ -50,6 +57,8 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// By variable.
     pub file: BTreeMap<String, String>,
+    /// Names in the environment that begin as ours do and belong to none of the settings. What they hold is not read.
+    pub strange: BTreeSet<String>,
 }
 
 impl Sources {
@@ -67,7 +76,11 @@ impl Sources {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(SourceError::File(error)),
         };
-        Ok(Self { flags, environment, file })
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let is_strange = |name: &String| {
+            name.starts_with(OWN_PREFIX) && !settings.iter().any(|setting| setting.variable == name.as_str())
+        };
+        Ok(Self { flags, environment, file, strange: names.filter(is_strange).collect() })
     }
 
     /// The value that counts. An empty variable is an unset one; an empty flag was meant.

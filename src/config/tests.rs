@@ -19,6 +19,7 @@ fn sources(environment: &[(&str, &str)], file: &[(&str, &str)], flags: &[(&'stat
         flags: flags.iter().map(|(flag, value)| (*flag, value.to_string())).collect(),
         environment: map(&[("DATABASE_URL", DATABASE), ("JWT_SECRET", SECRET)]),
         file: map(file),
+        ..Sources::default()
     };
     sources.environment.extend(map(environment));
     sources
@@ -87,6 +88,7 @@ fn everything_wrong_is_told_at_once_a_line_each() {
         environment: map(&[("PORT", "http"), ("ALLOWED_ORIGINS", "*")]),
         file: map(&[("REALTIME_DRAIN", "25")]),
         flags: [("log-format", "xml".to_owned())].into(),
+        ..Sources::default()
     });
     let lines: Vec<&str> = told.lines().collect();
     for (line, expected) in lines.iter().zip([
@@ -194,6 +196,18 @@ fn what_is_hardly_meant_is_warned_of() {
         assert!(warnings.contains(part), "{part} in {warnings}");
     }
     assert!(!warnings.contains("short$"), "{warnings}");
+}
+
+#[test]
+fn a_variable_of_ours_that_is_misspelt_is_warned_of_by_the_name_that_was_meant() {
+    let mut given = sources(&[], &[("REALTIME_DRIAN", "secret1"), ("REALTIME_DRAIN", "1s"), ("FORUM_DRAIN", "2")], &[]);
+    given.strange = ["REALTIME_RATE_JOINS".to_owned()].into();
+    let config = Config::read(&given).unwrap();
+    let [first, second] = config.warnings() else { panic!("{:?}", config.warnings()) };
+    assert!(first.starts_with("REALTIME_RATE_JOINS in the environment is no setting of this program"), "{first}");
+    assert!(first.contains("was REALTIME_RATE_JOIN meant?"), "{first}");
+    assert!(second.starts_with("REALTIME_DRIAN in .env is no setting") && second.contains("was REALTIME_DRAIN meant?"));
+    assert!(!second.contains("secret1"), "{second}");
 }
 
 #[test]

@@ -51,6 +51,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
 
 pub(super) fn router() -> Router {
     let mut router = Router::new()
+        .route("/", get(async || Redirect::temporary("/demo")))
         .route("/demo", get(async || with_headers(HTML, include_bytes!("page/index.html"))))
         .route("/demo/", get(async || Redirect::permanent("/demo")))
         .route("/demo/portraits/{file}", get(draw));

@@ -3,16 +3,13 @@
 //! A socket's commands are asked for one after the other, so a join that was decided for the actor before is over by
 //! the time this comes.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
 use super::{Dispatcher, Stale};
 use crate::{
-    access::{BoardFacts, CommunityFacts, Permit},
+    access::{BoardFacts, CommunityFacts},
     actor::Actor,
     chronicle::Position,
     contract::{AccessGranted, AccessRevoked, RevokeReason, ServerEvent},
@@ -47,7 +44,7 @@ impl<S: EffectSink> Dispatcher<S> {
         let Renewed { lost, gained } = self.rooms.renew(key, actor, community, &boards, position.place);
         for (board, reason) in lost {
             // Of what a later page of this tick was about to open, nothing has been told.
-            if !self.was_to_gain(key, board) {
+            if !self.to_gain.take(board, key) {
                 self.tell_revoked(key, board, reason, position).await;
             }
         }
@@ -69,22 +66,13 @@ impl<S: EffectSink> Dispatcher<S> {
         self.tell_one(key, event, position).await;
     }
 
-    /// Whether the tick that is being told was still to let the socket in; now it does not.
-    fn was_to_gain(&mut self, key: SocketKey, board: BoardId) -> bool {
-        take(&mut self.verdicts.gained, |(permit, to): &(Permit, _)| (permit.board(), *to) == (board, key)).is_some()
-    }
-
-    /// As [`Dispatcher::was_to_gain`], for a loss.
+    /// Whether a later page of the tick that is being told was still to tell that it lost the board.
     fn was_to_lose(&mut self, key: SocketKey, board: BoardId) -> Option<RevokeReason> {
-        take(&mut self.verdicts.lost, |(of, _, to)| (*of, *to) == (board, key)).map(|(_, reason, _)| reason)
+        let mut reason = None;
+        for lost in self.verdicts.lost.values_mut() {
+            let meant = lost.extract_if(.., |(of, _, to)| (*of, *to) == (board, key)).last();
+            reason = meant.map(|(_, why, _)| why).or(reason);
+        }
+        reason
     }
-}
-
-/// Takes out the last that is meant.
-fn take<T>(told: &mut BTreeMap<u32, Vec<T>>, is_meant: impl Fn(&T) -> bool) -> Option<T> {
-    let mut taken = None;
-    for verdicts in told.values_mut() {
-        taken = verdicts.extract_if(.., |verdict| is_meant(verdict)).last().or(taken);
-    }
-    taken
 }

@@ -1,10 +1,13 @@
 //! A tick: its fence, then its events, to those who sit where they are told.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use tokio::time::Instant;
 
-use super::Dispatcher;
+use super::{Dispatcher, grants::Grants};
 use crate::{
     audience::{Audience, Topic},
     batch::{Ahead, Batch, Entry},
@@ -44,10 +47,11 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows, batch.tick);
         let moved_out = self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
-        let verdicts = self.shut(&batch.fence, batch.tick);
+        let mut verdicts = self.shut(&batch.fence, batch.tick);
         // Each batch is of a later moment than the one before: what that was ahead of has been told, or this one is ahead of it too.
         self.versions.is_ahead(ahead);
         self.tell_moved_ahead(moved_out, &verdicts).await;
+        self.to_gain.append(mem::take(&mut verdicts.gained));
         self.verdicts.append(verdicts);
         // To nobody whom the tick shuts out.
         self.settle().await;
@@ -63,6 +67,7 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         if batch.last {
             self.verdicts = Verdicts::default();
+            self.to_gain = Grants::default();
             self.outlook = Outlook::default();
             self.chronicle.reached(Place::end_of(batch.tick));
         }
@@ -84,7 +89,8 @@ impl<S: EffectSink> Dispatcher<S> {
         for Sent { audience, topic, frame, to_admins } in sent {
             let mut keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
             if let Audience::WhoMayOpen(board) | Audience::User(_, board) = audience {
-                keys.retain(|key| !self.is_yet_to_gain(*key, board));
+                // Whom the tick lets in further on.
+                keys.retain(|key| !self.to_gain.is_left(board, *key));
             }
             match to_admins {
                 None => self.sink.emit(&keys, &frame).await,
@@ -95,12 +101,6 @@ impl<S: EffectSink> Dispatcher<S> {
                 }
             }
         }
-    }
-
-    /// Whether the tick lets the socket in further on.
-    fn is_yet_to_gain(&self, key: SocketKey, board: BoardId) -> bool {
-        let mut gained = self.verdicts.gained.values().flatten();
-        gained.any(|(permit, gains)| *gains == key && permit.board() == board)
     }
 
     /// Who is to be told what, of those that remain where they may.
@@ -137,9 +137,8 @@ impl<S: EffectSink> Dispatcher<S> {
         let (verdicts, outlook) = ahead.fence.shut_ahead(tick, &mut self.rooms, told);
         self.outlook = outlook;
         // What an earlier page of this tick was about to tell.
-        let shut: HashSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
-        for gained in self.verdicts.gained.values_mut() {
-            gained.retain(|(permit, key)| !shut.contains(&(permit.board(), *key)));
+        for (board, _, key) in verdicts.lost.values().flatten() {
+            self.to_gain.take(*board, *key);
         }
         let lost =
             verdicts.lost.into_iter().flat_map(|(number, lost)| lost.into_iter().map(move |lost| (number, lost)));
@@ -224,7 +223,7 @@ impl<S: EffectSink> Dispatcher<S> {
             let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
             self.tell_one(key, event, position).await;
         }
-        for (permit, key) in self.verdicts.gained.remove(&entry.ordinal).into_iter().flatten() {
+        for (permit, key) in self.to_gain.take_at(entry.ordinal) {
             self.rooms.extend_feed(key, &permit, position.place);
             let event = ServerEvent::BoardAccessGranted(AccessGranted { board_id: permit.board() });
             self.tell_one(key, event, position).await;

@@ -41,10 +41,26 @@ impl Fence {
                         turn.past.note_community(undone, CommunityFacts { rule, ..facts });
                     }
                 }
+                Change::BoardDeleted { board, was } => {
+                    let facts =
+                        facts_of(*board, was).map(|facts| BoardFacts { importers: self.gone_along(*board), ..facts });
+                    turn.past.note_end(*board, facts);
+                }
                 _ => turn.undo_board(undone, *ordinal, change),
             }
         }
         turn
+    }
+
+    /// Who imported a board until it was deleted, wherever in the transaction that is noted.
+    fn gone_along(&self, ended: BoardId) -> BTreeSet<CommunityId> {
+        let importers = self.changes.iter().filter_map(|(_, change)| match change {
+            Change::ImportChanged { board, community, active_was: true, with_board: true } if *board == ended => {
+                Some(community.clone())
+            }
+            _ => None,
+        });
+        importers.collect()
     }
 
     fn touched(&self) -> BTreeSet<BoardId> {
@@ -80,10 +96,6 @@ impl Turn {
     fn undo_board(&mut self, undone: usize, ordinal: u32, change: &Change) {
         match change {
             Change::BoardCreated { board } => self.past.note_board(*board, undone, None),
-            Change::BoardDeleted { board, was } => self.past.note_end(*board, facts_of(*board, was)),
-            Change::ImportChanged { board, community, active_was: true, with_board: true } => {
-                self.past.note_importer(*board, community);
-            }
             Change::ImportChanged { with_board: true, .. } => {}
             Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
                 let later = self.past.board_then(*board).flatten();

@@ -20,6 +20,7 @@ use socketioxide::{
     socket::DisconnectReason,
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     actor::Actor,
@@ -39,6 +40,7 @@ use crate::{
         proxies::TrustedProxies,
         session::{self, Life},
         sink::{Member, Members},
+        tasks::SocketTasks,
     },
 };
 
@@ -52,6 +54,7 @@ pub struct Doors<F> {
     proxies: TrustedProxies,
     pub(super) members: Members,
     pub(super) links: Arc<Links>,
+    pub(super) tasks: SocketTasks,
     next: Arc<AtomicU64>,
 }
 
@@ -66,17 +69,25 @@ impl<F> Clone for Doors<F> {
             proxies: self.proxies.clone(),
             members: self.members.clone(),
             links: Arc::clone(&self.links),
+            tasks: self.tasks.clone(),
             next: Arc::clone(&self.next),
         }
     }
 }
 
 impl<F> Doors<F> {
-    /// `members` are those that the dispatcher's sink emits to.
-    pub fn new(gateway: Arc<Gateway<F>>, verifier: Arc<Verifier>, entry: Entry, members: Members) -> Self {
+    /// `members` are those that the dispatcher's sink emits to; whoever makes `tasks` sees to their end.
+    pub fn new(
+        gateway: Arc<Gateway<F>>,
+        verifier: Arc<Verifier>,
+        entry: Entry,
+        members: Members,
+        tasks: SocketTasks,
+    ) -> Self {
         let links = Arc::new(Links::new(members.is_shut().clone()));
         let Entry { limits, guests, sessions, proxies } = entry;
-        Self { gateway, verifier, limits, guests, sessions, proxies, members, links, next: Arc::new(AtomicU64::new(1)) }
+        let next = Arc::new(AtomicU64::new(1));
+        Self { gateway, verifier, limits, guests, sessions, proxies, members, links, tasks, next }
     }
 }
 
@@ -91,8 +102,11 @@ pub struct Entry {
 /// What the handshake found out, kept for the socket's first step.
 #[derive(Clone)]
 struct Admitted {
+    key: SocketKey,
     actor: Actor,
     greeting: Greeting,
+    /// Cancelled once it has left.
+    left: CancellationToken,
     kept: Arc<Kept>,
     commands: Arc<Mutex<Option<mpsc::Receiver<Queued>>>>,
 }
@@ -102,6 +116,12 @@ pub(super) struct Kept {
     pub(super) held: Arc<Held>,
     /// The only end that keeps the queue of its commands, and thus the task that serves them.
     _queue: mpsc::Sender<Queued>,
+}
+
+impl Kept {
+    pub(super) fn new(held: Held, queue: mpsc::Sender<Queued>) -> Arc<Self> {
+        Arc::new(Self { held: Arc::new(held), _queue: queue })
+    }
 }
 
 /// Why a connection is refused. The library carries only a message, so the code stands at its head.
@@ -168,10 +188,25 @@ async fn admit<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, auth: Option<
     let session = doors.sessions.open(&actor).await?;
     let greeting = doors.gateway.greet(&actor).await?;
     let (queue, commands) = asked::listen(socket, Arc::clone(&doors.limits), actor.user.clone());
-    let held = Arc::new(Held { _session: session, _address: address, _user: user });
-    let kept = Arc::new(Kept { held, _queue: queue });
-    socket.extensions.insert(Admitted { actor, greeting, kept, commands: Arc::new(Mutex::new(Some(commands))) });
+    let kept = Kept::new(Held { _session: session, _address: address, _user: user }, queue);
+    let key = SocketKey(doors.next.fetch_add(1, Ordering::Relaxed));
+    let left = heeds_its_end(doors, socket, key);
+    let commands = Arc::new(Mutex::new(Some(commands)));
+    socket.extensions.insert(Admitted { key, actor, greeting, left, kept, commands });
     Ok(())
+}
+
+/// From here on no end is missed. The library answers CONNECT, and only then calls the socket connected: who leaves between the two is
+/// taken to be connected for ever, so what counts is that his end was told.
+fn heeds_its_end<F: FactStore>(doors: &Doors<F>, socket: &SocketRef, key: SocketKey) -> CancellationToken {
+    let left = CancellationToken::new();
+    let (doors, leaves) = (doors.clone(), left.clone());
+    socket.on_disconnect(async move |reason: DisconnectReason| {
+        // Before the farewell: whoever is added behind it finds that he has left.
+        leaves.cancel();
+        farewell(&doors, key, Some(reason)).await;
+    });
+    left
 }
 
 /// `auth.token`, else `Authorization: Bearer`.
@@ -184,30 +219,27 @@ fn token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
 }
 
 async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
-    let Some(Admitted { actor, greeting, kept, commands }) = socket.extensions.remove::<Admitted>() else { return };
+    let Some(admitted) = socket.extensions.remove::<Admitted>() else { return };
+    let Admitted { key, actor, greeting, left, kept, commands } = admitted;
     let Some(asked) = commands.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-    let key = SocketKey(doors.next.fetch_add(1, Ordering::Relaxed));
     let session = EngineSession::of(&socket.req_parts().extensions).cloned();
     if let Some(session) = &session {
         doors.links.register(socket.id, session);
     }
     doors.members.add(key, Member::new(socket.clone(), session, kept));
-
-    let leaving = doors.clone();
-    socket.on_disconnect(async move |reason: DisconnectReason| farewell(&leaving, key, Some(reason)).await);
     let connected = doors.gateway.connect(key, &actor, greeting).await;
     if let Err(failure) = &connected {
         tracing::debug!(code = failure.code.as_str(), "a socket that was let in can't be seated");
         // Its client takes a cut connection for what it is, and comes back by itself.
         doors.members.close(key);
     }
-    // The library may call one connected whose session closed while it connected: it says so last. Its greeting has told by now.
-    if connected.is_err() || !socket.connected() || doors.members.is_gone(key) {
-        // It may have gone before its farewell was there to be called; saying it twice does nothing.
+    // Of one whose session closed while it connected no end may have been told. Its greeting has told by now.
+    if connected.is_err() || left.is_cancelled() || doors.members.is_gone(key) {
+        // It may have gone before it was a member; saying it twice does nothing.
         farewell(&doors, key, None).await;
         return;
     }
-    tokio::spawn(serve(doors, key, actor, socket, asked));
+    doors.tasks.clone().spawn("serving", serve(doors, key, actor, socket, asked));
 }
 
 async fn serve<F: FactStore>(

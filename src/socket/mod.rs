@@ -8,6 +8,7 @@ pub mod links;
 mod proxies;
 mod session;
 mod sink;
+mod tasks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +20,7 @@ pub use guests::{Guests, Places};
 pub use handlers::{Doors, Entry};
 pub use proxies::{Networks, TrustedProxies};
 pub use sink::{Members, Pending, SocketSink};
+pub use tasks::SocketTasks;
 
 /// The bounds of one connection.
 #[derive(Clone, Copy, Debug)]

@@ -74,3 +74,22 @@ async fn an_import_lets_the_importing_community_in_and_its_undoing_shuts_it_out(
     }
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sits_in_a_lent_board_is_told_of_its_end() {
+    let forum = Forum::captured().await;
+    forum.run(IMPORT).await;
+    let service = Service::start(&forum.url()).await;
+    let mut importer = feed(&service, "ada", "c1", &[1, 2, 3]).await;
+    let mut owner = feed(&service, "cy", "c2", &[3]).await;
+    // With a post in it.
+    forum.run(POST).await;
+    for client in [&mut importer, &mut owner] {
+        hears_post(client, "Dune").await;
+    }
+    forum.run("DELETE FROM boards WHERE id = 3").await;
+    for client in [&mut importer, &mut owner] {
+        hears(client, "board:deleted", json!({"boardId": 3})).await;
+    }
+    service.stop().await;
+}

@@ -9,6 +9,7 @@ mod demo;
 mod drain;
 mod edge;
 mod epoch;
+mod flags;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 mod imports;

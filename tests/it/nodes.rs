@@ -11,6 +11,7 @@ mod redis_away;
 mod rights;
 mod sessions;
 mod takeover;
+mod tokens;
 
 use std::time::{Duration, Instant};
 

@@ -25,9 +25,12 @@ function fillPicker({ communities, people }) {
     }
     picker.append(group);
   }
+  const communityOf = (userId) => people.find((person) => person.user_id === userId)?.community_id;
   picker.addEventListener('change', () => {
-    const { board, post } = readAddress();
-    location.hash = address(picker.value, board, post);
+    const { as, board, post } = readAddress();
+    // Another community has other boards: its first is chosen then.
+    const stays = communityOf(as) === communityOf(picker.value);
+    location.hash = stays ? address(picker.value, board, post) : address(picker.value, null, null);
   });
 }
 

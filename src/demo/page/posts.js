@@ -174,7 +174,7 @@ class PostCard {
     this.#form('edit-form', 'Save', [el('label', { class: 'field' }, 'Title', title), el('label', { class: 'field' }, 'Text', content)], () =>
       api.editPost(this.id, { title: title.value, content: toStored(content.value, people) }).then(() => wrote()),
     );
-    title.focus();
+    title.focus({ preventScroll: true });
   }
 
   #move() {
@@ -188,7 +188,7 @@ class PostCard {
     this.#form('move-form', 'Move', [el('label', { class: 'field' }, 'To the board', choice)], () =>
       api.movePost(this.id, Number(choice.value)).then(() => wrote()),
     );
-    choice.focus();
+    choice.focus({ preventScroll: true });
   }
 
   /** A small form over the text; one at a time. */
@@ -210,6 +210,8 @@ class PostCard {
       form.remove();
     });
     this.text.after(form);
+    // Whole: on a phone the lower half of the window may be all that is left below the post.
+    form.scrollIntoView({ block: 'nearest' });
   }
 }
 

@@ -85,9 +85,11 @@ export class Session {
     return this.#live?.connected ?? false;
   }
 
+  /** On a board that my community knows nothing of I begin on one of its own: whoever I was before looked at it. */
   async start(boardId, postId) {
     await this.#refreshBoards();
     if (this.#ended) return;
+    const isKnown = boardId === null || this.#boards.length === 0 || this.#boards.some((board) => board.id === boardId);
     let settled;
     const firstAnswer = new Promise((resolve) => (settled = resolve));
     this.#live = connect(api.token, {
@@ -108,7 +110,7 @@ export class Session {
     });
     // Joining first saves a second reading; a service that does not answer must not keep the forum from being read.
     await Promise.race([firstAnswer, new Promise((resolve) => setTimeout(resolve, PATIENCE_MS))]);
-    if (!this.#ended) await this.visit(boardId, postId);
+    if (!this.#ended) await (isKnown ? this.visit(boardId, postId) : this.visit(null, null));
   }
 
   end() {

@@ -22,8 +22,9 @@ function pretty(value) {
   return pre;
 }
 
-/** The payload in a few words. */
-function gist(value) {
+/** The payload in a few words; of what we sent, what stands behind the name. */
+function gist(kind, value) {
+  if (kind === 'sent') return value.length > 1 ? `with ${JSON.stringify(value[1])}` : 'with nothing';
   if (value === undefined) return '';
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
   return Object.entries(value)
@@ -91,8 +92,9 @@ export class Tape {
     if (typeof cursor === 'string') this.#cursor.textContent = cursor;
   }
 
+  /** What we emit: the name and what stands behind it, if anything does. */
   sent(name, argument) {
-    this.#add('sent', name, argument, new Date(), []);
+    this.#add('sent', name, argument === undefined ? [name] : [name, argument], new Date(), []);
   }
 
   ack(name, answer) {
@@ -112,7 +114,7 @@ export class Tape {
           {},
           el('time', { datetime: time.toISOString(), text: clock(time) }),
           el('span', { class: 'name' }, label && el('em', { text: label }), name),
-          el('span', { class: 'gist', text: gist(payload) }),
+          el('span', { class: 'gist', text: gist(kind, payload) }),
         ),
       ),
     );

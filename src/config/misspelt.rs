@@ -1,0 +1,48 @@
+//! Variables that begin as ours do and are none of ours: most likely misspelt, and without a word they would change nothing.
+
+use std::collections::BTreeSet;
+
+use super::{
+    reader::Reader,
+    setting::{OF_SERVER, OWN_PREFIX},
+    source::{FILE, Sources},
+};
+
+/// Warns of each, with the name that was most likely meant.
+pub(super) fn warn_of(sources: &Sources, reader: &mut Reader<'_>) {
+    let known = |name: &str| OF_SERVER.iter().any(|setting| setting.variable == name);
+    let of_file = sources.file.keys().filter(|name| name.starts_with(OWN_PREFIX) && !known(name));
+    let in_file = of_file.clone().collect::<BTreeSet<_>>();
+    for name in sources.strange.iter().chain(of_file.filter(|name| !sources.strange.contains(*name))) {
+        let place = if in_file.contains(name) { FILE } else { "the environment" };
+        reader.warn(format!(
+            "{name} in {place} is no setting of this program and changes nothing; was {} meant? `curia-realtime serve --help` lists them all",
+            nearest(name)
+        ));
+    }
+}
+
+/// The name that is written most alike.
+fn nearest(name: &str) -> &'static str {
+    let names = OF_SERVER.iter().map(|setting| setting.variable).filter(|known| known.starts_with(OWN_PREFIX));
+    names.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_the_one_that_was_meant() {
+        for (written, meant) in [
+            ("REALTIME_RATE_JOINS", "REALTIME_RATE_JOIN"),
+            ("REALTIME_OFFLINE_GRACE_PERIOD", "REALTIME_OFFLINE_GRACE"),
+            ("REALTIME_MAX_PENDING_FRAME", "REALTIME_MAX_PENDING_FRAMES"),
+            ("REALTIME_MERGEWINDOW", "REALTIME_MERGE_WINDOW"),
+            ("REALTIME_TRUSTED_PROXY", "REALTIME_TRUSTED_PROXIES"),
+            ("REALTIME_drain", "REALTIME_DRAIN"),
+        ] {
+            assert_eq!(nearest(written), meant, "{written}");
+        }
+    }
+}

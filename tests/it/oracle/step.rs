@@ -1,0 +1,215 @@
+//! What happens: a commit of the forum, or something that one person asks for.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::{
+    forum::{COMMUNITIES, ROLES, Standing},
+    person::Person,
+    told::{To, Told},
+};
+
+pub const POST: &str =
+    "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ($1, 'New', '', $2) RETURNING id";
+
+/// Boards and posts are named by their number among those that there are, people by theirs, who returns by his among those who
+/// are away; a cursor by how many came behind it.
+#[derive(Clone, Debug)]
+pub enum Step {
+    BoardRoles(usize, Vec<&'static str>),
+    Malformed(usize),
+    CommunityRoles(&'static str, Vec<&'static str>),
+    Import(usize, &'static str, bool),
+    Give(usize, &'static str),
+    CreateBoard(&'static str, Vec<&'static str>),
+    DeleteBoard(usize),
+    Post(usize, usize),
+    Edit(usize),
+    Move(usize, usize),
+    DeletePost(usize),
+    Comment(usize),
+    Vote(usize),
+    DeleteUser(usize),
+    Refresh(usize, Vec<&'static str>, bool),
+    JoinBoard(usize, usize, Option<usize>),
+    JoinPost(usize, usize, Option<usize>),
+    JoinFeed(usize, Option<usize>),
+    Leave(usize, usize),
+    Away(usize),
+    Return(usize),
+}
+
+pub fn any_step(people: usize) -> impl Strategy<Value = Step> {
+    let nth = || 0_usize..60;
+    let who = move || 0..people;
+    let back = || proptest::option::weighted(0.8, 0_usize..5);
+    let community = || proptest::sample::select(&COMMUNITIES[..]);
+    let roles = || prop_oneof![2 => Just(Vec::new()), 3 => proptest::sample::subsequence(&ROLES[..], 1..=2)];
+    let rights = prop_oneof![
+        3 => (nth(), roles()).prop_map(|(board, roles)| Step::BoardRoles(board, roles)),
+        1 => nth().prop_map(Step::Malformed),
+        1 => (community(), roles()).prop_map(|(community, roles)| Step::CommunityRoles(community, roles)),
+        3 => (nth(), community(), any::<bool>()).prop_map(|(board, to, active)| Step::Import(board, to, active)),
+        1 => (nth(), community()).prop_map(|(board, to)| Step::Give(board, to)),
+        2 => (community(), roles()).prop_map(|(community, roles)| Step::CreateBoard(community, roles)),
+        1 => nth().prop_map(Step::DeleteBoard),
+        2 => (who(), roles(), any::<bool>()).prop_map(|(who, roles, admin)| Step::Refresh(who, roles, admin)),
+        1 => who().prop_map(Step::DeleteUser),
+    ];
+    let content = prop_oneof![
+        4 => (nth(), 0..2 * people).prop_map(|(board, author)| Step::Post(board, author)),
+        1 => nth().prop_map(Step::Edit),
+        2 => (nth(), nth()).prop_map(|(post, to)| Step::Move(post, to)),
+        1 => nth().prop_map(Step::DeletePost),
+        3 => nth().prop_map(Step::Comment),
+        2 => nth().prop_map(Step::Vote),
+    ];
+    let asked = prop_oneof![
+        4 => (who(), nth(), back()).prop_map(|(who, board, back)| Step::JoinBoard(who, board, back)),
+        5 => (who(), nth(), back()).prop_map(|(who, post, back)| Step::JoinPost(who, post, back)),
+        2 => (who(), back()).prop_map(|(who, back)| Step::JoinFeed(who, back)),
+        2 => (who(), nth()).prop_map(|(who, nth)| Step::Leave(who, nth)),
+        2 => who().prop_map(Step::Away),
+        3 => who().prop_map(Step::Return),
+    ];
+    prop_oneof![2 => rights, 7 => content, 6 => asked]
+}
+
+fn settings(roles: &[&str]) -> Value {
+    json!({"permissions": {"allowedRoles": roles}})
+}
+
+impl Step {
+    /// Commits it, and gives what that has to tell; `None` of what nothing is committed for.
+    pub async fn write(&self, pool: &PgPool, standing: &Standing, people: &[Person]) -> Option<Vec<Told>> {
+        match self {
+            Self::BoardRoles(nth, roles) => set(pool, standing, standing.board(*nth)?, settings(roles)).await,
+            Self::Malformed(nth) => {
+                let settings = json!({"permissions": {"allowedRoles": "crew"}});
+                set(pool, standing, standing.board(*nth)?, settings).await
+            }
+            Self::CommunityRoles(community, roles) => {
+                let update = sqlx::query("UPDATE communities SET settings = $2 WHERE id = $1");
+                done(update.bind(community).bind(settings(roles)).execute(pool).await);
+                let to = Some(To::Community((*community).to_owned()));
+                let told = Told { name: "community:settingsChanged".to_owned(), to, ..Told::default() };
+                Some((standing.communities[*community] != settings(roles)).then_some(told).into_iter().collect())
+            }
+            Self::Import(nth, to, active) => {
+                let import = "INSERT INTO imported_boards
+                    (source_board_id, source_community_id, importing_community_id, imported_by_user_id, is_active)
+                    SELECT id, community_id, $2, 'ada', $3 FROM boards WHERE id = $1
+                    ON CONFLICT (importing_community_id, source_board_id) DO UPDATE SET is_active = EXCLUDED.is_active";
+                done(sqlx::query(import).bind(standing.board(*nth)?).bind(to).bind(active).execute(pool).await);
+                Some(Vec::new())
+            }
+            Self::Give(nth, to) => {
+                let give = sqlx::query("UPDATE boards SET community_id = $2 WHERE id = $1");
+                done(give.bind(standing.board(*nth)?).bind(to).execute(pool).await);
+                Some(Vec::new())
+            }
+            Self::CreateBoard(community, roles) => {
+                let insert = "INSERT INTO boards (community_id, name, settings)
+                    VALUES ($1, 'Board ' || gen_random_uuid(), $2) RETURNING id";
+                let insert = sqlx::query_scalar(insert).bind(community).bind(settings(roles));
+                let board = done(insert.fetch_one(pool).await);
+                Some(vec![Told::of_board("board:created", board, To::WhoMayOpen(board))])
+            }
+            // Some remain, so that there is something to see.
+            Self::DeleteBoard(_) if standing.boards.len() < 3 => None,
+            Self::DeleteBoard(nth) => {
+                let board = standing.board(*nth)?;
+                done(sqlx::query("DELETE FROM boards WHERE id = $1").bind(board).execute(pool).await);
+                Some(vec![Told::of_board("board:deleted", board, To::Board(board))])
+            }
+            Self::DeleteUser(who) => {
+                let user = &people[*who].user;
+                done(sqlx::query("DELETE FROM users WHERE user_id = $1").bind(user).execute(pool).await);
+                let his: BTreeSet<_> =
+                    standing.posts.iter().filter(|(_, (_, author))| author == user).map(|(post, _)| *post).collect();
+                Some(his.into_iter().filter_map(|post| deleted(standing, post)).collect())
+            }
+            Self::Post(nth, author) => {
+                let (board, author) = (standing.board(*nth)?, people.get(*author).filter(|author| author.exists));
+                let author = author.map_or("cy", |author| &author.user);
+                let post = done(sqlx::query_scalar(POST).bind(author).bind(board).fetch_one(pool).await);
+                Some(vec![Told::of_post("board:newPost", board, post, To::Board(board))])
+            }
+            Self::Edit(..) | Self::Move(..) | Self::DeletePost(..) | Self::Comment(..) | Self::Vote(..) => {
+                self.write_of_post(pool, standing).await
+            }
+            Self::Refresh(..)
+            | Self::JoinBoard(..)
+            | Self::JoinPost(..)
+            | Self::JoinFeed(..)
+            | Self::Leave(..)
+            | Self::Away(_)
+            | Self::Return(_) => None,
+        }
+    }
+
+    async fn write_of_post(&self, pool: &PgPool, standing: &Standing) -> Option<Vec<Told>> {
+        let (Self::Edit(nth) | Self::Move(nth, _) | Self::DeletePost(nth) | Self::Comment(nth) | Self::Vote(nth)) =
+            self
+        else {
+            return None;
+        };
+        let post = standing.post(*nth)?;
+        let (board, author) = &standing.posts[&post];
+        let board = *board;
+        let of_board = |name| Told::of_post(name, board, post, To::Board(board));
+        Some(match self {
+            Self::Edit(_) => {
+                let edit = sqlx::query("UPDATE posts SET title = left(title || '.', 100) || '!' WHERE id = $1");
+                done(edit.bind(post).execute(pool).await);
+                vec![Told::of_post("board:postUpdated", board, post, To::BoardAndPost(board, post))]
+            }
+            Self::Move(_, nth) => {
+                let to = standing.board(*nth)?;
+                let set = sqlx::query("UPDATE posts SET board_id = $2 WHERE id = $1");
+                done(set.bind(post).bind(to).execute(pool).await);
+                let told = [of_board("board:postDeleted"), Told::of_post("board:newPost", to, post, To::Board(to))];
+                if to == board { Vec::new() } else { told.into() }
+            }
+            Self::DeletePost(_) => {
+                done(sqlx::query("DELETE FROM posts WHERE id = $1").bind(post).execute(pool).await);
+                deleted(standing, post).into_iter().collect()
+            }
+            Self::Comment(_) => {
+                let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES ($1, 'cy', 'Text')
+                    RETURNING id";
+                let comment = done(sqlx::query_scalar(insert).bind(post).fetch_one(pool).await);
+                let notified = Told::of_post("notification:new", board, post, To::User(author.clone(), board));
+                let mut told = vec![Told::of_post("post:newComment", board, post, To::Post(post)).with(comment)];
+                // Nobody is told of what he wrote himself.
+                told.extend((author != "cy").then(|| notified.with(comment)));
+                told.push(of_board("post:commentCountChanged").with(0));
+                told
+            }
+            _ => {
+                let vote = "UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = $1 RETURNING upvote_count";
+                let count = done(sqlx::query_scalar(vote).bind(post).fetch_one(pool).await);
+                vec![of_board("post:voteChanged").with(count)]
+            }
+        })
+    }
+}
+
+async fn set(pool: &PgPool, standing: &Standing, board: i32, settings: Value) -> Option<Vec<Told>> {
+    let update = sqlx::query("UPDATE boards SET settings = $2 WHERE id = $1");
+    done(update.bind(board).bind(&settings).execute(pool).await);
+    let told = Told::of_board("board:settingsChanged", board, To::Board(board));
+    Some((standing.boards[&board].1 != settings).then_some(told).into_iter().collect())
+}
+
+fn deleted(standing: &Standing, post: i32) -> Option<Told> {
+    let board = standing.board_of(post)?;
+    Some(Told::of_post("board:postDeleted", board, post, To::BoardAndPost(board, post)))
+}
+
+fn done<T>(outcome: Result<T, sqlx::Error>) -> T {
+    outcome.expect("a statement of the forum")
+}
