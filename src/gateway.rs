@@ -247,6 +247,7 @@ impl<F: FactStore> Gateway<F> {
         Ok(Decided { seat: Seat::Feed { permits }, basis })
     }
 
+    // Questions to the store stand on the heap: by value they would be moved through every frame up to the socket's task.
     async fn permit(&self, actor: &Actor, board: BoardId) -> Result<Result<Permit, Denied>, Failure> {
         let needed = facts_needed(actor, board);
         let (community, shown) = self.community_and_boards(actor).await?;
@@ -258,7 +259,7 @@ impl<F: FactStore> Gateway<F> {
             let found = self.facts.boards(BTreeSet::from([needed.board]), BTreeSet::new()).await?;
             Ok(found.into_values().next().inspect(|facts| report("board", &facts.board, &facts.rule)).map(Arc::new))
         };
-        let board = self.boards.try_get_with((needed.board, version), read).await.map_err(unavailable)?;
+        let board = self.boards.try_get_with((needed.board, version), Box::pin(read)).await.map_err(unavailable)?;
         Ok(decide(actor, board.as_deref(), community.as_deref()))
     }
 
@@ -280,7 +281,7 @@ impl<F: FactStore> Gateway<F> {
             Ok(found.inspect(|facts| report("community", &facts.community, &facts.rule)).map(Arc::new))
         };
         let key = (id.clone(), version);
-        let found = self.communities.try_get_with(key.clone(), read).await.map_err(unavailable)?;
+        let found = self.communities.try_get_with(key.clone(), Box::pin(read)).await.map_err(unavailable)?;
         if found.is_none() {
             // That one begins is noted by no trigger.
             self.communities.invalidate(&key).await;
@@ -291,14 +292,15 @@ impl<F: FactStore> Gateway<F> {
     async fn shown_in(&self, id: &CommunityId) -> Result<Boards, Failure> {
         let version = self.versions.of(Subject::Community(id));
         let read = async { self.facts.boards(BTreeSet::new(), BTreeSet::from([id.clone()])).await.map(Arc::new) };
-        self.shown.try_get_with((id.clone(), version), read).await.map_err(unavailable)
+        self.shown.try_get_with((id.clone(), version), Box::pin(read)).await.map_err(unavailable)
     }
 
     /// The board in which a post stands, where the actor's community is shown it.
     async fn board_of(&self, actor: &Actor, post: PostId) -> Result<Option<BoardId>, Failure> {
         let (_, shown) = self.community_and_boards(actor).await?;
         let key = (actor.community.clone(), post, self.versions.of(Subject::Post(post)));
-        let board = self.posts.try_get_with(key, self.facts.board_of_post(post)).await.map_err(unavailable)?;
+        let board =
+            self.posts.try_get_with(key, Box::pin(self.facts.board_of_post(post))).await.map_err(unavailable)?;
         Ok(board.filter(|board| shown.contains_key(board)))
     }
 }

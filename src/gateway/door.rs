@@ -16,7 +16,7 @@ impl<F: FactStore> Gateway<F> {
             return Ok(());
         }
         let key = (actor.user.clone(), self.versions.of(Subject::User(&actor.user)));
-        let asked = self.facts.user_exists(actor.user.clone());
+        let asked = Box::pin(self.facts.user_exists(actor.user.clone()));
         if self.users.try_get_with(key.clone(), asked).await.map_err(unavailable)? {
             return Ok(());
         }

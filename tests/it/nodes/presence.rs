@@ -168,7 +168,8 @@ async fn of_a_node_that_is_killed_all_are_told_gone_once_and_of_the_others_nobod
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
     let url = redis.url();
-    let nodes = [(); 3].map(|()| knowing(&forum, &url, &[]));
+    // Nobody answers pings while others are looked at.
+    let nodes = [(); 3].map(|()| knowing(&forum, &url, &["--ping-interval", "10m"]));
     let [one, other, mut doomed]: [Serving; 3] =
         futures_util::future::join_all(nodes).await.try_into().unwrap_or_else(|_| unreachable!("three"));
     let mut watchers = [connected(&one, "ada").await, connected(&other, "bo").await];

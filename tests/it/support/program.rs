@@ -113,7 +113,15 @@ impl Serving {
         };
         let log = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                log.push(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}")));
+                let Ok(line) = serde_json::from_str(&line) else {
+                    // A panic of the program, most likely, of several lines.
+                    let mut text = line;
+                    while let Ok(Ok(Some(line))) = timeout(PATIENCE, lines.next_line()).await {
+                        text = format!("{text}\n{line}");
+                    }
+                    panic!("no JSON: {text}")
+                };
+                log.push(line);
             }
             log
         });
