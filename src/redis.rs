@@ -5,6 +5,7 @@
 pub mod authorities;
 pub mod bus;
 pub mod channel;
+mod cluster;
 pub mod limits;
 pub mod link;
 pub mod message;
