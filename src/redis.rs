@@ -6,6 +6,7 @@ pub mod authorities;
 pub mod bus;
 pub mod channel;
 pub mod circle;
+mod cluster;
 pub mod facts;
 mod key;
 pub mod limits;

@@ -177,6 +177,10 @@ impl Keeper {
                     Err(error) if error.code() == Some("WRONGTYPE") => {
                         tracing::warn!(%error, class = ask.class.name(), "a user is limited on each node for itself");
                     }
+                    // Its user is limited on each node for himself, and the others are not.
+                    Err(error) if link.is_of_one_server(&error) => {
+                        tracing::debug!(%error, "one server gives no answer")
+                    }
                     Err(error) => useless = Some(error),
                 }
             }

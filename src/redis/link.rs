@@ -3,37 +3,31 @@
 //! Invariants:
 //! - whoever asks has an answer, or none, within the time that the link was made with, whatever the servers do;
 //! - questions that are asked together are independent: each has an answer of its own, and their keys may lie in different
-//!   slots. One server is sent them in one piece, of a Cluster each the server that has its key;
+//!   slots. One server is sent them in one piece, of a Cluster each the server that has its key, so that one that is away
+//!   keeps only its own from an answer;
 //! - what one question touches is one key, so that no question is of two servers;
-//! - a server that does not know a script is asked with its text, once a question.
+//! - a question is carried out once or not at all; a server that does not know a script is asked with its text.
 //!
-//! In a Cluster a question whose server was lost meanwhile is asked once more, of whoever has its key then: what it does must
-//! bear being done twice. The library's tasks that drive the connections end with the last clone of a link.
+//! A link that failed is of no more use, of a Cluster neither when a server was lost or slots have moved: whoever wants to go on makes
+//! another. What is asked of a slot that is just on its way from server to server may go without an answer. The library's tasks
+//! that drive the connections end with the last clone of a link.
 
 use std::{collections::HashMap, time::Duration};
 
-use futures_util::future::join_all;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, ProtocolVersion,
-    RedisError, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection, cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection, cmd,
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult,
+    ServerErrorKind, Value, aio::MultiplexedConnection, cmd,
 };
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
 
 use super::{
     authorities::Authorities,
+    cluster::{self, Cluster},
     question::Question,
     url::{RedisUrl, Servers},
 };
 
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// For each server of a Cluster: one that is away must not keep us from the others.
-const SERVER_WITHIN: Duration = Duration::from_millis(700);
-/// Of one question in a Cluster, where slots have moved or a server was lost.
-const TRIES: u32 = 3;
-/// Before a further try, in milliseconds.
-const PAUSE: (u64, u64) = (10, 50);
-
 const OF_CLUSTER: &str = "one server of a Cluster; it has to begin with redis-cluster:// or rediss-cluster://";
 const NO_CLUSTER: &str = "no Cluster; it has to begin with redis:// or rediss://";
 const REPLICA: &str = "a replica, on which nothing can be written; it has to name the primary";
@@ -56,6 +50,8 @@ pub enum LinkError {
     Lost(#[source] RedisError),
     #[error("the connection to Redis was closed")]
     Closed,
+    #[error("the Cluster is another than it was, or a server of it was away; its servers are asked for anew")]
+    Outdated,
     #[error("Redis gives no answer")]
     Silent(#[from] Elapsed),
 }
@@ -81,7 +77,7 @@ pub struct Link {
 #[derive(Clone)]
 enum Way {
     Server(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    Cluster(Cluster),
 }
 
 impl Link {
@@ -94,9 +90,7 @@ impl Link {
                     let connection = server_connection(server, authorities, &config(within)).await?;
                     Way::Server(primary(connection).await?)
                 }
-                Servers::Cluster(servers) => {
-                    Way::Cluster(cluster_connection(servers, authorities, within).await.map_err(refusal)?)
-                }
+                Servers::Cluster(servers) => Way::Cluster(Cluster::connect(servers, authorities, within).await?),
             })
         };
         Ok(Self { way: timeout(CONNECT_WITHIN, connecting).await??, within })
@@ -110,30 +104,42 @@ impl Link {
         Ok(answer?)
     }
 
-    /// Asks them all together and gives an answer for each, in the same order; their own order is nobody's promise.
+    /// Asks them all together and gives an answer for each, in the same order; in which order they are carried out is nobody's
+    /// promise. An error of the whole is that no server can be asked.
     pub async fn ask_each<T: FromRedisValue>(
         &mut self,
         questions: &[Question],
     ) -> Result<Vec<RedisResult<T>>, LinkError> {
-        let within = self.within;
-        Ok(timeout(within, self.rounds(questions)).await??)
-    }
-
-    async fn rounds<T: FromRedisValue>(&mut self, questions: &[Question]) -> RedisResult<Vec<RedisResult<T>>> {
-        let mut answers = self.round(questions.iter().map(|question| question.command().clone()).collect()).await?;
+        if let Way::Cluster(cluster) = &self.way
+            && cluster.is_outdated()
+        {
+            return Err(LinkError::Outdated);
+        }
+        let until = Instant::now() + self.within;
+        let commands = questions.iter().map(|question| question.command().clone()).collect();
+        let mut answers = self.round(commands, until).await?;
         let unknown = |answer: &RedisResult<T>| {
             answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
         };
         let asked = answers.iter_mut().zip(questions).filter(|(answer, _)| unknown(answer));
         let (places, in_full): (Vec<_>, Vec<_>) =
             asked.filter_map(|(answer, question)| Some((answer, question.in_full()?))).unzip();
-        for (place, answer) in places.into_iter().zip(self.round(in_full).await?) {
+        for (place, answer) in places.into_iter().zip(self.round(in_full, until).await?) {
             *place = answer;
         }
         Ok(answers)
     }
 
-    async fn round<T: FromRedisValue>(&mut self, commands: Vec<Cmd>) -> RedisResult<Vec<RedisResult<T>>> {
+    /// Whether the error is of one server of several, or of one slot: the question alone goes without an answer, others do not.
+    pub fn is_of_one_server(&self, error: &RedisError) -> bool {
+        matches!(self.way, Way::Cluster(_)) && cluster::is_of_one_server(error)
+    }
+
+    async fn round<T: FromRedisValue>(
+        &mut self,
+        commands: Vec<Cmd>,
+        until: Instant,
+    ) -> Result<Vec<RedisResult<T>>, LinkError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
@@ -144,15 +150,9 @@ impl Link {
                 for command in commands {
                     round.add_command(command);
                 }
-                round.query_async(connection).await
+                Ok(timeout_at(until, round.query_async(connection)).await??)
             }
-            Way::Cluster(connection) => {
-                let asking = commands.into_iter().map(|command| {
-                    let mut connection = connection.clone();
-                    async move { command.query_async(&mut connection).await }
-                });
-                Ok(join_all(asking).await)
-            }
+            Way::Cluster(cluster) => Ok(cluster.round(commands, until).await),
         }
     }
 }
@@ -174,30 +174,10 @@ pub(super) fn config(within: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_WITHIN)).set_response_timeout(Some(within))
 }
 
-async fn cluster_connection(
-    servers: &[ConnectionInfo],
-    authorities: Option<&Authorities>,
-    within: Duration,
-) -> RedisResult<ClusterConnection> {
-    let mut builder = ClusterClientBuilder::new(servers.iter().cloned())
-        .use_protocol(ProtocolVersion::RESP3)
-        .connection_timeout(SERVER_WITHIN)
-        .response_timeout(within)
-        .retries(TRIES)
-        .min_retry_wait(PAUSE.0)
-        .max_retry_wait(PAUSE.1);
-    if let Some(authorities) = authorities {
-        builder = builder.certs(authorities.certificates());
-    }
-    builder.build()?.get_async_connection().await
-}
-
 /// Tells a wrong password from a Redis that is not there.
 pub(super) fn refusal(error: RedisError) -> LinkError {
     const CODES: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
-    // Of a Cluster the text alone has it.
-    let told = |code: &&str| error.code() == Some(code) || error.detail().is_some_and(|detail| detail.contains(*code));
-    if error.kind() == ErrorKind::AuthenticationFailed || CODES.iter().any(told) {
+    if error.kind() == ErrorKind::AuthenticationFailed || error.code().is_some_and(|code| CODES.contains(&code)) {
         LinkError::Refused(error)
     } else {
         LinkError::Connect(error)

@@ -9,7 +9,7 @@ pub struct Script {
     digest: String,
 }
 
-/// One question.
+/// One question. Its key, by which its server is found in a Cluster, is the first argument of its command or that of its script.
 #[derive(Clone)]
 pub struct Question {
     command: Cmd,

@@ -15,6 +15,7 @@ mod fuzz;
 mod imports;
 mod layers;
 mod limits;
+mod link;
 mod migrate;
 mod nodes;
 mod notifications;

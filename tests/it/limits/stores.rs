@@ -233,3 +233,39 @@ async fn a_cluster_keeps_limits_in_all_its_slots_and_learns_scripts_again() {
     }
     assert!(one.limits.is_shared() && other.limits.is_shared());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_loses_a_server_goes_on_limiting_the_users_of_the_others() {
+    let mut cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let (one, other) = (Node::shared(&cluster.url(), 5).await, Node::shared(&cluster.url(), 5).await);
+    cluster.lose(0).expect("an end");
+    for node in [&one, &other] {
+        // By whoever has his key there.
+        let mut number = 0;
+        let noticed = async {
+            while node.limits.is_shared() {
+                number += 1;
+                take(node.limits.as_ref(), &format!("somebody {number}"), Class::Other).await.ok();
+            }
+        };
+        timeout(PATIENCE, noticed).await.expect("the loss to be noticed");
+        node.is_shared(true).await;
+    }
+    let kept = || cluster.servers().iter().map(|server| server.ask("DBSIZE").expect("a number"));
+    let kept = || kept().map(|count| count.parse::<usize>().expect("a number")).sum::<usize>();
+    let before = kept();
+    let began = Instant::now();
+    let users: Vec<_> = (0..40).map(|user| format!("user {user}")).collect();
+    let taken = join_all(users.iter().map(|user| take(one.limits.as_ref(), user, Class::Join))).await;
+    assert!(taken.iter().all(Result::is_ok));
+    let lost = 40 + before - kept();
+    let asking = users.iter().flat_map(|user| {
+        let sixfold = (0..6).map(|nth| if nth % 2 == 0 { &one.limits } else { &other.limits });
+        sixfold.map(|limits| take(limits.as_ref(), user, Class::Join))
+    });
+    let verdicts = join_all(asking).await;
+    assert!(began.elapsed() < WITHIN, "all of it within the time");
+    // Of the lost server's users each node counts by itself: four and three.
+    assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 4 * (40 - lost) + 6 * lost);
+    assert!(lost > 0 && one.limits.is_shared() && other.limits.is_shared());
+}

@@ -29,10 +29,14 @@ fn authority(place: &Place, certificate: &Certificate) -> String {
 
 /// Two nodes with these flags, of which the first makes the ticks.
 async fn two_nodes_with(forum: &Forum, flags: &[&str]) -> (Serving, Serving) {
-    let flags = [flags, &["--drain", "100ms", "--rate-join", "6/1h"]].concat();
-    let leader = Serving::start(&forum.url(), &flags).await;
+    two_nodes_each_with(forum, flags, flags).await
+}
+
+async fn two_nodes_each_with(forum: &Forum, leads: &[&str], follows: &[&str]) -> (Serving, Serving) {
+    let all = ["--drain", "100ms", "--rate-join", "6/1h"];
+    let leader = Serving::start(&forum.url(), &[leads, &all].concat()).await;
     lease_held(&forum.pool, None).await;
-    (leader, Serving::start(&forum.url(), &flags).await)
+    (leader, Serving::start(&forum.url(), &[follows, &all].concat()).await)
 }
 
 /// What `/readyz` says of Redis once it says anything.
@@ -94,7 +98,9 @@ async fn two_nodes_relay_and_limit_together_over_tls_with_a_password() {
 async fn two_nodes_relay_and_limit_together_over_a_cluster() {
     let forum = Forum::captured().await;
     let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
-    let (leader, follower) = two_nodes_with(&forum, &["--redis-url", &cluster.url()]).await;
+    // Each knows another of its servers.
+    let (one, two) = (cluster.servers()[0].url(), cluster.servers()[2].url());
+    let (leader, follower) = two_nodes_each_with(&forum, &["--redis-url", &one], &["--redis-url", &two]).await;
     relay_and_limit_together(&forum, &leader, &follower).await;
     leader.stop().await;
     follower.stop().await;
