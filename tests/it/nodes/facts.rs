@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use curia_scratch::{RedisCluster, RedisOptions};
 use redis::{AsyncCommands, Value as Answer, aio::MultiplexedConnection};
 
 use super::*;
@@ -77,6 +78,52 @@ async fn what_one_node_read_of_rights_the_other_does_not_ask_the_database_for() 
     assert_eq!(outcome(&other, "hit").await, 3.0);
     one.stop().await;
     other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_cluster_nodes_share_what_they_read_of_rights_too() {
+    let forum = Forum::captured().await;
+    let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let one = sharing(&forum.url(), &cluster.url()).await;
+    let other = sharing(&forum.url(), &cluster.url()).await;
+    assert_eq!(joins(&mut visitor(&one).await).await["ok"], json!(true));
+    // Whoever has not got the key refuses.
+    let kind = |server: &Redis, key: &str| server.ask(&format!("TYPE {key}")).unwrap_or_default();
+    let there = |key: &str| cluster.servers().iter().any(|server| kind(server, key).contains("hash"));
+    let asking = async {
+        while ![BOARD, COMMUNITY, SHOWN].into_iter().all(there) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("all of it to be kept");
+    assert_eq!(joins(&mut visitor(&other).await).await["ok"], json!(true));
+    assert_eq!(outcome(&other, "hit").await, 3.0);
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_database_what_is_kept_is_taken_and_nothing_else_is_guessed() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let mut there = connection(&redis).await;
+    let (before, database) =
+        forum.url().rsplit_once('@').map(|(user, at)| (user.to_owned(), at.to_owned())).expect("a user");
+    let (address, name) = database.split_once('/').expect("a name");
+    let proxy = Proxy::before(&format!("http://{address}")).await;
+    let behind = format!("{before}@{}/{name}", proxy.url.trim_start_matches("http://"));
+    let one = sharing(&forum.url(), &redis.url()).await;
+    let other = sharing(&behind, &redis.url()).await;
+    assert_eq!(joins(&mut visitor(&one).await).await["ok"], json!(true));
+    for key in [BOARD, COMMUNITY, SHOWN] {
+        kept(&mut there, key).await;
+    }
+    proxy.fall_silent();
+    let mut ada = visitor(&other).await;
+    assert_eq!(joins(&mut ada).await["ok"], json!(true));
+    assert_eq!(ada.ask("board:join", json!(2)).await["error"]["code"], json!("unavailable"));
+    one.stop().await;
+    drop(other);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
