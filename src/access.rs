@@ -68,6 +68,13 @@ pub struct BoardFacts {
     pub importers: BTreeSet<CommunityId>,
 }
 
+impl BoardFacts {
+    /// Whether the community owns it, or imports it.
+    pub fn is_shown_in(&self, community: &CommunityId) -> bool {
+        self.community == *community || self.importers.contains(community)
+    }
+}
+
 /// What the rule asks of the actor's community.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommunityFacts {
@@ -155,7 +162,7 @@ impl Denied {
 /// Contract section 3. `board` and `community` are `None` where the database has no such row.
 pub fn decide(actor: &Actor, board: Option<&BoardFacts>, community: Option<&CommunityFacts>) -> Result<Permit, Denied> {
     let board = board.ok_or(Denied::NotOfCommunity)?;
-    if board.community != actor.community && !board.importers.contains(&actor.community) {
+    if !board.is_shown_in(&actor.community) {
         return Err(Denied::NotOfCommunity);
     }
     let community = community.ok_or(Denied::CommunityRoles)?;

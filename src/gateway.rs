@@ -240,7 +240,7 @@ impl<F: FactStore> Gateway<F> {
     async fn may_join_feed(&self, actor: &Actor) -> Result<Decided, Failure> {
         let subject = Subject::Community(&actor.community);
         let (basis, before) = (self.versions.basis(&[subject]), self.versions.span(subject));
-        let (community, shown) = self.community_and_boards(actor).await?;
+        let (community, shown) = self.community_and_boards(actor, None).await?;
         let decided = shown.values().filter_map(|board| decide(actor, Some(board), community.as_deref()).ok());
         let permits: Vec<Permit> = decided.collect();
         self.facts.opened(actor, permits.iter().map(Permit::board).collect(), before);
@@ -250,7 +250,7 @@ impl<F: FactStore> Gateway<F> {
     // Questions to the store stand on the heap: by value they would be moved through every frame up to the socket's task.
     async fn permit(&self, actor: &Actor, board: BoardId) -> Result<Result<Permit, Denied>, Failure> {
         let needed = facts_needed(actor, board);
-        let (community, shown) = self.community_and_boards(actor).await?;
+        let (community, shown) = self.community_and_boards(actor, Some(board)).await?;
         if !shown.contains_key(&needed.board) {
             return Ok(Err(Denied::NotOfCommunity));
         }
@@ -263,10 +263,14 @@ impl<F: FactStore> Gateway<F> {
         Ok(decide(actor, board.as_deref(), community.as_deref()))
     }
 
-    /// What the rule asks of the actor's community, and the boards that it shows; both are asked for at once.
-    async fn community_and_boards(&self, actor: &Actor) -> Result<(Option<Shared<CommunityFacts>>, Boards), Failure> {
+    /// What the rule asks of the actor's community, and the boards that it shows; both are asked for at once, and `named` with them.
+    async fn community_and_boards(
+        &self,
+        actor: &Actor,
+        named: Option<BoardId>,
+    ) -> Result<(Option<Shared<CommunityFacts>>, Boards), Failure> {
         let id = &actor.community;
-        let (community, shown) = tokio::join!(self.community_facts(id), self.shown_in(id));
+        let (community, shown) = tokio::join!(self.community_facts(id), self.shown_in(id, named));
         let community = community?;
         if community.as_ref().is_some_and(|facts| !facts.features.enabled) {
             return Err(Failure::new(ErrorCode::FeatureDisabled, "your community has switched realtime off"));
@@ -289,15 +293,29 @@ impl<F: FactStore> Gateway<F> {
         Ok(found)
     }
 
-    async fn shown_in(&self, id: &CommunityId) -> Result<Boards, Failure> {
+    /// The boards that a community shows. Where they have to be asked for, `named` is asked for with them, whether it is among them or not:
+    /// then it is at hand. Whoever asks for what is not shown here learns nothing from how long that takes.
+    async fn shown_in(&self, id: &CommunityId, named: Option<BoardId>) -> Result<Boards, Failure> {
         let version = self.versions.of(Subject::Community(id));
-        let read = async { self.facts.boards(BTreeSet::new(), BTreeSet::from([id.clone()])).await.map(Arc::new) };
+        let read = async {
+            let named = named.map(|board| (board, self.versions.of(Subject::Board(board))));
+            let boards = named.iter().map(|(board, _)| *board).collect();
+            let mut shown = self.facts.boards(boards, BTreeSet::from([id.clone()])).await?;
+            shown.retain(|_, facts| facts.is_shown_in(id));
+            if let Some(key) = named
+                && let Some(facts) = shown.get(&key.0)
+            {
+                report("board", &facts.board, &facts.rule);
+                self.boards.insert(key, Some(Arc::new(facts.clone()))).await;
+            }
+            Ok(Arc::new(shown))
+        };
         self.shown.try_get_with((id.clone(), version), Box::pin(read)).await.map_err(unavailable)
     }
 
     /// The board in which a post stands, where the actor's community is shown it.
     async fn board_of(&self, actor: &Actor, post: PostId) -> Result<Option<BoardId>, Failure> {
-        let (_, shown) = self.community_and_boards(actor).await?;
+        let (_, shown) = self.community_and_boards(actor, None).await?;
         let key = (actor.community.clone(), post, self.versions.of(Subject::Post(post)));
         let board =
             self.posts.try_get_with(key, Box::pin(self.facts.board_of_post(post))).await.map_err(unavailable)?;

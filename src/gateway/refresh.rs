@@ -20,7 +20,7 @@ impl<F: FactStore> Gateway<F> {
         for _ in 0..TRIES {
             let basis = self.versions.basis(&[Subject::Community(&actor.community)]);
             let community = self.community_facts(&actor.community).await?.map(|facts| facts.as_ref().clone());
-            let boards = self.shown_in(&actor.community).await?;
+            let boards = self.shown_in(&actor.community, None).await?;
             let (reply, answer) = oneshot::channel();
             let refresh = Box::new(Refresh { key, actor: actor.clone(), community, boards, basis, at });
             self.send(Request::Refresh { refresh, reply }).await?;

@@ -81,11 +81,6 @@ impl Shared {
         (Self { line, seals, versions, told: AtomicBool::new(false) }, keeper)
     }
 
-    /// Whether Redis is asked at the moment.
-    pub fn is_shared(&self) -> bool {
-        self.line.is_here()
-    }
-
     /// What is there and holds, or how it is missing.
     fn take<K: Taken>(&self, of: &K::Of, found: Found) -> Result<K, Missing> {
         let before = self.versions.span(K::subject(of));
@@ -147,7 +142,8 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
         let Some(shared) = &self.shared else { return self.database.boards(named, of).await };
         let asked = named.iter().map(wanted::<BoardFacts>).chain(of.iter().map(wanted::<Shown>));
         let mut found = shared.find(asked.collect()).await.into_iter();
-        let mut facts = HashMap::new();
+        let by_community = !of.is_empty();
+        let (mut facts, mut shown) = (HashMap::new(), HashMap::new());
         let (mut missing, mut missing_of) = (BTreeMap::new(), BTreeMap::new());
         for (board, found) in named.into_iter().zip(&mut found) {
             match shared.take::<BoardFacts>(&board, found) {
@@ -157,12 +153,19 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
         }
         for (community, found) in of.into_iter().zip(found) {
             match shared.take::<Shown>(&community, found) {
-                Ok(Shown(known)) => facts.extend(known),
+                Ok(Shown(known)) => shown.extend(known),
                 Err(lacking) => _ = missing_of.insert(community, lacking),
             }
         }
+        if by_community && missing_of.is_empty() {
+            // Nobody may tell from the time it takes whether there is a board that his community is not shown.
+            missing.retain(|board, _| shown.contains_key(board));
+        }
+        // Of a board that is named, what stands of it alone counts.
+        shown.retain(|board, _| !missing.contains_key(board));
+        shown.extend(facts);
         if missing.is_empty() && missing_of.is_empty() {
-            return Ok(facts);
+            return Ok(shown);
         }
         let (named, of) = (missing.keys().copied().collect(), missing_of.keys().cloned().collect());
         let read = self.database.boards(named, of).await?;
@@ -175,8 +178,8 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
         for (community, lacking) in missing_of {
             shared.keep(&community, &Shown::of(&community, &read), lacking);
         }
-        facts.extend(read);
-        Ok(facts)
+        shown.extend(read);
+        Ok(shown)
     }
 
     async fn community(&self, id: CommunityId) -> Result<Option<CommunityFacts>, FactsError> {

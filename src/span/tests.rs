@@ -225,11 +225,11 @@ proptest! {
     }
 }
 
-/// Whether any of many histories shows that the rule is wrong, and how often it took and refused.
-fn tried(meets: impl Fn(&Span, &Span) -> bool) -> (bool, Counted) {
+/// Whether any of so many histories shows that the rule is wrong, and how often it took and refused.
+fn tried(histories: usize, meets: impl Fn(&Span, &Span) -> bool) -> (bool, Counted) {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut all = Counted::default();
-    for _ in 0..1_000 {
+    for _ in 0..histories {
         let acts = acts().new_tree(&mut runner).unwrap().current();
         match play(&acts, &meets) {
             Ok(Counted { taken, refused }) => (all.taken, all.refused) = (all.taken + taken, all.refused + refused),
@@ -241,16 +241,16 @@ fn tried(meets: impl Fn(&Span, &Span) -> bool) -> (bool, Counted) {
 
 #[test]
 fn every_weaker_rule_is_found_out() {
-    let (wrong, Counted { taken, refused }) = tried(Span::meets);
-    assert!(!wrong && taken > 500 && refused > 500, "taken {taken}, refused {refused}");
+    let (wrong, Counted { taken, refused }) = tried(250, Span::meets);
+    assert!(!wrong && taken > 100 && refused > 100, "taken {taken}, refused {refused}");
     let without_position = |fact: &Span, here: &Span| fact.epoch == here.epoch;
     let without_epoch = |fact: &Span, here: &Span| fact.since <= here.upto && here.since <= fact.upto;
     let of_the_past = |fact: &Span, here: &Span| fact.epoch == here.epoch && fact.since <= here.upto;
     let of_the_future = |fact: &Span, here: &Span| fact.epoch == here.epoch && here.since <= fact.upto;
-    assert!(tried(without_position).0);
-    assert!(tried(without_epoch).0);
-    assert!(tried(of_the_past).0);
-    assert!(tried(of_the_future).0);
+    assert!(tried(3_000, without_position).0);
+    assert!(tried(3_000, without_epoch).0);
+    assert!(tried(3_000, of_the_past).0);
+    assert!(tried(3_000, of_the_future).0);
 }
 
 #[test]

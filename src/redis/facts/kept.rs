@@ -228,8 +228,8 @@ pub struct Shown(pub HashMap<BoardId, BoardFacts>);
 impl Shown {
     /// Those of these boards that the community owns or imports.
     pub fn of(community: &CommunityId, boards: &HashMap<BoardId, BoardFacts>) -> Self {
-        let shown = |facts: &&BoardFacts| facts.community == *community || facts.importers.contains(community);
-        Self(boards.values().filter(shown).map(|facts| (facts.board, facts.clone())).collect())
+        let shown = boards.values().filter(|facts| facts.is_shown_in(community));
+        Self(shown.map(|facts| (facts.board, facts.clone())).collect())
     }
 }
 

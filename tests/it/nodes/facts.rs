@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use curia_scratch::{RedisCluster, RedisOptions};
 use redis::{AsyncCommands, Value as Answer, aio::MultiplexedConnection};
 
 use super::*;
@@ -67,7 +68,7 @@ async fn what_one_node_read_of_rights_the_other_does_not_ask_the_database_for() 
     let other = sharing(&watched.url(), &redis.url()).await;
     let before = watched.asked_of_rights();
     assert_eq!(joins(&mut visitor(&one).await).await["ok"], json!(true));
-    assert!(watched.asked_of_rights() >= before + 3, "the count sees what is asked");
+    assert!(watched.asked_of_rights() >= before + 4, "the count sees what is asked");
     for key in [BOARD, COMMUNITY, SHOWN] {
         kept(&mut there, key).await;
     }
@@ -77,6 +78,84 @@ async fn what_one_node_read_of_rights_the_other_does_not_ask_the_database_for() 
     assert_eq!(outcome(&other, "hit").await, 3.0);
     one.stop().await;
     other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_has_of_another_community_can_not_be_told_from_what_is_not_there() {
+    let watched = Watched::start().await;
+    let redis = Redis::start().expect("a Redis");
+    let mut there = connection(&redis).await;
+    let one = sharing(&watched.url(), &redis.url()).await;
+    let mut cy = Frames::connected(&one.url, &Service::token("cy", "c2", &[], false)).await;
+    assert_eq!(cy.ask("board:join", json!(3)).await["ok"], json!(true));
+    assert_eq!(joins(&mut visitor(&one).await).await["ok"], json!(true));
+    for key in ["curia:board_permissions:3", BOARD, COMMUNITY, SHOWN] {
+        kept(&mut there, key).await;
+    }
+    // Each is asked for where nothing is in memory yet, with what Redis has of the community and without.
+    for shown in [true, false] {
+        let mut asked = Vec::new();
+        for board in [3, 999] {
+            let other = sharing(&watched.url(), &redis.url()).await;
+            if !shown {
+                let _: () = there.del(SHOWN).await.expect("an answer");
+            }
+            let mut ada = visitor(&other).await;
+            let before = watched.asked_of_rights();
+            let refused = ada.ask("board:join", json!(board)).await;
+            assert_eq!(refused["error"]["code"], json!("not_found"), "{refused}");
+            asked.push(watched.asked_of_rights() - before);
+            other.stop().await;
+        }
+        assert_eq!(asked[0], asked[1], "with the community's boards: {shown}");
+    }
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_cluster_nodes_share_what_they_read_of_rights_too() {
+    let forum = Forum::captured().await;
+    let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let one = sharing(&forum.url(), &cluster.url()).await;
+    let other = sharing(&forum.url(), &cluster.url()).await;
+    assert_eq!(joins(&mut visitor(&one).await).await["ok"], json!(true));
+    // Whoever has not got the key refuses.
+    let kind = |server: &Redis, key: &str| server.ask(&format!("TYPE {key}")).unwrap_or_default();
+    let there = |key: &str| cluster.servers().iter().any(|server| kind(server, key).contains("hash"));
+    let asking = async {
+        while ![BOARD, COMMUNITY, SHOWN].into_iter().all(there) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("all of it to be kept");
+    assert_eq!(joins(&mut visitor(&other).await).await["ok"], json!(true));
+    assert_eq!(outcome(&other, "hit").await, 3.0);
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_database_what_is_kept_is_taken_and_nothing_else_is_guessed() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let mut there = connection(&redis).await;
+    let (before, database) =
+        forum.url().rsplit_once('@').map(|(user, at)| (user.to_owned(), at.to_owned())).expect("a user");
+    let (address, name) = database.split_once('/').expect("a name");
+    let proxy = Proxy::before(&format!("http://{address}")).await;
+    let behind = format!("{before}@{}/{name}", proxy.url.trim_start_matches("http://"));
+    let one = sharing(&forum.url(), &redis.url()).await;
+    let other = sharing(&behind, &redis.url()).await;
+    assert_eq!(joins(&mut visitor(&one).await).await["ok"], json!(true));
+    for key in [BOARD, COMMUNITY, SHOWN] {
+        kept(&mut there, key).await;
+    }
+    proxy.fall_silent();
+    let mut ada = visitor(&other).await;
+    assert_eq!(joins(&mut ada).await["ok"], json!(true));
+    assert_eq!(ada.ask("board:join", json!(2)).await["error"]["code"], json!("unavailable"));
+    one.stop().await;
+    drop(other);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
