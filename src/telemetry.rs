@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal},
 };
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -59,10 +59,18 @@ fn plainly(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut at = Some(error);
     while let Some(error) = at {
-        if let Some(said) = error.downcast_ref::<PgDatabaseError>() {
+        if let Some(said) = said(error) {
             text = text.replace(&said.to_string(), said.message());
         }
         at = error.source();
     }
     text
+}
+
+/// What PostgreSQL said, where the error is that or the driver's around it.
+fn said<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a dyn DatabaseError> {
+    let driver = || error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    let boxed = || error.downcast_ref::<Box<dyn DatabaseError>>().map(AsRef::as_ref);
+    let bare = || error.downcast_ref::<PgDatabaseError>().map(|error| error as &dyn DatabaseError);
+    driver().or_else(boxed).or_else(bare)
 }

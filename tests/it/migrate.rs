@@ -3,6 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use axum::http::{Method, StatusCode};
+use curia_realtime::{postgres::outbox::OutboxError, telemetry::chain};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -274,4 +275,15 @@ async fn taken_out_under_a_running_service_it_is_named_with_the_command_and_put_
     let told: Vec<String> = service.stop().await.iter().map(ToString::to_string).collect();
     assert_eq!(told.iter().filter(|line| line.contains("migrate up")).count(), 1, "said once: {told:?}");
     assert!(!told.iter().any(|line| line.contains(" at line ")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_postgresql_says_is_told_without_the_lines_of_its_own_source_code() {
+    let forum = Forum::bare().await;
+    let error = sqlx::query("SELECT FROM nowhere").execute(&forum.pool).await.expect_err("no such table");
+    assert!(error.to_string().contains(" at line "), "the driver's own display: {error}");
+    assert_eq!(chain(&error), r#"error returned from database: relation "nowhere" does not exist"#);
+    let error = OutboxError::from(error);
+    let told = r#"the outbox could not be read: error returned from database: relation "nowhere" does not exist"#;
+    assert_eq!(chain(&error), told);
 }
