@@ -1,18 +1,18 @@
 //! The fence: what a tick changed of anybody's rights is applied before anything of that tick is delivered.
 //!
-//! [`Fence::shut`] evicts, whatever was believed before; who lost and who gained a board is told later, at the place in the
+//! [`Fence::shutting`] evicts, whatever was believed before; who lost and who gained a board is told later, at the place in the
 //! stream where the change stands, so that cursors stay in order. What was true before is taken from the changes themselves
 //! (`*_was` of the outbox), undone from the last to the first, and lets nobody in: a wrong `was` can leave somebody
 //! untold, or out, never inside.
 //!
 //! A tick that is read late shows rows of a later moment. Whom any moment up to that one shuts out is shut out first, and told at once
-//! ([`Fence::shut_ahead`]); the tick itself is then judged by all of them ([`Outlook`]). Of a board that is deleted, whoever might open
+//! ([`Fence::shutting_ahead`]); the tick itself is then judged by all of them ([`Outlook`]). Of a board that is deleted, whoever might open
 //! it last sits there until that is told.
 
 mod turn;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map},
     sync::Arc,
 };
 
@@ -74,46 +74,47 @@ struct Basis<'a> {
 }
 
 impl Fence {
-    /// Brings `rooms`, which were told everything up to `told`, to the rights of this tick. Where the rows are of a later moment,
-    /// `outlook` are the rights from the tick until then, as [`Fence::shut_ahead`] gave them. So nobody is seated but whom the tick
-    /// and every moment up to that of the rows let in.
+    /// Brings `rooms`, which were told everything up to `told`, to the rights of this tick, all at once; see [`Fence::shutting`].
     pub fn shut(&self, outlook: &Outlook, rooms: &mut Rooms, told: Place) -> Verdicts {
-        let turn = self.undone(outlook, rooms);
-        let mut verdicts = self.judge_all(&Basis { turn: &turn, outlook, ahead_of: None }, rooms, told);
-        for (permit, key) in verdicts.gained.values().flatten() {
-            rooms.reopen(*key, permit.board());
-        }
-        verdicts.changed = turn.changed;
-        verdicts
+        let mut judging = self.shutting(outlook, rooms, told);
+        while judging.next(rooms) {}
+        judging.end(rooms).0
     }
 
-    /// Shuts out whom later ticks shut out, before rows of their time are shown. Who lost a board is to be told at once, and is not told
-    /// by `tick`, which comes next; who gained one is told by the tick that lets him in. Also gives the rights of all these moments.
+    /// Shuts out whom later ticks shut out, all at once; see [`Fence::shutting_ahead`].
     pub fn shut_ahead(&self, tick: &Fence, rooms: &mut Rooms, told: Place) -> (Verdicts, Outlook) {
+        let mut judging = self.shutting_ahead(tick, rooms, told);
+        while judging.next(rooms) {}
+        judging.end(rooms)
+    }
+
+    /// Begins to bring `rooms`, which were told everything up to `told`, to the rights of this tick. Where the rows are of a later moment,
+    /// `outlook` are the rights from the tick until then, as [`Fence::shutting_ahead`] gave them. So nobody is seated but whom the tick
+    /// and every moment up to that of the rows let in.
+    pub fn shutting<'a>(&'a self, outlook: &'a Outlook, rooms: &mut Rooms, told: Place) -> Judging<'a> {
+        let turn = self.undone(outlook, rooms);
+        self.judging(turn, Some(outlook), None, rooms, told)
+    }
+
+    /// Begins to shut out whom later ticks shut out, before rows of their time are shown. Who lost a board is to be told at once, and is not
+    /// told by `tick`, which comes next; who gained one is told by the tick that lets him in. Gives the rights of all these moments, too.
+    pub fn shutting_ahead<'a>(&'a self, tick: &Fence, rooms: &mut Rooms, told: Place) -> Judging<'a> {
         let turn = self.undone(&Outlook::default(), rooms);
         let untold = tick.undone(&turn.past, rooms);
-        let verdicts =
-            self.judge_all(&Basis { turn: &turn, outlook: &turn.past, ahead_of: Some(&untold) }, rooms, told);
-        for (board, _, key) in verdicts.lost.values().flatten() {
-            rooms.shut_ahead(*key, *board);
-        }
-        (Verdicts { gained: BTreeMap::new(), ..verdicts }, turn.past)
+        self.judging(turn, None, Some(untold), rooms, told)
     }
 
-    fn judge_all(&self, basis: &Basis<'_>, rooms: &mut Rooms, told: Place) -> Verdicts {
+    fn judging<'a>(
+        &'a self,
+        turn: Turn,
+        outlook: Option<&'a Outlook>,
+        ahead_of: Option<Turn>,
+        rooms: &mut Rooms,
+        told: Place,
+    ) -> Judging<'a> {
         self.renew_communities(rooms);
-        let mut verdicts = Verdicts::default();
-        for (board, ordinal) in self.boards(basis.turn) {
-            self.judge(board, ordinal, basis, rooms, &mut verdicts, told);
-        }
-        for (ordinal, change) in &self.changes {
-            match change {
-                Change::PostMoved { post, .. } => self.follow(*post, *ordinal, rooms, &mut verdicts),
-                Change::CommunityDeleted { community } => evict_community(community, rooms),
-                _ => {}
-            }
-        }
-        verdicts
+        let boards = self.boards(&turn).into_iter();
+        Judging { fence: self, turn, outlook, ahead_of, boards, verdicts: Verdicts::default(), told }
     }
 
     fn renew_communities(&self, rooms: &mut Rooms) {
@@ -201,6 +202,53 @@ impl Fence {
                 }
             }
         }
+    }
+}
+
+/// A fence that is being applied, board by board, so that others get a turn where it concerns many. Until its end nothing may be delivered.
+pub struct Judging<'a> {
+    fence: &'a Fence,
+    /// The changes, undone.
+    turn: Turn,
+    /// From the tick to the moment of its rows; the changes' own where they belong to later ticks.
+    outlook: Option<&'a Outlook>,
+    /// The tick that comes next, undone, where the changes belong to later ones.
+    ahead_of: Option<Turn>,
+    boards: btree_map::IntoIter<BoardId, u32>,
+    verdicts: Verdicts,
+    told: Place,
+}
+
+impl Judging<'_> {
+    /// Judges everybody whom one more board concerns; `false` when there is none left.
+    pub fn next(&mut self, rooms: &mut Rooms) -> bool {
+        let Self { fence, turn, outlook, ahead_of, boards, verdicts, told } = self;
+        let Some((board, ordinal)) = boards.next() else { return false };
+        let outlook = outlook.unwrap_or(&turn.past);
+        fence.judge(board, ordinal, &Basis { turn, outlook, ahead_of: ahead_of.as_ref() }, rooms, verdicts, *told);
+        true
+    }
+
+    /// The verdicts, behind the last board, and the rights of every moment that the changes undo.
+    pub fn end(self, rooms: &mut Rooms) -> (Verdicts, Outlook) {
+        let Self { fence, turn: Turn { past, changed }, ahead_of, mut verdicts, .. } = self;
+        for (ordinal, change) in &fence.changes {
+            match change {
+                Change::PostMoved { post, .. } => fence.follow(*post, *ordinal, rooms, &mut verdicts),
+                Change::CommunityDeleted { community } => evict_community(community, rooms),
+                _ => {}
+            }
+        }
+        if ahead_of.is_some() {
+            for (board, _, key) in verdicts.lost.values().flatten() {
+                rooms.shut_ahead(*key, *board);
+            }
+            return (Verdicts { gained: BTreeMap::new(), ..verdicts }, past);
+        }
+        for (permit, key) in verdicts.gained.values().flatten() {
+            rooms.reopen(*key, permit.board());
+        }
+        (Verdicts { changed, ..verdicts }, past)
     }
 }
 

@@ -12,7 +12,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,10 @@ use crate::{
     batch::Batch,
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
-    postgres::outbox::{Found, OutboxError, OutboxReader},
+    postgres::{
+        outbox::{Found, OutboxError, OutboxReader},
+        schema::require_schema,
+    },
     relay::{Ends, Told},
     telemetry::chain,
     wake::Wake,
@@ -205,8 +208,20 @@ impl Follower {
         None
     }
 
+    /// What an operator is told. A database that answers and has no outbox any longer lacks our schema, or the right to read it: then
+    /// that is what he has to mend, and not the statement that failed for it.
+    async fn why(&self, error: &OutboxError) -> String {
+        if let OutboxError::Database(sqlx::Error::Database(_)) = error
+            && let Ok(Err(lacking)) = timeout(TAKE_OVER, require_schema(&self.pool)).await
+            && !lacking.may_pass()
+        {
+            return chain(&lacking);
+        }
+        chain(error)
+    }
+
     async fn wait_for_database(&self, error: &OutboxError, retries: &mut ExponentialBackoff) {
-        self.stream.set(State::NotReady(chain(error)));
+        self.stream.set(State::NotReady(self.why(error).await));
         // The iterator has no end.
         sleep(retries.next().unwrap_or(TAKE_OVER)).await;
     }

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::contract::{ErrorCode, Failure};
 
-/// What is counted together.
+/// What is counted together: one event, or a family of them that share one budget, since they cost the same and a client uses them in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Into the namespace, with a token that is good.
@@ -38,7 +38,9 @@ impl Class {
         }
     }
 
-    /// Its name in Redis and in metrics. None ends with a colon and another: behind a user's id it can't be mistaken.
+    /// Its name in Redis and in metrics: that of the event where it is one, else that of the family, as it stands in the names of its
+    /// events (`typing` of `typing:start` and `typing:stop`) or as operators call it (`connect`, `join`, `other`). None ends with a colon
+    /// and another: behind a user's id it can't be mistaken.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",

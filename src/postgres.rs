@@ -10,6 +10,7 @@ pub mod migrations;
 pub mod outbox;
 pub mod retention;
 mod rows;
+mod said;
 pub mod schema;
 pub mod tls;
 pub mod wake;

@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal},
 };
 
+use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -34,15 +35,16 @@ fn is_talkative(target: &str) -> bool {
     TALKATIVE.iter().any(|name| library.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
-/// An error and its causes in a line, without those that it tells itself.
-pub fn chain(error: &dyn Error) -> String {
-    let mut told = error.to_string();
+/// An error and its causes in a line, without those that it tells itself, and without the lines of PostgreSQL's own source code that the
+/// driver adds to what the server said.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut told = plainly(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let text = error.to_string();
+        let text = plainly(error);
         let already = text.lines().all(|line| told.contains(line));
         // The driver's own wording differs from ours by words in front.
-        let at_its_end = error.source().is_none_or(|inner| !told.contains(&inner.to_string()));
+        let at_its_end = error.source().is_none_or(|inner| !told.contains(&plainly(inner)));
         if !already && at_its_end {
             told.push_str(": ");
             told.push_str(&text);
@@ -50,4 +52,25 @@ pub fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     told
+}
+
+/// The error's own words, in which those of a cause may stand.
+fn plainly(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if let Some(said) = said(error) {
+            text = text.replace(&said.to_string(), said.message());
+        }
+        at = error.source();
+    }
+    text
+}
+
+/// What PostgreSQL said, where the error is that or the driver's around it.
+fn said<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a dyn DatabaseError> {
+    let driver = || error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    let boxed = || error.downcast_ref::<Box<dyn DatabaseError>>().map(AsRef::as_ref);
+    let bare = || error.downcast_ref::<PgDatabaseError>().map(|error| error as &dyn DatabaseError);
+    driver().or_else(boxed).or_else(bare)
 }

@@ -15,11 +15,12 @@ use crate::{
     chronicle::{Position, Sent},
     contract::{AccessGranted, AccessRevoked, PostDeleted, ServerEvent},
     event::{Rows, tell},
-    fence::{Fence, Verdicts},
+    fence::{Fence, Judging, Verdicts},
     frame::Frame,
     ids::{BoardId, Cursor, Place, PostId, Room, SocketKey, Tick},
     outlook::Outlook,
     ports::EffectSink,
+    rooms::Rooms,
     versions::Subject,
 };
 
@@ -47,7 +48,7 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows, batch.tick);
         let moved_out = self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
-        let mut verdicts = self.shut(&batch.fence, batch.tick);
+        let mut verdicts = self.shut(&batch.fence, batch.tick).await;
         // Each batch is of a later moment than the one before: what that was ahead of has been told, or this one is ahead of it too.
         self.versions.is_ahead(ahead);
         self.tell_moved_ahead(moved_out, &verdicts).await;
@@ -104,9 +105,10 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Who is to be told what, of those that remain where they may.
-    fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
+    async fn shut(&mut self, fence: &Fence, tick: Tick) -> Verdicts {
         self.heed(fence, tick);
-        let verdicts = fence.shut(&self.outlook, &mut self.rooms, self.chronicle.told());
+        let judging = fence.shutting(&self.outlook, &mut self.rooms, self.chronicle.told());
+        let (verdicts, _) = applied(judging, &mut self.rooms).await;
         for (board, ordinal) in &verdicts.changed {
             self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
         }
@@ -134,7 +136,8 @@ impl<S: EffectSink> Dispatcher<S> {
             Position { place: told, at: at.unwrap_or_default() }
         };
         self.heed(&ahead.fence, told.tick);
-        let (verdicts, outlook) = ahead.fence.shut_ahead(tick, &mut self.rooms, told);
+        let judging = ahead.fence.shutting_ahead(tick, &mut self.rooms, told);
+        let (verdicts, outlook) = applied(judging, &mut self.rooms).await;
         self.outlook = outlook;
         // What an earlier page of this tick was about to tell.
         for (board, _, key) in verdicts.lost.values().flatten() {
@@ -266,4 +269,13 @@ impl<S: EffectSink> Dispatcher<S> {
         let cursor = Cursor { place: position.place, ..self.chronicle.cursor() };
         self.sink.emit(&[key], &Frame::durable(event, cursor, position.at)).await;
     }
+}
+
+/// A fence to its end. A community with many boards and sockets is judged for longer than one task should keep a thread to itself: between
+/// two boards others get a turn. Nothing is asked of the dispatcher meanwhile, so that it is one step all the same.
+async fn applied(mut judging: Judging<'_>, rooms: &mut Rooms) -> (Verdicts, Outlook) {
+    while judging.next(rooms) {
+        tokio::task::yield_now().await;
+    }
+    judging.end(rooms)
 }

@@ -209,6 +209,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_kernel_is_told_what_is_asked_of_it() {
+        let keepalive = Duration::from_secs(33);
+        let options = TcpOptions { user_timeout: Duration::from_secs(7), keepalive, send_buffer: 32 * 1024 };
+        let (accepted, _client) = pair(options).await;
+        let socket = SockRef::from(&accepted.stream);
+        assert!(accepted.stream.nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), keepalive);
+        // Linux gives twice as much, for its own records.
+        assert!((32 * 1024..=64 * 1024).contains(&socket.send_buffer_size().unwrap()));
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(options.user_timeout));
+    }
+
+    #[tokio::test]
     async fn counts_what_it_carries() {
         let (mut accepted, mut client) = pair(TcpOptions::default()).await;
         client.write_all(b"hello").await.unwrap();

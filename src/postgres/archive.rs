@@ -12,7 +12,7 @@ use crate::{
     event::Needs,
     ids::{Epoch, Place, Tick},
     ports::{Archive, FactsError},
-    postgres::rows,
+    postgres::{rows, said::Said},
 };
 
 /// The outbox as the place where the past is looked up.
@@ -25,7 +25,7 @@ pub struct OutboxArchive {
 
 impl Archive for OutboxArchive {
     async fn stretch(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Option<Stretch>, FactsError> {
-        self.read(epoch, from, upto, limit).await.map_err(|error| FactsError(error.into()))
+        self.read(epoch, from, upto, limit).await.map_err(|error| FactsError(Said(error).into()))
     }
 }
 

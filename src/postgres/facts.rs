@@ -17,6 +17,7 @@ use crate::{
     dispatch::Reached,
     ids::{BoardId, CommunityId, Epoch, PostId, Tick, UserId},
     ports::{FactStore, FactsError},
+    postgres::said::Said,
 };
 
 /// So long a node may be behind the rights that somebody asks for.
@@ -183,5 +184,5 @@ impl FactStore for PostgresFacts {
 }
 
 fn unavailable(error: sqlx::Error) -> FactsError {
-    FactsError(error.into())
+    FactsError(Said(error).into())
 }

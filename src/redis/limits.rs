@@ -1,4 +1,5 @@
-//! Limits over all nodes: what each has taken of a user stands in Redis, `{prefix}rate_limit:{userId}:{class}`.
+//! Limits over all nodes: what each has taken of a user stands in Redis, `{prefix}rate_limit:{userId}:{event}`. Events that share one
+//! budget share one key, which names their family ([`Class::name`]).
 //!
 //! Invariants:
 //! - memory is asked first, and what it refuses is refused: this node's share alone is too much, or Redis said until when. So a

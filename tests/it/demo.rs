@@ -55,6 +55,15 @@ async fn it_is_installed_whole_and_only_into_an_empty_database() {
 }
 
 #[tokio::test]
+async fn the_root_leads_to_the_page() {
+    let (_forum, router) = installed().await;
+    let request = Request::builder().uri("/").body(Body::empty()).expect("a request");
+    let answer = router.clone().call(request).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(answer.headers()[header::LOCATION], "/demo");
+}
+
+#[tokio::test]
 async fn a_closed_board_is_listed_and_not_read() {
     let (_forum, router) = installed().await;
     let (_, listed) = ask(&router, "eero", Method::GET, "/boards", None).await;

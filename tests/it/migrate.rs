@@ -1,12 +1,20 @@
 //! `curia-realtime migrate`, on a forum that goes on working.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use axum::http::{Method, StatusCode};
+use curia_realtime::{postgres::outbox::OutboxError, telemetry::chain};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    time::{sleep, timeout},
+};
 
 use crate::support::{
     postgres::Forum,
-    program::{Place, Ran, run},
+    program::{Place, Ran, Serving, run},
+    service::Service,
+    wire::{Frames, http},
 };
 
 const NEWEST: i32 = 8;
@@ -226,4 +234,56 @@ async fn a_closed_door_is_told_without_the_password() {
         assert!(parts.iter().all(|part| refused.stderr.contains(part)), "{refused:?}");
         assert!(!refused.stderr.contains("hunter2"), "{refused:?}");
     }
+}
+
+/// What `/readyz` says of the stream, once that holds `part`.
+async fn stream_is(service: &Serving, part: &str) -> String {
+    let asking = async {
+        loop {
+            let answer = http(&service.url, Method::GET, "/readyz", &[], String::new()).await;
+            let report: Value = serde_json::from_str(answer.body()).expect("JSON");
+            let stream = report["degraded"].as_array().into_iter().flatten().find(|part| part["what"] == "stream");
+            let why = stream.and_then(|stream| stream["why"].as_str()).unwrap_or_default();
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE && why.contains(part) {
+                return why.to_owned();
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), asking).await.unwrap_or_else(|_| panic!("/readyz does not say {part:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn taken_out_under_a_running_service_it_is_named_with_the_command_and_put_back_all_goes_on() {
+    let forum = Forum::captured().await;
+    let service = Serving::start(&forum.url(), &["--drain", "100ms"]).await;
+    service.until_ready().await;
+    let down = migrate(&forum, &["down"]).await;
+    assert_eq!(down.code, Some(0), "{down:?}");
+    let why = stream_is(&service, "curia-realtime migrate up").await;
+    assert!(why.starts_with("the database has no schema curia_realtime; run `curia-realtime migrate up`"), "{why}");
+    // The forum goes on.
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Meanwhile', '', 1)").await;
+
+    let up = migrate(&forum, &["up"]).await;
+    assert_eq!(up.code, Some(0), "{up:?}");
+    service.until_ready().await;
+    let mut ada = Frames::connected(&service.url, &Service::token("ada", "c1", &[], false)).await;
+    assert_eq!(ada.ask("board:join", json!(1)).await["ok"], json!(true));
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Behind it', '', 1)").await;
+    assert!(ada.next().await.expect("a post").contains("Behind it"));
+    let told: Vec<String> = service.stop().await.iter().map(ToString::to_string).collect();
+    assert_eq!(told.iter().filter(|line| line.contains("migrate up")).count(), 1, "said once: {told:?}");
+    assert!(!told.iter().any(|line| line.contains(" at line ")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_postgresql_says_is_told_without_the_lines_of_its_own_source_code() {
+    let forum = Forum::bare().await;
+    let error = sqlx::query("SELECT FROM nowhere").execute(&forum.pool).await.expect_err("no such table");
+    assert!(error.to_string().contains(" at line "), "the driver's own display: {error}");
+    assert_eq!(chain(&error), r#"error returned from database: relation "nowhere" does not exist"#);
+    let error = OutboxError::from(error);
+    let told = r#"the outbox could not be read: error returned from database: relation "nowhere" does not exist"#;
+    assert_eq!(chain(&error), told);
 }

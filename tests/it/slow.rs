@@ -195,3 +195,28 @@ async fn who_vanishes_without_a_trace_is_gone_after_a_ping_and_its_timeout() {
     // Its connection is closed too, though what was written to it will never be acknowledged. The one left is ours.
     program.until_metric("curia_http_connections", 1.0).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_missed_more_than_may_wait_for_him_is_told_to_load_it_and_not_closed() {
+    let forum = Forum::captured().await;
+    let program = Serving::start(&forum.url(), &["--max-pending", "256KiB", "--drain", "100ms"]).await;
+    let mut reader = Frames::connected(&program.url, &ada()).await;
+    let since = reader.ask("board:join", json!(1)).await["cursor"].clone();
+    assert_eq!(reader.ask("board:leave", json!(1)).await["ok"], json!(true));
+    let mut other = joined(Frames::connected(&program.url, &ada()).await).await;
+    for (missed, recovered) in [(0..4, true), (4..40, false)] {
+        for nth in missed.clone() {
+            flood(&forum, nth..nth + 1).await;
+            read_all(&mut other, nth..nth + 1).await;
+        }
+        reader.send(format!("4277{}", json!(["board:join", {"boardId": 1, "since": since}]))).await;
+        if recovered {
+            read_all(&mut reader, missed).await;
+        }
+        // Nothing half: the answer is what comes next.
+        let answer = reader.next().await.expect("an answer");
+        assert!(answer.starts_with("4377[") && answer.contains(&format!(r#""recovered":{recovered}"#)), "{answer}");
+        assert_eq!(reader.ask("board:leave", json!(1)).await["ok"], json!(true), "who is still here");
+    }
+    program.stop().await;
+}

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::{client::Client, postgres::Forum, service::Service};
+use crate::support::{client::Client, postgres::Forum, service::Service, wire::Frames};
 
 const VOTE: &str = "BEGIN; INSERT INTO votes (user_id, post_id) VALUES ('bo', 1);
     UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 1 RETURNING upvote_count; COMMIT";
@@ -143,5 +143,26 @@ async fn a_socket_is_closed_when_its_token_expires() {
         // Which tells the official client not to come back by itself with the same token.
         assert_eq!(ada.next().await, json!(["disconnect", "io server disconnect"]));
     }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_served_in_the_order_in_which_they_came() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Frames::connected(&service.url, &Service::token("ada", "c1", &[], false)).await;
+    // The first has to ask the database, the second nobody.
+    for nth in 0..40 {
+        let event = if nth % 2 == 0 { "board:join" } else { "board:leave" };
+        ada.send(format!("42{nth}{}", json!([event, 1]))).await;
+    }
+    for nth in 0..40 {
+        let answer = ada.next().await.expect("an answer");
+        assert!(answer.starts_with(&format!("43{nth}[")) && answer.contains(r#""ok":true"#), "{nth}: {answer}");
+    }
+    // She has left.
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Unheard', '', 1)").await;
+    forum.run("INSERT INTO boards (community_id, name) VALUES ('c1', 'Heard')").await;
+    assert!(ada.next().await.expect("an event").contains("board:created"));
     service.stop().await;
 }

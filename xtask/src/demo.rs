@@ -4,7 +4,7 @@ use std::{
     env,
     error::Error,
     net::{Ipv4Addr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -52,6 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let Some(mut demo) = Demo::start(arguments, &interrupt)? else { return Ok(()) };
     if demo.answers(&interrupt)? {
         println!("\n  Open {} in two windows.\n  Ctrl-C ends it and leaves nothing behind.\n", demo.address());
+        println!("{}", own_client(demo.port, &shown(&service_program()?)));
     }
     while !interrupt.asked() {
         demo.lives()?;
@@ -132,6 +133,25 @@ impl Demo {
         self.service.end()?;
         Ok(self.postgres.stop()?)
     }
+}
+
+/// How to try a client of one's own: whoever develops a front end has the library already.
+fn own_client(port: u16, program: &str) -> String {
+    format!(
+        "  A client of your own, as Ada (npm install socket.io-client; node own.mjs):
+    import {{ io }} from \"socket.io-client\";
+    const socket = io(\"http://127.0.0.1:{port}\", {{ auth: {{ token: process.env.TOKEN }} }});
+    socket.onAny(console.log).emit(\"feed:join\", {{}}, console.log);
+  with the token, good for an hour, from
+    export TOKEN=$({program} token --user ada --community lantern --jwt-secret {SECRET})
+"
+    )
+}
+
+/// As somebody types it who stands where we do.
+fn shown(program: &Path) -> String {
+    let here = env::current_dir().ok().and_then(|here| program.strip_prefix(here).map(Path::to_path_buf).ok());
+    here.unwrap_or_else(|| program.to_owned()).display().to_string()
 }
 
 /// The service lies where cargo built us.

@@ -1,11 +1,13 @@
 //! The same promises of limits in memory and of limits in Redis, and what only the latter can promise.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use curia_realtime::{
+    contract::commands::COMMANDS,
     ids::UserId,
     limiter::InMemory,
     limits::{Class, Rate, Rates, TooMany},
@@ -151,12 +153,33 @@ async fn what_redis_refuses_a_node_does_not_count() {
 async fn what_stands_in_redis_has_the_contracts_name_and_an_end() {
     let redis = Redis::start().expect("a Redis");
     let node = Node::shared(&redis.url(), 5).await;
-    assert_eq!(take(node.limits.as_ref(), "ada", Class::PresenceList).await, Ok(()));
     let mut connection = connection(&redis).await;
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("keys");
-    assert_eq!(keys, ["curia:rate_limit:ada:presence:list"]);
-    let left: i64 = redis::cmd("PTTL").arg(&keys[0]).query_async(&mut connection).await.expect("a time");
-    assert!((1..=2_000).contains(&left), "{left}");
+    // What is one event is named as it is; what shares a budget shares a key.
+    let events = COMMANDS.iter().map(|command| command.name).chain(["no:such"]);
+    let mut expected: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events {
+        assert_eq!(take(node.limits.as_ref(), "ada", Class::of(event)).await, Ok(()));
+        let name = match event {
+            "board:join" | "post:join" | "feed:join" => "join",
+            "typing:start" | "typing:stop" => "typing",
+            "presence:list" | "session:refresh" => event,
+            _ => "other",
+        };
+        *expected.entry(name).or_default() += 1;
+    }
+    assert_eq!(take(node.limits.as_ref(), "ada", Class::Connect).await, Ok(()));
+    expected.insert("connect", 1);
+
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("keys");
+    keys.sort();
+    let names: Vec<String> = expected.keys().map(|name| format!("curia:rate_limit:ada:{name}")).collect();
+    assert_eq!(keys, names);
+    for (key, (name, count)) in keys.iter().zip(&expected) {
+        let left: i64 = redis::cmd("PTTL").arg(key).query_async(&mut connection).await.expect("a time");
+        assert!((1..=2_000).contains(&left), "{key}: {left}");
+        let taken: usize = redis::cmd("LLEN").arg(key).query_async(&mut connection).await.expect("a number");
+        assert_eq!(taken, *count, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
