@@ -7,6 +7,7 @@ mod backlog;
 mod error;
 mod fence;
 mod forum;
+mod idle;
 mod latency;
 mod nodes;
 mod observer;
@@ -39,6 +40,8 @@ enum Benchmark {
     Backlog(backlog::Arguments),
     /// From the commit that shuts somebody out to his eviction, over two nodes, and that nothing later reaches him
     Fence(fence::Arguments),
+    /// What sockets that do nothing cost Redis
+    Idle(idle::Arguments),
     /// What each further node costs PostgreSQL and Redis, with Redis and without
     Nodes(nodes::Arguments),
 }
@@ -51,6 +54,7 @@ async fn main() -> ExitCode {
         Benchmark::Reconnect(arguments) => reconnect::run(&arguments).await,
         Benchmark::Backlog(arguments) => backlog::run(&arguments).await,
         Benchmark::Fence(arguments) => fence::run(&arguments).await,
+        Benchmark::Idle(arguments) => idle::run(&arguments).await,
         Benchmark::Nodes(arguments) => nodes::run(&arguments).await,
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };

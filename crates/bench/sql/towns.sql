@@ -1,0 +1,9 @@
+-- Communities of which each has one board.
+WITH town AS (
+    INSERT INTO communities (id, name)
+    SELECT 'town ' || n, 'Town ' || n FROM generate_series(1, $1::integer) AS n
+    RETURNING id
+)
+INSERT INTO boards (community_id, name)
+SELECT id, 'Square' FROM town
+RETURNING community_id, id
