@@ -65,7 +65,7 @@ pub struct Stamp {
 impl Stamp {
     /// Whether nothing was said between the two.
     pub fn follows(self, before: Self) -> bool {
-        self.generation == before.generation && self.version == before.version + 1
+        self.generation == before.generation && before.version.checked_add(1) == Some(self.version)
     }
 
     /// Whether a word of this stamp is in what was read at `read` already.

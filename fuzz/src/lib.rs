@@ -4,7 +4,7 @@
 //! Inputs are lines of text, for a person to read and write. What a target expects of them stands at its function; anything else is
 //! an input too.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,15 +14,18 @@ use curia_realtime::{
     actor::Actor,
     batch,
     change::OutboxRow,
+    circle::{Heard, Word},
     command::Command,
     config::{Config, Sources, dotenv as file},
     contract::Features,
     event::{Needs, Rows, Told, tell},
     excerpt,
     http::AllowedOrigins,
-    ids::{BoardId, Cursor, Place, Tick},
+    ids::{BoardId, Cursor, NodeId, Place, Tick},
     jwt::{Demands, Form, KeySet, Secret, Verifier},
+    presence::{Presence, Scope},
     redis::{
+        circle::message::{self as said, Message as Spoken},
         facts::kept::{Odd, Seals, Shown, Taken},
         message::{Message, Relayed},
     },
@@ -48,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     ("origin", origin),
     ("relay", relay),
     ("facts", facts),
+    ("circle", circle),
 ];
 
 const SECRET: &str = "a secret of the fuzzer that is long enough for HS256";
@@ -247,6 +251,34 @@ pub fn facts(input: &[u8]) {
     comes_back::<BoardFacts>(&BoardId(1), &values);
     comes_back::<CommunityFacts>(&community(), &values);
     comes_back::<Shown>(&community(), &values);
+}
+
+/// What stands in Redis of who is in a board, and what is published of it: fields of a hash, `name value`, and messages, which begin with a
+/// brace, a line each and in any order.
+pub fn circle(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let (messages, fields): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('{'));
+    let fields = fields.iter().filter_map(|line| line.split_once(' '));
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let scope = Scope::Board(BoardId(1));
+    let mut presence = Presence::among(Duration::ZERO, NodeId(1));
+    presence.hear(Heard::Here);
+    presence.watch(&scope);
+    assert_eq!(presence.take_words(), [Word::Watch(scope.clone())]);
+    if let Some(read) = said::read(scope.clone(), &fields) {
+        presence.hear(read);
+        assert!(presence.knows(&scope));
+    }
+    for message in messages {
+        if let Some(Spoken::Said { stamp, node, said }) = Spoken::parse(message.as_bytes()) {
+            presence.hear(Heard::Said { scope: scope.clone(), stamp, node, said });
+        }
+    }
+    presence.hear(Heard::Nodes(BTreeSet::new()));
+    if let Ok(listed) = presence.list(&scope, usize::MAX, |_| true) {
+        assert_eq!(listed.users.len(), listed.count, "who is counted is listed");
+        assert!(listed.users.is_sorted_by(|one, other| one.user_id < other.user_id));
+    }
 }
 
 /// What can be read is read again as it was.

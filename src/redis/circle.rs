@@ -10,7 +10,7 @@
 //! A word is taken, counted and published in one step (`circle/say.lua`), so that all who watch hear the same words in the same order.
 //! Who writes is published on the board's channel and kept nowhere.
 
-mod message;
+pub mod message;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

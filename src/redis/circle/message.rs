@@ -17,7 +17,7 @@ const USER: &str = "u:";
 
 /// What is published.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Message {
+pub enum Message {
     Said { stamp: Stamp, node: NodeId, said: Vec<Said> },
     Typing { node: NodeId, heard: typing::Heard },
 }
@@ -39,7 +39,7 @@ enum Written {
 
 impl Message {
     /// `None` of what no node of ours says.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub fn parse(text: &[u8]) -> Option<Self> {
         match serde_json::from_slice(text).ok()? {
             Written::Said { generation, version, node, said } => {
                 let said = said.into_iter().map(|(user, nth, stay)| {
@@ -75,7 +75,7 @@ pub(super) fn of_typing(node: NodeId, heard: &typing::Heard) -> Vec<u8> {
 }
 
 /// A scope as its hash has it; `None` of one that was never made by us. Fields that can't be read are nobody.
-pub(super) fn read(scope: Scope, fields: &HashMap<String, String>) -> Option<Heard> {
+pub fn read(scope: Scope, fields: &HashMap<String, String>) -> Option<Heard> {
     let number = |field: &str| fields.get(field)?.parse().ok();
     let stamp = Stamp { generation: number("generation")?, version: number("version")? };
     let mut members = Members::new();
