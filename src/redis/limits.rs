@@ -186,7 +186,7 @@ impl Keeper {
                 }
             }
             if let Some(error) = useless {
-                return error.into();
+                return link.failure(error);
             }
         }
     }

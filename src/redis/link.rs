@@ -47,24 +47,13 @@ pub enum LinkError {
         source: Option<RedisError>,
     },
     #[error("the connection to Redis failed")]
-    Lost(#[source] RedisError),
+    Lost(#[from] RedisError),
     #[error("the connection to Redis was closed")]
     Closed,
     #[error("the Cluster is another than it was, or a server of it was away; its servers are asked for anew")]
     Outdated,
     #[error("Redis gives no answer")]
     Silent(#[from] Elapsed),
-}
-
-impl From<RedisError> for LinkError {
-    /// Of an answer: what the server says that it is not shows what it is.
-    fn from(error: RedisError) -> Self {
-        match error.code() {
-            Some("MOVED" | "ASK" | "CROSSSLOT") => Self::Other { kind: OF_CLUSTER, source: Some(error) },
-            Some("READONLY") => Self::Other { kind: REPLICA, source: Some(error) },
-            _ => Self::Lost(error),
-        }
-    }
 }
 
 /// See the module.
@@ -101,7 +90,7 @@ impl Link {
         let answers = self.ask_each(&[question.into()]).await?;
         // One for each question.
         let answer = answers.into_iter().next().ok_or(LinkError::Closed)?;
-        Ok(answer?)
+        answer.map_err(|error| self.failure(error))
     }
 
     /// Asks them all together and gives an answer for each, in the same order; in which order they are carried out is nobody's
@@ -128,6 +117,16 @@ impl Link {
             *place = answer;
         }
         Ok(answers)
+    }
+
+    /// What an answer that is an error says of the whole: of one server also that it is not what it was taken for.
+    pub fn failure(&self, error: RedisError) -> LinkError {
+        let kind = match (&self.way, error.code()) {
+            (Way::Server(_), Some("MOVED" | "ASK" | "CROSSSLOT")) => OF_CLUSTER,
+            (Way::Server(_), Some("READONLY")) => REPLICA,
+            _ => return LinkError::Lost(error),
+        };
+        LinkError::Other { kind, source: Some(error) }
     }
 
     /// Whether the error is of one server of several, or of one slot: the question alone goes without an answer, others do not.
