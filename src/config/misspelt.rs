@@ -22,10 +22,13 @@ pub(super) fn warn_of(sources: &Sources, reader: &mut Reader<'_>) {
     }
 }
 
-/// The name that is written most alike.
+/// The name that is written most alike, above all at its beginning: ends are forgotten more easily.
 fn nearest(name: &str) -> &'static str {
+    let own = |name: &str| name.strip_prefix(OWN_PREFIX).unwrap_or(name).to_uppercase();
+    let written = own(name);
     let names = OF_SERVER.iter().map(|setting| setting.variable).filter(|known| known.starts_with(OWN_PREFIX));
-    names.min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or_default()
+    let alike = |known: &str| strsim::jaro_winkler(&own(known), &written);
+    names.max_by(|one, other| alike(one).total_cmp(&alike(other))).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -41,6 +44,9 @@ mod tests {
             ("REALTIME_MERGEWINDOW", "REALTIME_MERGE_WINDOW"),
             ("REALTIME_TRUSTED_PROXY", "REALTIME_TRUSTED_PROXIES"),
             ("REALTIME_drain", "REALTIME_DRAIN"),
+            ("REALTIME_DRIAN", "REALTIME_DRAIN"),
+            ("REALTIME_OFFLINE", "REALTIME_OFFLINE_GRACE"),
+            ("REALTIME_POOL_INTERVAL", "REALTIME_POLL_INTERVAL"),
         ] {
             assert_eq!(nearest(written), meant, "{written}");
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderName;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt,
@@ -115,6 +116,25 @@ async fn a_socket_that_dies_on_its_way_in_keeps_no_place() {
     let ada = timeout(PATIENCE, entering).await.expect("a place");
     is_refused(&node.url, &token("ada"), "websocket").await;
     drop(ada);
+    node.until_metric("curia_sockets", 0.0).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_as_soon_as_he_is_let_in_keeps_no_place() {
+    let forum = Forum::captured().await;
+    let node = Serving::start(&forum.url(), &["--rate-connect", "10000/1s", "--drain", "100ms"]).await;
+    for round in 0..10 {
+        let leaving = (0..40).map(async |nth| {
+            let mut frames = Frames::open(&node.url).await;
+            frames.send(format!("40{}", json!({"token": token(&format!("u{round}-{nth}"))}))).await;
+            // The answer may come before the server takes him to be connected.
+            assert!(frames.next().await.is_some_and(|frame| frame.starts_with("40")));
+            frames.send("41").await;
+            frames.close().await;
+        });
+        join_all(leaving).await;
+    }
     node.until_metric("curia_sockets", 0.0).await;
     node.stop().await;
 }
