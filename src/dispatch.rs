@@ -17,6 +17,7 @@ mod presence;
 mod refresh;
 mod seating;
 mod telling;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
@@ -120,6 +121,8 @@ pub struct Dispatcher<S> {
     verdicts: Verdicts,
     /// Of these, who gains a board.
     to_gain: Grants,
+    /// Whether the tick goes on.
+    midway: bool,
     /// The rights from that tick to the moment of its rows.
     outlook: Outlook,
     attendance: Attendance,
@@ -144,6 +147,7 @@ impl<S: EffectSink> Dispatcher<S> {
             chronicle: Chronicle::new(options.history, options.merge_window, epoch, told),
             verdicts: Verdicts::default(),
             to_gain: Grants::default(),
+            midway: false,
             outlook: Outlook::default(),
             attendance: Attendance::new(options.patience),
             heard: None,

@@ -10,6 +10,7 @@
 //! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -154,7 +155,7 @@ impl Meeting {
         self.overflown.store(false, Ordering::Relaxed);
         self.hear(Heard::Here).await;
         self.presence.set(State::Ready);
-        let (mut beat, mut beats, mut scopes) = (interval(BEAT), 0, Scopes::default());
+        let (mut beat, mut beats, mut scopes) = (interval(BEAT), 0, BTreeSet::new());
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
         loop {
@@ -170,7 +171,8 @@ impl Meeting {
                     }
                     beats += 1;
                     let mut heard = vec![Heard::Nodes(lives.living)];
-                    for scopes in scopes.part(beats % PARTS).chunks(AT_ONCE) {
+                    let of_part = scopes.iter().filter(|scope| circle.part_of(scope, PARTS) == beats % PARTS);
+                    for scopes in of_part.cloned().collect::<Vec<_>>().chunks(AT_ONCE) {
                         heard.extend(circle.stand(scopes).await?);
                     }
                     circle.keep(beats % PARTS, PARTS).await?;
@@ -194,7 +196,7 @@ impl Meeting {
         }
     }
 
-    async fn say(&mut self, circle: &mut Circle, words: Vec<Word>, scopes: &mut Scopes) -> Result<(), Broken> {
+    async fn say(&mut self, circle: &mut Circle, words: Vec<Word>, scopes: &mut BTreeSet<Scope>) -> Result<(), Broken> {
         let mut words = words.into_iter().peekable();
         while let Some(word) = words.next() {
             match word {
@@ -204,14 +206,14 @@ impl Meeting {
                         new.push(scope);
                     }
                     for new in new.chunks(AT_ONCE) {
-                        scopes.0.extend(new.iter().cloned());
+                        scopes.extend(new.iter().cloned());
                         for heard in circle.watch(new.to_vec()).await? {
                             self.hear(heard).await;
                         }
                     }
                 }
                 Word::Unwatch(scope) => {
-                    scopes.0.retain(|watched| *watched != scope);
+                    scopes.remove(&scope);
                     circle.unwatch(&scope).await?;
                 }
                 Word::Read(scope) => {
@@ -255,15 +257,5 @@ impl Meeting {
     async fn hear(&self, heard: Heard) {
         // Without a dispatcher the service is stopping.
         let _ = self.heard.send(heard).await;
-    }
-}
-
-/// What is watched.
-#[derive(Default)]
-struct Scopes(Vec<Scope>);
-
-impl Scopes {
-    fn part(&self, part: usize) -> Vec<Scope> {
-        self.0.iter().skip(part).step_by(PARTS).cloned().collect()
     }
 }

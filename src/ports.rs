@@ -49,8 +49,8 @@ pub trait EffectSink: Send + 'static {
 #[error("the database can't be asked")]
 pub struct FactsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Where the facts of the access rule come from. Boards and communities are as of a tick that was told here, and show every change of rights
-/// that had been committed when the question was asked. Cancelling a question is safe.
+/// Where the facts of the access rule come from. Boards and communities are as of a tick that was told here or of a later moment; what changes
+/// them after that moment is told as a tick, whose fence finds whoever joined by them. Cancelling a question is safe.
 pub trait FactStore: Send + Sync + 'static {
     /// The boards named, and those that the communities named own or import. Where communities are named, of the boards only those are
     /// promised that they show.

@@ -11,7 +11,7 @@ use std::{collections::VecDeque, mem, time::Duration};
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Dispatcher, Join, NotJoined, Seat, Stale};
+use super::{Dispatcher, Stale, waiting::Waiting};
 use crate::{
     access::Permit,
     audience::Topic,
@@ -32,8 +32,6 @@ const SHOWN_AT_JOIN: usize = 50;
 /// What `presence:list` answers at most.
 const LISTED: usize = 500;
 
-/// So long who asks waits until it is known who is on other nodes.
-const KNOWN_WITHIN: Duration = Duration::from_millis(250);
 /// How often it is looked what nobody here minds any longer.
 const LOOKED_OVER: Duration = Duration::from_secs(10);
 
@@ -58,13 +56,7 @@ pub(super) struct Attendance {
     /// When it is next looked what nobody minds any longer.
     look_over: Duration,
     /// Until when, in order. No more than there are sockets.
-    waiting: VecDeque<(Duration, Waiting)>,
-}
-
-/// What waits until it is known who is in a scope.
-enum Waiting {
-    Join { join: Box<Join>, reply: oneshot::Sender<Result<(), (NotJoined, Box<Join>)>> },
-    List { key: SocketKey, board: Option<(Permit, Basis)>, reply: oneshot::Sender<Result<PresenceListed, NotListed>> },
+    pub(super) waiting: VecDeque<(Duration, Waiting)>,
 }
 
 impl Attendance {
@@ -96,7 +88,7 @@ impl Attendance {
         }
     }
 
-    fn may_soon_know(&mut self, scope: &Scope) -> bool {
+    pub(super) fn may_soon_know(&mut self, scope: &Scope) -> bool {
         self.presence.watch(scope);
         self.presence.is_here() && !self.presence.knows(scope)
     }
@@ -197,53 +189,6 @@ impl<S: EffectSink> Dispatcher<S> {
         }
     }
 
-    /// Serves whoever waited until it was known who is here, or long enough.
-    async fn serve_waiting(&mut self) {
-        let now = self.began.elapsed();
-        for _ in 0..self.attendance.waiting.len() {
-            let Some((until, waiting)) = self.attendance.waiting.pop_front() else { return };
-            if until > now && self.scope_of(&waiting).is_some_and(|scope| self.attendance.may_soon_know(&scope)) {
-                self.attendance.waiting.push_back((until, waiting));
-                continue;
-            }
-            // Who asked may have gone; then nobody waits for the answer.
-            match waiting {
-                Waiting::Join { join, reply } => drop(reply.send(self.join(join).await)),
-                Waiting::List { key, board, reply } => drop(reply.send(self.list(key, board))),
-            }
-        }
-    }
-
-    /// Joins, once it is known who is in the board or that this can't be known soon.
-    pub(super) async fn join_knowing(
-        &mut self,
-        join: Box<Join>,
-        reply: oneshot::Sender<Result<(), (NotJoined, Box<Join>)>>,
-    ) {
-        self.wait_or_serve(Waiting::Join { join, reply }).await;
-    }
-
-    async fn wait_or_serve(&mut self, waiting: Waiting) {
-        let until = self.began.elapsed() + KNOWN_WITHIN;
-        self.attendance.waiting.push_back((until, waiting));
-        self.serve_waiting().await;
-    }
-
-    /// Whose presence is asked for, where anybody asks for it.
-    fn scope_of(&self, waiting: &Waiting) -> Option<Scope> {
-        let (key, scope) = match waiting {
-            Waiting::Join { join, .. } => match &join.seat {
-                Seat::Board { permit, .. } => (join.key, Scope::Board(permit.board())),
-                Seat::Post { .. } | Seat::Feed { .. } => return None,
-            },
-            Waiting::List { key, board: Some((permit, _)), .. } => (*key, Scope::Board(permit.board())),
-            Waiting::List { key, board: None, .. } => {
-                (*key, Scope::Community(self.rooms.actor(*key)?.community.clone()))
-            }
-        };
-        self.rooms.wants(key, Topic::Presence).then_some(scope)
-    }
-
     /// When [`Dispatcher::settle_due`] has something to tell.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = self.chronicle.next_due().into_iter().chain(self.attendance.next_due()).min();
@@ -287,7 +232,7 @@ impl<S: EffectSink> Dispatcher<S> {
         (users.into_iter().map(viewer).collect(), u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    fn list(&self, key: SocketKey, board: Option<(Permit, Basis)>) -> Result<PresenceListed, NotListed> {
+    pub(super) fn list(&self, key: SocketKey, board: Option<(Permit, Basis)>) -> Result<PresenceListed, NotListed> {
         let Some(actor) = self.rooms.actor(key) else { return Err(NotListed::Refused(gone())) };
         if !self.rooms.wants(key, Topic::Presence) {
             return Err(NotListed::Refused(switched_off("presence")));

@@ -41,16 +41,24 @@ impl<S: EffectSink> Dispatcher<S> {
         if batch.epoch != self.chronicle.epoch() {
             self.chronicle.restart(batch.epoch, Place::end_of(batch.tick));
             self.versions.begin(batch.epoch, batch.tick);
+            self.midway = false;
         }
-        let ahead = batch.ahead.as_ref().is_some_and(|ahead| !ahead.fence.changes.is_empty());
+        let goes_on = mem::replace(&mut self.midway, !batch.last);
+        // Behind a reset the rows may show any later rights, too.
+        let reset = |(_, change): &(u32, Change)| matches!(change, Change::Reset { .. });
+        let later = batch.ahead.as_ref().is_some_and(|ahead| !ahead.fence.changes.is_empty());
+        let ahead = later || batch.fence.changes.iter().any(reset);
         if ahead {
             self.versions.is_ahead(true);
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows, batch.tick);
         let moved_out = self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
         let mut verdicts = self.shut(&batch.fence, batch.tick).await;
-        // Each batch is of a later moment than the one before: what that was ahead of has been told, or this one is ahead of it too.
-        self.versions.is_ahead(ahead);
+        // A tick is of a later moment than the one before: what that was ahead of has been told, or this one is ahead of it too. Its further
+        // pages are of the moment of the first.
+        if ahead || !goes_on {
+            self.versions.is_ahead(ahead);
+        }
         self.tell_moved_ahead(moved_out, &verdicts).await;
         self.to_gain.append(mem::take(&mut verdicts.gained));
         self.verdicts.append(verdicts);

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use self::message::Message;
 use super::{
     bus::Bus,
-    key::short,
+    key::{part_of, short},
     link::{Link, LinkError},
     question::{Question, Script},
     url::RedisUrl,
@@ -174,6 +174,11 @@ impl Circle {
         self.bus.publish(&channel, &message::of_typing(self.me, heard)).await
     }
 
+    /// Which of so many parts the scope belongs to.
+    pub fn part_of(&self, scope: &Scope, parts: usize) -> usize {
+        part_of(&self.key(scope), parts)
+    }
+
     /// Where each of these scopes stands, which is kept for longer by asking; and this node's users' boards likewise.
     pub async fn stand(&mut self, scopes: &[Scope]) -> Result<Vec<Heard>, LinkError> {
         let mut questions = Vec::with_capacity(2 * scopes.len());
@@ -195,7 +200,8 @@ impl Circle {
     /// Keeps what is remembered of some of this node's own users.
     pub async fn keep(&mut self, part: usize, of: usize) -> Result<(), LinkError> {
         let keep = |user| Question::from(cmd("PEXPIRE").arg(self.current_board(user)).arg(millis(KEPT)).to_owned());
-        let questions: Vec<Question> = self.current.keys().skip(part).step_by(of).map(keep).collect();
+        let of_part = self.current.keys().filter(|user| part_of(user.as_str(), of) == part);
+        let questions: Vec<Question> = of_part.map(keep).collect();
         for questions in questions.chunks(AT_ONCE) {
             for answer in self.link.ask_each::<redis::Value>(questions).await? {
                 answer?;

@@ -21,7 +21,7 @@ use std::{
 };
 
 use chrono::{SecondsFormat, Utc};
-use redis::cmd;
+use redis::{RedisError, cmd};
 use serde_json::json;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    key::short,
+    key::{part_of, short},
     limits::pauses,
     link::{Link, LinkError},
     question::{Question, Script},
@@ -216,13 +216,15 @@ impl Keeper {
         let mut useless = None;
         for (ask, answer) in asks.drain(..).zip(answers) {
             match (ask, answer) {
-                (Ask::Open { reply, .. }, Ok(0)) => {
+                (Ask::Open { user, session, reply }, Ok(0)) => {
                     metrics::counter!("curia_connections_refused_total", "by" => "user").increment(1);
-                    // Who does not wait any longer was let in, and is counted as soon as his entry is renewed.
-                    let _ = reply.send(Err(TooManySessions(self.most.unwrap_or_default())));
+                    if reply.send(Err(TooManySessions(self.most.unwrap_or_default()))).is_err() {
+                        // Who does not wait any longer was let in, and is counted as soon as his entry is renewed.
+                        self.open.entry(user).or_default().insert(session);
+                    }
                 }
                 (ask, answer) => {
-                    useless = useless.or(answer.err());
+                    useless = useless.or(answer.err().filter(|error| !is_foreign(error)));
                     self.note(ask);
                 }
             }
@@ -245,10 +247,14 @@ impl Keeper {
             let question = self.script.on(&self.key(user)).arg(0).arg(millis(LEASE));
             sessions.iter().fold(question, |question, session| question.arg(session))
         };
-        let questions: Vec<Question> = self.open.iter().skip(part).step_by(of).map(renew).collect();
+        let of_part = self.open.iter().filter(|(user, _)| part_of(user.as_str(), of) == part);
+        let questions: Vec<Question> = of_part.map(renew).collect();
         for questions in questions.chunks(AT_ONCE) {
             for answer in link.ask_each::<i64>(questions).await? {
-                answer?;
+                match answer {
+                    Err(error) if !is_foreign(&error) => return Err(error.into()),
+                    _ => {}
+                }
             }
         }
         Ok(())
@@ -291,6 +297,11 @@ impl Keeper {
     fn key(&self, user: &UserId) -> String {
         format!("{}user_session:{}", self.prefix, short(user.as_str()))
     }
+}
+
+/// Somebody else's key is in the way of this user alone: he is counted on each node for itself.
+fn is_foreign(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
 }
 
 fn millis(time: Duration) -> u64 {
