@@ -10,7 +10,7 @@
 //! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use backon::ExponentialBackoff;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -27,9 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     circle::{Heard, Word},
-    follow::retries,
     http::readiness::{Component, State},
-    ids::NodeId,
+    ids::{BoardId, NodeId, UserId},
     ports,
     presence::Scope,
     redis::{
@@ -49,7 +48,9 @@ const WAITING: usize = 4_096;
 /// What is published may wait.
 const PUBLISHED: usize = 8_192;
 /// Scopes that are asked for together.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 16;
+/// Between two tries, and as much again: less than others wait before they take a node for dead.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last word of all may take.
 const FAREWELL: Duration = Duration::from_millis(250);
 
@@ -95,6 +96,8 @@ pub struct Meeting {
     words: mpsc::Receiver<Vec<Word>>,
     overflown: Arc<AtomicBool>,
     heard: mpsc::Sender<Heard>,
+    /// Where this node's own users sit, as it was said there.
+    current: BTreeMap<UserId, BoardId>,
 }
 
 impl Meeting {
@@ -104,7 +107,20 @@ impl Meeting {
         let (heard, hearing) = mpsc::channel(AT_ONCE);
         let overflown = Arc::<AtomicBool>::default();
         let ends = Ends { words: Words { words: saying, overflown: Arc::clone(&overflown) }, heard: hearing };
-        (Self { url, prefix: prefix.to_owned(), me, presence, grace, words, overflown, heard }, ends)
+        (
+            Self {
+                url,
+                prefix: prefix.to_owned(),
+                me,
+                presence,
+                grace,
+                words,
+                overflown,
+                heard,
+                current: BTreeMap::new(),
+            },
+            ends,
+        )
     }
 
     /// Works until told to stop.
@@ -112,12 +128,15 @@ impl Meeting {
         let mut retries = retries();
         loop {
             let (published, coming) = mpsc::channel(PUBLISHED);
-            let connecting = Circle::connect(&self.url, &self.prefix, self.me, published);
+            let connecting = Circle::connect(&self.url, &self.prefix, self.me, published, self.current.clone());
             let Some(connected) = shutdown.run_until_cancelled(connecting).await else { return };
             let error = match connected {
                 Ok(mut circle) => {
                     match shutdown.run_until_cancelled(self.meet(&mut circle, coming, &mut retries)).await {
-                        Some(error) => error,
+                        Some(error) => {
+                            self.current = circle.into_current();
+                            error
+                        }
                         None => return self.take_leave(circle).await,
                     }
                 }
@@ -156,6 +175,7 @@ impl Meeting {
         self.hear(Heard::Here).await;
         self.presence.set(State::Ready);
         let (mut beat, mut beats, mut scopes) = (interval(BEAT), 0, BTreeSet::new());
+        let mut queue = VecDeque::new();
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
         loop {
@@ -185,8 +205,10 @@ impl Meeting {
                     }
                     *retries = self::retries();
                 }
+                // One after the other: however much there is to be said, the beats go on.
+                () = std::future::ready(()), if !queue.is_empty() => self.say(circle, &mut queue, &mut scopes).await?,
                 words = self.words.recv() => match words {
-                    Some(words) => self.say(circle, words, &mut scopes).await?,
+                    Some(words) => queue.extend(words),
                     // The dispatcher is gone; so will be this task.
                     None => std::future::pending().await,
                 },
@@ -196,34 +218,37 @@ impl Meeting {
         }
     }
 
-    async fn say(&mut self, circle: &mut Circle, words: Vec<Word>, scopes: &mut BTreeSet<Scope>) -> Result<(), Broken> {
-        let mut words = words.into_iter().peekable();
-        while let Some(word) = words.next() {
-            match word {
-                Word::Watch(scope) => {
-                    let mut new = vec![scope];
-                    while let Some(Word::Watch(scope)) = words.next_if(|word| matches!(word, Word::Watch(_))) {
-                        new.push(scope);
-                    }
-                    for new in new.chunks(AT_ONCE) {
-                        scopes.extend(new.iter().cloned());
-                        for heard in circle.watch(new.to_vec()).await? {
-                            self.hear(heard).await;
-                        }
-                    }
+    /// Says the next of what is to be said; scopes that are to be watched together.
+    async fn say(
+        &mut self,
+        circle: &mut Circle,
+        words: &mut VecDeque<Word>,
+        scopes: &mut BTreeSet<Scope>,
+    ) -> Result<(), Broken> {
+        match words.pop_front() {
+            Some(Word::Watch(scope)) => {
+                let mut new = vec![scope];
+                while let Some(Word::Watch(scope)) = words.front().filter(|_| new.len() < AT_ONCE) {
+                    new.push(scope.clone());
+                    words.pop_front();
                 }
-                Word::Unwatch(scope) => {
-                    scopes.remove(&scope);
-                    circle.unwatch(&scope).await?;
+                scopes.extend(new.iter().cloned());
+                for heard in circle.watch(new).await? {
+                    self.hear(heard).await;
                 }
-                Word::Read(scope) => {
-                    for heard in circle.read(vec![scope]).await? {
-                        self.hear(heard).await;
-                    }
-                }
-                Word::Say { scope, node, said } => circle.say(&scope, node, &said).await?,
-                Word::Typing(heard) => circle.write(&heard).await?,
             }
+            Some(Word::Unwatch(scope)) => {
+                scopes.remove(&scope);
+                circle.unwatch(&scope).await?;
+            }
+            Some(Word::Read(scope)) => {
+                for heard in circle.read(vec![scope]).await? {
+                    self.hear(heard).await;
+                }
+            }
+            Some(Word::Say { scope, node, said }) => circle.say(&scope, node, &said).await?,
+            Some(Word::Typing(heard)) => circle.write(&heard).await?,
+            None => {}
         }
         Ok(())
     }
@@ -258,4 +283,10 @@ impl Meeting {
         // Without a dispatcher the service is stopping.
         let _ = self.heard.send(heard).await;
     }
+}
+
+fn retries() -> ExponentialBackoff {
+    let builder =
+        ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_delay(LONGEST_PAUSE);
+    builder.with_jitter().without_max_times().build()
 }

@@ -182,8 +182,10 @@ impl Presence {
     /// Forgets every scope that nobody here minds and nobody here is in; these they are.
     pub fn forget_unless(&mut self, minds: impl Fn(&Scope) -> bool) -> Vec<Scope> {
         let Meeting::Among { here, words, .. } = &mut self.meeting else { return Vec::new() };
-        let forgotten = |scope: &Scope| !minds(scope) && !self.own.is_in(scope);
-        let gone: Vec<Scope> = self.rolls.keys().filter(|scope| forgotten(scope)).cloned().collect();
+        let (own, me) = (&self.own, self.me);
+        // What this node said of somebody has to be taken back before.
+        let is_over = |(scope, roll): &(&Scope, &Roll)| !minds(scope) && !own.is_in(scope) && roll.is_without(me);
+        let gone: Vec<Scope> = self.rolls.iter().filter(is_over).map(|(scope, _)| scope.clone()).collect();
         for scope in &gone {
             self.rolls.remove(scope);
             if *here {
@@ -206,8 +208,15 @@ impl Presence {
         match heard {
             Heard::Said { scope, stamp, node, said } => {
                 let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
+                let users: Vec<UserId> = said.iter().map(|said| said.user.clone()).collect();
                 match roll.hear(self.me, node, stamp, said) {
-                    Ok(passed) => notices(&scope, passed),
+                    Ok(passed) => {
+                        if node == self.me {
+                            // Another may have spoken for this node, taking it for dead.
+                            self.correct(&scope, users);
+                        }
+                        notices(&scope, passed)
+                    }
                     Err(Missed) => {
                         self.push(Word::Read(scope));
                         Vec::new()
@@ -217,17 +226,19 @@ impl Presence {
             Heard::Read { scope, stamp, members } => {
                 let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
                 let passed = roll.read(self.me, stamp, members);
-                self.correct(&scope);
+                let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
+                users.extend(self.own.of(&scope).map(|(user, _)| user.clone()));
+                self.correct(&scope, users);
                 notices(&scope, passed)
             }
             Heard::Stands { scope, stamp } => {
-                if let Some(roll) = self.rolls.get_mut(&scope)
-                    && !roll.stands_at(stamp)
-                {
+                let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
+                let passed = roll.give_up(self.me);
+                if !roll.stands_at(stamp) {
                     roll.lose();
-                    self.push(Word::Read(scope));
+                    self.push(Word::Read(scope.clone()));
                 }
-                Vec::new()
+                notices(&scope, passed)
             }
             Heard::Here => {
                 if let Meeting::Among { here, words, .. } = &mut self.meeting {
@@ -307,7 +318,7 @@ impl Presence {
                 self.watch(&scope);
                 let known = self.rolls.get_mut(&scope).filter(|roll| roll.is_known());
                 // What is not known is corrected once it is read.
-                if let Some(roll) = known.filter(|roll| roll.own(self.me, &said.user) != said.stay.as_ref()) {
+                if let Some(roll) = known.filter(|roll| roll.is_news(self.me, &said)) {
                     roll.say(&said);
                     self.push_said(scope, self.me, said);
                 }
@@ -316,11 +327,8 @@ impl Presence {
         }
     }
 
-    /// Says what is otherwise than it was read of this node.
-    fn correct(&mut self, scope: &Scope) {
-        let Some(roll) = self.rolls.get(scope) else { return };
-        let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
-        users.extend(self.own.of(scope).map(|(user, _)| user.clone()));
+    /// Says what is otherwise than it stands there of this node's users.
+    fn correct(&mut self, scope: &Scope, users: impl IntoIterator<Item = UserId>) {
         for user in users {
             let stay = self.own.stay(scope, &user);
             self.say(scope.clone(), user, stay);

@@ -80,7 +80,7 @@ impl Attendance {
     }
 
     /// Says what was noted to the other nodes.
-    fn say(&mut self) {
+    pub(super) fn say(&mut self) {
         let mut words = self.presence.take_words();
         words.extend(self.typing.take_said().into_iter().map(Word::Typing));
         if let Some(circle) = self.circle.as_ref().filter(|_| !words.is_empty()) {
@@ -223,6 +223,7 @@ impl<S: EffectSink> Dispatcher<S> {
         if !self.rooms.wants(key, Topic::Presence) {
             return (Vec::new(), 0);
         }
+        self.attendance.news.list(&Scope::Board(board));
         let Listed { users, count } = self.attendance.presence.list_known(&Scope::Board(board), SHOWN_AT_JOIN);
         let viewer = |user: crate::contract::Present| Viewer {
             user_id: user.user_id,
@@ -232,7 +233,7 @@ impl<S: EffectSink> Dispatcher<S> {
         (users.into_iter().map(viewer).collect(), u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    pub(super) fn list(&self, key: SocketKey, board: Option<(Permit, Basis)>) -> Result<PresenceListed, NotListed> {
+    pub(super) fn list(&mut self, key: SocketKey, board: Option<(Permit, Basis)>) -> Result<PresenceListed, NotListed> {
         let Some(actor) = self.rooms.actor(key) else { return Err(NotListed::Refused(gone())) };
         if !self.rooms.wants(key, Topic::Presence) {
             return Err(NotListed::Refused(switched_off("presence")));
@@ -243,6 +244,7 @@ impl<S: EffectSink> Dispatcher<S> {
             Some((permit, _)) => Scope::Board(permit.board()),
         };
         // A board that the asker does not sit in may be closed to him.
+        self.attendance.news.list(&scope);
         let listed = self.attendance.presence.list(&scope, LISTED, |board| self.rooms.sits_in(key, board));
         match listed {
             Ok(listed) => Ok(PresenceListed { users: listed.users }),

@@ -25,14 +25,10 @@ impl<S: EffectSink> Dispatcher<S> {
         let now = self.began.elapsed();
         for _ in 0..self.attendance.waiting.len() {
             let Some((until, waiting)) = self.attendance.waiting.pop_front() else { return };
-            if until > now && self.scope_of(&waiting).is_some_and(|scope| self.attendance.may_soon_know(&scope)) {
+            if until > now && self.has_to_wait(&waiting) {
                 self.attendance.waiting.push_back((until, waiting));
-                continue;
-            }
-            // Who asked may have gone; then nobody waits for the answer.
-            match waiting {
-                Waiting::Join { join, reply } => drop(reply.send(self.join(join).await)),
-                Waiting::List { key, board, reply } => drop(reply.send(self.list(key, board))),
+            } else {
+                self.serve_now(waiting).await;
             }
         }
     }
@@ -47,9 +43,25 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     pub(super) async fn wait_or_serve(&mut self, waiting: Waiting) {
-        let until = self.began.elapsed() + KNOWN_WITHIN;
-        self.attendance.waiting.push_back((until, waiting));
-        self.serve_waiting().await;
+        if self.has_to_wait(&waiting) {
+            let until = self.began.elapsed() + KNOWN_WITHIN;
+            self.attendance.waiting.push_back((until, waiting));
+            self.attendance.say();
+        } else {
+            self.serve_now(waiting).await;
+        }
+    }
+
+    fn has_to_wait(&mut self, waiting: &Waiting) -> bool {
+        self.scope_of(waiting).is_some_and(|scope| self.attendance.may_soon_know(&scope))
+    }
+
+    async fn serve_now(&mut self, waiting: Waiting) {
+        // Who asked may have gone; then nobody waits for the answer.
+        match waiting {
+            Waiting::Join { join, reply } => drop(reply.send(self.join(join).await)),
+            Waiting::List { key, board, reply } => drop(reply.send(self.list(key, board))),
+        }
     }
 
     /// Whose presence is asked for, where anybody asks for it.

@@ -2,7 +2,8 @@
 //! them concerns all the others, so what there is to tell grows with the square of their number.
 //!
 //! Invariants:
-//! - of a user and a place at most one thing waits: a coming and a going that were both not told yet are none;
+//! - of a user and a place at most one thing waits: a coming and a going that were both not told yet are none, unless somebody was
+//!   shown a list in between: he has to be told the latter, and so is everybody;
 //! - what waits is told in order, as soon as what was told before it has been paid for.
 
 use std::{
@@ -21,11 +22,20 @@ const CREDIT: Duration = Duration::from_millis(100);
 /// See the module.
 #[derive(Debug, Default)]
 pub struct News {
-    waiting: BTreeMap<u64, Notice>,
+    waiting: BTreeMap<u64, Waiting>,
+    /// Up to where what waits was in a list that was shown.
+    listed: HashMap<Scope, u64>,
     numbers: HashMap<(Scope, UserId), u64>,
     next: u64,
     /// When all that was told has been paid for.
     paid: Duration,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    notice: Notice,
+    /// Whether somebody saw in a list what it undoes.
+    stays: bool,
 }
 
 impl News {
@@ -33,14 +43,30 @@ impl News {
     pub fn add(&mut self, notice: Notice) {
         let (Notice::Came { scope, who } | Notice::Went { scope, who }) = &notice;
         let of = (scope.clone(), who.user_id.clone());
-        match self.numbers.remove(&of) {
+        let waiting = self.numbers.get(&of).and_then(|number| Some((*number, self.waiting.get_mut(number)?)));
+        match waiting {
             // They alternate: this undoes the one that waits.
-            Some(number) => drop(self.waiting.remove(&number)),
+            Some((number, waiting))
+                if waiting.stays || self.listed.get(&of.0).is_some_and(|listed| number < *listed) =>
+            {
+                *waiting = Waiting { notice, stays: true };
+            }
+            Some((number, _)) => {
+                self.waiting.remove(&number);
+                self.numbers.remove(&of);
+            }
             None => {
                 self.numbers.insert(of, self.next);
-                self.waiting.insert(self.next, notice);
+                self.waiting.insert(self.next, Waiting { notice, stays: false });
                 self.next += 1;
             }
+        }
+    }
+
+    /// Somebody is shown who is in the scope, what waits included.
+    pub fn list(&mut self, scope: &Scope) {
+        if !self.waiting.is_empty() {
+            self.listed.insert(scope.clone(), self.next);
         }
     }
 
@@ -49,7 +75,10 @@ impl News {
         if self.paid > now + CREDIT {
             return None;
         }
-        let (_, notice) = self.waiting.pop_first()?;
+        let (_, Waiting { notice, .. }) = self.waiting.pop_first()?;
+        if self.waiting.is_empty() {
+            self.listed.clear();
+        }
         let (Notice::Came { scope, who } | Notice::Went { scope, who }) = &notice;
         self.numbers.remove(&(scope.clone(), who.user_id.clone()));
         Some(notice)
@@ -61,6 +90,7 @@ impl News {
         for (_, number) in gone {
             self.waiting.remove(&number);
         }
+        self.listed.remove(scope);
     }
 
     /// What was taken was told to so many sockets.
@@ -102,6 +132,21 @@ mod tests {
         assert_eq!(told, users.iter().map(|user| notice(user, true)).collect::<Vec<_>>());
         // 100,000 frames, at 20,000 a second.
         assert!(now > Duration::from_millis(4_800) && now <= Duration::from_secs(5), "{now:?}");
+    }
+
+    #[test]
+    fn whoever_saw_him_in_a_list_is_told_that_he_went() {
+        let mut news = News::default();
+        news.add(notice("ada", true));
+        news.list(&Scope::Community("a".into()));
+        news.add(notice("ada", false));
+        news.add(notice("ada", true));
+        news.add(notice("bo", true));
+        news.add(notice("bo", false));
+        news.add(notice("ada", false));
+        assert_eq!(news.take(Duration::ZERO), Some(notice("ada", false)));
+        assert_eq!(news.take(Duration::ZERO), None);
+        assert!(news.numbers.is_empty() && news.listed.is_empty());
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) struct Missed;
 /// What is heard while the scope is being read, at most.
 const EARLY: usize = 256;
 
+/// Of a scope that lost its memory it is asked so often before who was not named again has gone: longer than a node takes to come back.
+const SAID_AGAIN: u8 = 3;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
@@ -38,8 +41,14 @@ pub(super) struct Roll {
     unheard: BTreeMap<UserId, (u64, Option<Stay>)>,
     /// Heard while it was not known: what follows what is read then is news.
     early: Vec<(NodeId, Stamp, Vec<Said>)>,
-    /// Whether others stood elsewhere when it was last asked; what leads there may be on its way.
-    behind: bool,
+    /// Where others stood when it was last asked, if that was elsewhere; what leads there may be on its way.
+    behind: Option<Stamp>,
+    /// Whom a place that lost its memory no longer names, by the nodes that had them: these have to say so again, or he has gone.
+    forgotten: BTreeSet<(UserId, NodeId)>,
+    /// How often it was asked since.
+    looks: u8,
+    /// Of which generation it was read last.
+    generation: Option<u64>,
     /// Whether anybody was told of its members, or answered while they were not known.
     pub(super) shown: bool,
 }
@@ -61,7 +70,7 @@ impl Roll {
     /// It is not known any longer; who was told is remembered.
     pub(super) fn lose(&mut self) {
         self.stamp = None;
-        self.behind = false;
+        self.behind = None;
         self.unheard.clear();
         self.early.clear();
     }
@@ -72,6 +81,12 @@ impl Roll {
             Some((_, stay)) => stay.as_ref(),
             None => self.members.get(user)?.get(&me),
         }
+    }
+
+    /// Whether it stands otherwise there, or no longer.
+    pub(super) fn is_news(&self, me: NodeId, said: &Said) -> bool {
+        let is_forgotten = !self.unheard.contains_key(&said.user) && self.forgotten.contains(&(said.user.clone(), me));
+        is_forgotten || self.own(me, &said.user) != said.stay.as_ref()
     }
 
     /// This node says something.
@@ -125,7 +140,27 @@ impl Roll {
 
     fn replace(&mut self, stamp: Stamp, members: Members) -> Vec<Passed> {
         let before = mem::replace(&mut self.members, members);
-        (self.stamp, self.behind) = (Some(stamp), false);
+        (self.stamp, self.behind) = (Some(stamp), None);
+        if self.generation.replace(stamp.generation).is_some_and(|last| last != stamp.generation) {
+            self.looks = 0;
+            self.forgotten.clear();
+            for (user, stays) in &before {
+                for (node, stay) in stays {
+                    self.members.entry(user.clone()).or_default().entry(*node).or_insert_with(|| {
+                        self.forgotten.insert((user.clone(), *node));
+                        stay.clone()
+                    });
+                }
+            }
+        } else {
+            self.forgotten.retain(|(user, node)| {
+                let again = self.members.get(user).is_some_and(|stays| stays.contains_key(node));
+                if let Some(stay) = before.get(user).and_then(|stays| stays.get(node)).filter(|_| !again) {
+                    self.members.entry(user.clone()).or_default().insert(*node, stay.clone());
+                }
+                !again
+            });
+        }
         if !mem::replace(&mut self.shown, true) {
             return Vec::new();
         }
@@ -134,11 +169,30 @@ impl Roll {
         went.chain(came).map(|(came, (user, stays))| (came, viewer(user, stays.values().next()))).collect()
     }
 
-    /// Whether it stands where the others do, or did when it was last asked.
+    /// Whether it stands where the others do, or does by now where they did when it was last asked.
     pub(super) fn stands_at(&mut self, stamp: Stamp) -> bool {
-        let is_there = self.stamp.is_none_or(|stands| stamp.is_in(stands));
-        let was_behind = mem::replace(&mut self.behind, !is_there);
-        is_there || !was_behind
+        let is_there = |stamp: Stamp| self.stamp.is_none_or(|stands| stamp.is_in(stands));
+        let was_missed = self.behind.is_some_and(|before| !is_there(before));
+        self.behind = (!is_there(stamp)).then_some(stamp);
+        !was_missed
+    }
+
+    /// Whoever was forgotten, and whose node has not said again that he is here although it had the time to.
+    pub(super) fn give_up(&mut self, me: NodeId) -> Vec<Passed> {
+        if self.forgotten.is_empty() {
+            return Vec::new();
+        }
+        self.looks = self.looks.saturating_add(1);
+        if self.looks < SAID_AGAIN {
+            return Vec::new();
+        }
+        let gone = mem::take(&mut self.forgotten).into_iter();
+        gone.filter_map(|(user, node)| self.apply(me, node, Said { user, stay: None, nth: 0 })).collect()
+    }
+
+    /// Whether nothing of this node stands in it, nor is on its way.
+    pub(super) fn is_without(&self, me: NodeId) -> bool {
+        self.is_known() && self.unheard.is_empty() && self.of_node(me).next().is_none()
     }
 
     /// The users of each node.
@@ -202,6 +256,7 @@ impl Roll {
         if node == me && self.unheard.get(&user).is_some_and(|(latest, _)| *latest == nth) {
             self.unheard.remove(&user);
         }
+        self.forgotten.remove(&(user.clone(), node));
         let stays = self.members.entry(user.clone()).or_default();
         let was_here = !stays.is_empty();
         let gone = match stay {

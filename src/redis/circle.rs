@@ -39,10 +39,12 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A node that was not heard of for so long has died.
 pub const LEASE: Duration = Duration::from_secs(15);
-/// What nobody has watched for so long is forgotten.
-const KEPT: Duration = Duration::from_secs(30);
+/// What nobody has watched for so long is forgotten: with two beats, soon enough for whoever was on a node that died.
+const KEPT: Duration = Duration::from_secs(20);
 /// Users of whom is spoken in one step there.
 const AT_ONCE: usize = 100;
+/// Steps of which the answers are awaited together.
+const TOGETHER: usize = 8;
 /// Bytes of a message that is taken; what is said at once is less.
 const LARGEST: usize = 1 << 20;
 
@@ -82,6 +84,7 @@ impl Circle {
         prefix: &str,
         me: NodeId,
         heard: mpsc::Sender<Published>,
+        current: BTreeMap<UserId, BoardId>,
     ) -> Result<Self, LinkError> {
         let hear = move |channel: &[u8], message: Vec<u8>| {
             let published = Published { channel: channel.to_owned(), message };
@@ -90,7 +93,7 @@ impl Circle {
             }
         };
         let bus = Bus::connect(url, ANSWER_WITHIN, hear).await?;
-        Ok(Self {
+        let mut circle = Self {
             me,
             prefix: prefix.to_owned(),
             link: Link::connect(url, ANSWER_WITHIN).await?,
@@ -100,8 +103,15 @@ impl Circle {
             beat: Script::new(include_str!("circle/beat.lua")),
             clear: Script::new(include_str!("circle/clear.lua")),
             watched: HashMap::new(),
-            current: BTreeMap::new(),
-        })
+            current,
+        };
+        circle.sit_again().await?;
+        Ok(circle)
+    }
+
+    /// Where this node's own users sit, for the next way.
+    pub fn into_current(self) -> BTreeMap<UserId, BoardId> {
+        self.current
     }
 
     /// Waits for the end of the connection. Cancelling it loses nothing.
@@ -111,7 +121,10 @@ impl Circle {
 
     /// Says that this node lives for `lease`, and hears which nodes do.
     pub async fn beat(&mut self, lease: Duration) -> Result<Beat, LinkError> {
-        let question = self.beat.on(&format!("{}nodes", self.prefix)).arg(self.me.to_string()).arg(millis(lease));
+        let question = self.beat.on(&format!("{}nodes", self.prefix)).arg(self.me.to_string());
+        let question = question.arg(millis(lease)).arg(millis(LEASE));
+        // A way on which nothing is heard would not be noticed otherwise.
+        self.bus.ping().await?;
         let (lived, nodes): (bool, Vec<String>) = self.link.ask(question).await?;
         Ok(Beat { lived, living: nodes.iter().filter_map(|node| node.parse().ok()).collect() })
     }
@@ -157,9 +170,11 @@ impl Circle {
             }
             questions.push(question);
         }
-        // In order: the next speaks of others.
-        for question in questions {
-            self.link.ask::<u64>(question).await?;
+        // Each speaks of others: their order is of no concern.
+        for questions in questions.chunks(TOGETHER) {
+            for answer in self.link.ask_each::<u64>(questions).await? {
+                answer?;
+            }
         }
         if node == self.me && matches!(scope, Scope::Community(_)) {
             self.sit_down(said).await?;
@@ -223,6 +238,21 @@ impl Circle {
         let label = if outcome.is_some() { "taken" } else { "not_understood" };
         metrics::counter!("curia_circle_messages_total", "outcome" => label).increment(1);
         outcome
+    }
+
+    /// Writes what was forgotten while there was no way.
+    async fn sit_again(&mut self) -> Result<(), LinkError> {
+        let sit = |(user, board): (&UserId, &BoardId)| {
+            let key = self.current_board(user);
+            Question::from(cmd("SET").arg(key).arg(board.0).arg("PX").arg(millis(KEPT)).arg("NX").to_owned())
+        };
+        let questions: Vec<Question> = self.current.iter().map(sit).collect();
+        for questions in questions.chunks(AT_ONCE) {
+            for answer in self.link.ask_each::<redis::Value>(questions).await? {
+                answer?;
+            }
+        }
+        Ok(())
     }
 
     /// `user_current_board` of those who sat down elsewhere, or went.

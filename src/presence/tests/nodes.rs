@@ -206,7 +206,7 @@ impl World {
             self.mend(nth);
             all.iter().for_each(|scope| self.nodes[nth].presence.watch(scope));
         }
-        for _ in 0..4 {
+        for _ in 0..8 {
             let living: BTreeSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
             for nth in 0..NODES {
                 self.speak(nth);
@@ -262,4 +262,71 @@ proptest! {
     ) {
         converges(events)?;
     }
+}
+
+/// Nobody is told anything of what a place forgot, if those who were there say so again.
+#[test]
+fn what_was_forgotten_and_is_said_again_is_no_news() {
+    let mut world = World::new();
+    for (nth, user) in [(0, 0), (1, 1), (2, 2)] {
+        world.happens(Event::Mend(nth)).unwrap();
+        world.happens(Event::Hear(nth, 9)).unwrap();
+        world.happens(Event::Step(nth, Step::Connect { user, community: 0, device: 0 })).unwrap();
+        world.happens(Event::Step(nth, Step::Enter { socket: 0, board: 1 })).unwrap();
+    }
+    world.settles().unwrap();
+    let there = world.present();
+    assert_eq!(there.len(), 6);
+    world.happens(Event::Forget).unwrap();
+    for node in &mut world.nodes {
+        // From now on the least notice is one too many.
+        assert_eq!(std::mem::take(&mut node.told.0), there);
+    }
+    for nth in 0..NODES {
+        world.happens(Event::Cut(nth)).unwrap();
+    }
+    // Those who come back later are waited for, and one of them in vain.
+    for nth in [0, 2, 1] {
+        world.happens(Event::Mend(nth)).unwrap();
+        world.happens(Event::Hear(nth, 20)).unwrap();
+    }
+    world.settles().unwrap();
+    assert!(world.nodes.iter().all(|node| node.told.0.is_empty()), "nothing was told");
+    for node in &world.nodes {
+        assert_eq!(node.presence.list(&Scope::Board(BoardId(1)), 9, |_| false).unwrap().count, 3);
+    }
+    assert!(world.table.scopes.values().all(|(_, members)| members.len() != 1 && members.len() != 2), "said again");
+}
+
+/// A scope that nobody minds is forgotten only once what was said of it is taken back.
+#[test]
+fn a_scope_is_not_forgotten_before_its_people_are_taken_back() {
+    let mut world = World::new();
+    world.happens(Event::Mend(0)).unwrap();
+    world.happens(Event::Hear(0, 9)).unwrap();
+    world.happens(Event::Step(0, Step::Connect { user: 0, community: 0, device: 0 })).unwrap();
+    world.settles().unwrap();
+    world.happens(Event::Cut(0)).unwrap();
+    world.happens(Event::Hear(0, 9)).unwrap();
+    world.happens(Event::Step(0, Step::Gone(0))).unwrap();
+    world.happens(Event::Step(0, Step::Wait(9_000))).unwrap();
+    assert_eq!(world.nodes[0].presence.forget_unless(|_| false), [], "Redis still names him");
+    world.settles().unwrap();
+    assert!(world.table.scopes.values().all(|(_, members)| members.is_empty()));
+    assert!(!world.nodes[0].presence.forget_unless(|_| false).is_empty());
+}
+
+/// Whoever lives and is taken for dead says so.
+#[test]
+fn a_node_that_was_spoken_for_and_lives_says_that_its_people_are_there() {
+    let mut world = World::new();
+    world.happens(Event::Mend(0)).unwrap();
+    world.happens(Event::Hear(0, 9)).unwrap();
+    world.happens(Event::Step(0, Step::Connect { user: 0, community: 0, device: 0 })).unwrap();
+    world.settles().unwrap();
+    let scope = Scope::Community(COMMUNITIES[0].into());
+    let heard = world.table.say(scope.clone(), NodeId(0), vec![Said { user: USERS[0].into(), stay: None, nth: 0 }]);
+    world.nodes[0].coming.push_back(heard);
+    world.settles().unwrap();
+    assert_eq!(world.table.scope(&scope).1.len(), 1);
 }
