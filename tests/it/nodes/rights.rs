@@ -131,12 +131,14 @@ async fn shut_and_open(forum: &Forum, nodes: &[Serving; 2], place: i32, rounds: 
     let connection = || forum.pool.acquire();
     let (mut rights, mut words) = (connection().await.expect("a connection"), connection().await.expect("another"));
     let set = "UPDATE boards SET settings = $2::text::jsonb WHERE id = $1";
+    // Of no round, also not of an earlier one that comes late.
+    let hidden = format!("hidden {place}/");
     for round in 0..rounds {
-        let hidden = format!("hidden {place}/{round}.");
+        let written = format!("hidden {place}/{round}.");
         let shut = sqlx::query(set).bind(place).bind(r#"{"permissions": {"allowedRoles": ["crew"]}}"#);
         shut.execute(&mut *rights).await.expect("a change of rights");
         let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES ($1, 'cy', $2)";
-        sqlx::query(insert).bind(place).bind(&hidden).execute(&mut *words).await.expect("a comment");
+        sqlx::query(insert).bind(place).bind(&written).execute(&mut *words).await.expect("a comment");
         for watcher in &mut shut_out {
             watcher.hears(&format!(r#""board:accessRevoked",{{"boardId":{place},"#), &hidden).await;
             let since = watcher.since.clone();
@@ -144,13 +146,18 @@ async fn shut_and_open(forum: &Forum, nodes: &[Serving; 2], place: i32, rounds: 
             assert_eq!(refused["error"]["code"], json!("forbidden"), "{refused}");
         }
         for watcher in &mut staying {
-            watcher.hears(&hidden, "never there").await;
+            watcher.hears(&written, "never there").await;
         }
         sqlx::query(set).bind(place).bind("{}").execute(&mut *rights).await.expect("a change of rights");
         for watcher in &mut shut_out {
             watcher.hears(&format!(r#""board:accessGranted",{{"boardId":{place}}}"#), &hidden).await;
             watcher.come_back(&hidden).await;
         }
+    }
+    let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES ($1, 'cy', 'the end')";
+    sqlx::query(insert).bind(place).execute(&mut *words).await.expect("a comment");
+    for watcher in &mut shut_out {
+        watcher.hears("the end", &hidden).await;
     }
 }
 
