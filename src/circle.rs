@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ids::{NodeId, UserId},
+    ids::{BoardId, NodeId, UserId},
     presence::{Scope, Stay},
     typing,
 };
@@ -20,6 +20,8 @@ pub enum Word {
     Read(Scope),
     /// What `node` says: this one, or one that has died and is spoken for.
     Say { scope: Scope, node: NodeId, said: Vec<Said> },
+    /// Where this node's users sit whose community was just read: what is remembered of it may be gone.
+    Seats(Vec<(UserId, BoardId)>),
     /// Somebody here writes, or has ended. Nobody remembers it.
     Typing(typing::Heard),
 }

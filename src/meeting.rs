@@ -10,7 +10,7 @@
 //! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     circle::{Heard, Word},
     http::readiness::{Component, State},
-    ids::{BoardId, NodeId, UserId},
+    ids::NodeId,
     ports,
     presence::Scope,
     redis::{
@@ -96,8 +96,6 @@ pub struct Meeting {
     words: mpsc::Receiver<Vec<Word>>,
     overflown: Arc<AtomicBool>,
     heard: mpsc::Sender<Heard>,
-    /// Where this node's own users sit, as it was said there.
-    current: BTreeMap<UserId, BoardId>,
 }
 
 impl Meeting {
@@ -107,20 +105,7 @@ impl Meeting {
         let (heard, hearing) = mpsc::channel(AT_ONCE);
         let overflown = Arc::<AtomicBool>::default();
         let ends = Ends { words: Words { words: saying, overflown: Arc::clone(&overflown) }, heard: hearing };
-        (
-            Self {
-                url,
-                prefix: prefix.to_owned(),
-                me,
-                presence,
-                grace,
-                words,
-                overflown,
-                heard,
-                current: BTreeMap::new(),
-            },
-            ends,
-        )
+        (Self { url, prefix: prefix.to_owned(), me, presence, grace, words, overflown, heard }, ends)
     }
 
     /// Works until told to stop.
@@ -128,15 +113,12 @@ impl Meeting {
         let mut retries = retries();
         loop {
             let (published, coming) = mpsc::channel(PUBLISHED);
-            let connecting = Circle::connect(&self.url, &self.prefix, self.me, published, self.current.clone());
+            let connecting = Circle::connect(&self.url, &self.prefix, self.me, published);
             let Some(connected) = shutdown.run_until_cancelled(connecting).await else { return };
             let error = match connected {
                 Ok(mut circle) => {
                     match shutdown.run_until_cancelled(self.meet(&mut circle, coming, &mut retries)).await {
-                        Some(error) => {
-                            self.current = circle.into_current();
-                            error
-                        }
+                        Some(error) => error,
                         None => return self.take_leave(circle).await,
                     }
                 }
@@ -247,6 +229,7 @@ impl Meeting {
                 }
             }
             Some(Word::Say { scope, node, said }) => circle.say(&scope, node, &said).await?,
+            Some(Word::Seats(seats)) => circle.sit(seats).await?,
             Some(Word::Typing(heard)) => circle.write(&heard).await?,
             None => {}
         }

@@ -229,6 +229,11 @@ impl Presence {
                 let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
                 users.extend(self.own.of(&scope).map(|(user, _)| user.clone()));
                 self.correct(&scope, users);
+                if let Scope::Community(_) = scope {
+                    let sits = |(user, stay): (&UserId, Stay)| Some((user.clone(), *stay.boards.first()?));
+                    let seats = self.own.of(&scope).filter_map(sits).collect();
+                    self.push(Word::Seats(seats));
+                }
                 notices(&scope, passed)
             }
             Heard::Stands { scope, stamp } => {

@@ -84,7 +84,6 @@ impl Circle {
         prefix: &str,
         me: NodeId,
         heard: mpsc::Sender<Published>,
-        current: BTreeMap<UserId, BoardId>,
     ) -> Result<Self, LinkError> {
         let hear = move |channel: &[u8], message: Vec<u8>| {
             let published = Published { channel: channel.to_owned(), message };
@@ -93,7 +92,7 @@ impl Circle {
             }
         };
         let bus = Bus::connect(url, ANSWER_WITHIN, hear).await?;
-        let mut circle = Self {
+        Ok(Self {
             me,
             prefix: prefix.to_owned(),
             link: Link::connect(url, ANSWER_WITHIN).await?,
@@ -103,15 +102,8 @@ impl Circle {
             beat: Script::new(include_str!("circle/beat.lua")),
             clear: Script::new(include_str!("circle/clear.lua")),
             watched: HashMap::new(),
-            current,
-        };
-        circle.sit_again().await?;
-        Ok(circle)
-    }
-
-    /// Where this node's own users sit, for the next way.
-    pub fn into_current(self) -> BTreeMap<UserId, BoardId> {
-        self.current
+            current: BTreeMap::new(),
+        })
     }
 
     /// Waits for the end of the connection. Cancelling it loses nothing.
@@ -240,13 +232,14 @@ impl Circle {
         outcome
     }
 
-    /// Writes what was forgotten while there was no way.
-    async fn sit_again(&mut self) -> Result<(), LinkError> {
-        let sit = |(user, board): (&UserId, &BoardId)| {
+    /// Where these users of this node sit, unless it is known of another node.
+    pub async fn sit(&mut self, seats: Vec<(UserId, BoardId)>) -> Result<(), LinkError> {
+        let sit = |(user, board): &(UserId, BoardId)| {
             let key = self.current_board(user);
             Question::from(cmd("SET").arg(key).arg(board.0).arg("PX").arg(millis(KEPT)).arg("NX").to_owned())
         };
-        let questions: Vec<Question> = self.current.iter().map(sit).collect();
+        let questions: Vec<Question> = seats.iter().map(sit).collect();
+        self.current.extend(seats);
         for questions in questions.chunks(AT_ONCE) {
             for answer in self.link.ask_each::<redis::Value>(questions).await? {
                 answer?;

@@ -16,7 +16,7 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   demo [--simulate] [--port <port>]
             a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
-  bench <writer|latency|nodes> [--help]
+  bench <writer|latency|reconnect|backlog|fence|idle|nodes> [--help]
             what the triggers cost the forum's writers; how soon a commit reaches the browsers
   chaos [--seed <n>] [--minutes <m>] [--broken <name>] [--help]
             nodes, clients and writers under random faults; what each client was told is accounted for

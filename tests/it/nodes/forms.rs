@@ -10,18 +10,18 @@ use crate::support::program::Place;
 const PASSWORD: &str = "hunter2";
 const SHARED: &str = "curia_rate_limits_shared";
 
-fn certified() -> Certificate {
+pub(super) fn certified() -> Certificate {
     let names = ["localhost", "127.0.0.1"].map(str::to_owned);
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).expect("a certificate");
     Certificate { certificate: cert.pem(), key: signing_key.serialize_pem() }
 }
 
-fn guarded(certificate: &Certificate) -> RedisOptions {
+pub(super) fn guarded(certificate: &Certificate) -> RedisOptions {
     RedisOptions { password: Some(PASSWORD.to_owned()), tls: Some(certificate.clone()) }
 }
 
 /// The certificate as a file that `REDIS_CA_FILE` may name.
-fn authority(place: &Place, certificate: &Certificate) -> String {
+pub(super) fn authority(place: &Place, certificate: &Certificate) -> String {
     let path = place.path().join("authority.pem");
     std::fs::write(&path, &certificate.certificate).expect("a file");
     path.to_str().expect("a name").to_owned()

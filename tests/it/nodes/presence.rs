@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
-use crate::support::store::until_presence;
+use curia_scratch::RedisCluster;
+
+use super::{
+    forms::{authority, certified, guarded},
+    *,
+};
+use crate::support::{program::Place, store::until_presence};
 
 /// A node that dies is noticed within this time (contract section 7), and who was on it is told so soon after.
 const DEAD_WITHIN: Duration = Duration::from_secs(35);
@@ -70,10 +75,22 @@ async fn until_listed(client: &mut Frames, expected: &[(&str, u64)]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_user_on_two_nodes_comes_once_and_goes_once() {
-    let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
-    let one = knowing(&forum, &redis.url(), &["--offline-grace", "500ms"]).await;
-    let other = knowing(&forum, &redis.url(), &["--offline-grace", "500ms"]).await;
+    comes_once_and_goes_once(&redis.url(), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_on_two_nodes_comes_once_and_goes_once_over_a_cluster_with_tls_and_password() {
+    let (place, certificate) = (Place::new(), certified());
+    let cluster = RedisCluster::start(&guarded(&certificate)).expect("a Redis Cluster that speaks TLS");
+    comes_once_and_goes_once(&cluster.url(), &["--redis-ca-file", &authority(&place, &certificate)]).await;
+}
+
+async fn comes_once_and_goes_once(redis: &str, more: &[&str]) {
+    let forum = Forum::captured().await;
+    let flags = [more, &["--offline-grace", "500ms"]].concat();
+    let one = knowing(&forum, redis, &flags).await;
+    let other = knowing(&forum, redis, &flags).await;
     let mut ada = connected(&one, "ada").await;
     joins(&mut ada, 1).await;
     let mut cy = connected(&other, "cy").await;

@@ -72,6 +72,18 @@ async fn redis_starts_anew_under_load_and_presence_is_right_again_soon_and_nothi
         let took = back.elapsed();
         assert_eq!(users(&mut cy, json!({"boardId": 1})).await, Ok(vec!["ada".to_owned(), "bo".to_owned()]));
         assert!(took < Duration::from_secs(10), "{took:?}");
+        // He sat down there while it was away.
+        let client = redis::Client::open(redis.url()).expect("an address");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+        let sits = async {
+            let sits = || redis::cmd("GET").arg("curia:user_current_board:bo").to_owned();
+            while sits().query_async::<Option<String>>(&mut connection).await.expect("an answer").as_deref()
+                != Some("1")
+            {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, sits).await.expect("his board");
         writer.writes(50).await;
         drop(redis);
     })
