@@ -21,7 +21,8 @@ pub struct Outlook {
     /// `None` where there is no such board yet.
     boards: HashMap<BoardId, Course<Option<BoardFacts>>>,
     communities: HashMap<CommunityId, Course<CommunityFacts>>,
-    gone: BTreeSet<BoardId>,
+    /// Boards that are deleted by the latest moment, with the number of changes that are undone where each is last there.
+    gone: HashMap<BoardId, usize>,
 }
 
 impl Outlook {
@@ -41,11 +42,13 @@ impl Outlook {
             decide(actor, board, holds(communities, undone).or(community_now))
         };
         let steps = boards.iter().map(|(undone, _)| *undone).chain(communities.iter().map(|(undone, _)| *undone));
-        let steps: BTreeSet<usize> = steps.filter(|undone| *undone > 0).collect();
+        // What changes behind its end shuts nobody out of a board.
+        let latest = self.gone.get(&board).copied().unwrap_or(0);
+        let steps: BTreeSet<usize> = steps.filter(|undone| *undone > latest).collect();
         for undone in steps.into_iter().rev() {
             decide_at(undone)?;
         }
-        decide_at(0)
+        decide_at(latest)
     }
 
     /// What the rule asked of the board at the earliest of these moments; `None` where nothing is noted.
@@ -69,7 +72,7 @@ impl Outlook {
 
     /// Whether the board is deleted by the latest moment.
     pub(crate) fn is_gone(&self, board: BoardId) -> bool {
-        self.gone.contains(&board)
+        self.gone.contains_key(&board)
     }
 
     /// Where so many changes are undone, this begins to hold.
@@ -81,10 +84,10 @@ impl Outlook {
         self.communities.entry(facts.community.clone()).or_default().push((undone, facts));
     }
 
-    /// The board was deleted when this held; what comes later is nobody's loss.
-    pub(crate) fn note_end(&mut self, board: BoardId, facts: Option<BoardFacts>) {
+    /// Where so many changes are undone the board was last there, and this held; what comes later is nobody's loss.
+    pub(crate) fn note_end(&mut self, board: BoardId, undone: usize, facts: Option<BoardFacts>) {
         self.boards.insert(board, vec![(0, facts)]);
-        self.gone.insert(board);
+        self.gone.insert(board, undone);
     }
 }
 

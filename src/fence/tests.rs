@@ -294,6 +294,18 @@ proptest! {
     }
 }
 
+/// Nobody is told that he was shut out of a board that is no more by then: its end is what he is told.
+#[test]
+fn what_changes_behind_the_end_of_a_board_shuts_nobody_out_of_it() {
+    let mut forum = Forum::new();
+    let mut stage = Stage::new(&forum);
+    let acts = [Act::End(1), Act::Community("a", json!({"permissions": {"allowedRoles": ["x"]}}))];
+    let changes: Vec<Change> = acts.iter().flat_map(|act| forum.changes(act)).collect();
+    let rows = Arc::new(forum.rows());
+    let (early, _) = fence(&changes, &rows).shut_ahead(&fence(&[], &rows), &mut stage.rooms, start());
+    assert!(early.lost.values().flatten().all(|(board, ..)| *board != BoardId(1)), "{:?}", early.lost);
+}
+
 const BOARDS: [BoardId; 2] = [BoardId(1), BoardId(2)];
 
 /// Everybody with a feed, and what they were told of it.

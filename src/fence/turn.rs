@@ -44,7 +44,7 @@ impl Fence {
                 Change::BoardDeleted { board, was } => {
                     let facts =
                         facts_of(*board, was).map(|facts| BoardFacts { importers: self.gone_along(*board), ..facts });
-                    turn.past.note_end(*board, facts);
+                    turn.past.note_end(*board, undone, facts);
                 }
                 _ => turn.undo_board(undone, *ordinal, change),
             }
