@@ -299,7 +299,9 @@ proptest! {
 fn what_changes_behind_the_end_of_a_board_shuts_nobody_out_of_it() {
     let mut forum = Forum::new();
     let mut stage = Stage::new(&forum);
-    let acts = [Act::End(1), Act::Community("a", json!({"permissions": {"allowedRoles": ["x"]}}))];
+    // That it was touched before makes the fence look at it.
+    let closed = json!({"permissions": {"allowedRoles": ["x"]}});
+    let acts = [Act::Board(1, json!({"open": true})), Act::End(1), Act::Community("a", closed)];
     let changes: Vec<Change> = acts.iter().flat_map(|act| forum.changes(act)).collect();
     let rows = Arc::new(forum.rows());
     let (early, _) = fence(&changes, &rows).shut_ahead(&fence(&[], &rows), &mut stage.rooms, start());
