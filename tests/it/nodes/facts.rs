@@ -333,6 +333,11 @@ async fn joins_go_on_while_redis_is_stopped_and_facts_are_shared_again_behind_it
     }
 }
 
+/// In one step: the node may write meanwhile, too.
+async fn puts(there: &mut redis::aio::MultiplexedConnection, steps: &mut redis::Pipeline) {
+    let _: redis::Value = steps.atomic().query_async(there).await.expect("an answer");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_strangers_write_of_rights_is_left_alone_and_written_over() {
     let forum = Forum::captured().await;
@@ -350,15 +355,13 @@ async fn what_strangers_write_of_rights_is_left_alone_and_written_over() {
         set_roles(&forum.pool, "boards", round % 2 == 0).await;
         // Asked until the change is told here.
         for key in [BOARD, COMMUNITY, SHOWN] {
-            let _: () = there.del(key).await.expect("an answer");
-            let _: () = there.hset_multiple(key, fields).await.expect("an answer");
+            puts(&mut there, redis::pipe().del(key).hset_multiple(key, fields)).await;
         }
         let asking = async { while joins(&mut ada).await["ok"] != json!(round % 2 == 1) {} };
         timeout(PATIENCE, asking).await.expect("the change");
     }
     for key in [BOARD, SHOWN] {
-        let _: () = there.del(key).await.expect("an answer");
-        let _: () = redis::cmd("LPUSH").arg(key).arg("x").query_async(&mut there).await.expect("an answer");
+        puts(&mut there, redis::pipe().del(key).lpush(key, "x")).await;
     }
     set_roles(&forum.pool, "boards", false).await;
     timeout(PATIENCE, async { while joins(&mut ada).await["ok"] != json!(true) {} }).await.expect("the change");
