@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     sockets: u32,
     /// People, who share the sockets evenly
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     people: u32,
     /// Communities, who share the people evenly
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(i32).range(1..=1_000))]
