@@ -74,7 +74,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         pgbench::run(&pgbench, &load(2, 0)).await?;
         let before = counts(&session, &nodes).await?;
         let began = Instant::now();
-        let written = pgbench::run(&pgbench, &load(arguments.seconds, 2 * pgbench::PAIRS_A_SECOND)).await?;
+        let written = pgbench::run(&pgbench, &load(arguments.seconds, pgbench::pairs(2))).await?;
         sleep(STATISTICS_WITHIN).await;
         let seconds = began.elapsed().as_secs_f64();
         let after = counts(&session, &nodes).await?;

@@ -14,7 +14,7 @@ use crate::{
     error::BenchError,
     forum::{self, COMMUNITY, Session},
     observer::{Account, Observer},
-    pgbench::{self, Load, PAIRS_A_SECOND, People, Rate},
+    pgbench::{self, Load, People, Rate},
     statistics::{Sample, Verdict},
 };
 
@@ -155,8 +155,8 @@ async fn prepare(
     let sizes = session.client.query_one(include_str!("../sql/sizes.sql"), &[]).await;
     let sizes = sizes.map_err(BenchError::database("count its people and posts"))?;
     let people = People { users: sizes.get::<_, i64>("users") as u64, posts: sizes.get::<_, i64>("posts") as u64 };
-    let seconds = arguments.rounds * arguments.clients.len() as u64 * u64::from(arguments.seconds);
-    if (seconds + u64::from(WARM_UP)) * PAIRS_A_SECOND > people.users * people.posts {
+    let drawn = arguments.rounds * arguments.clients.len() as u64 * pgbench::pairs(u64::from(arguments.seconds));
+    if drawn + pgbench::pairs(u64::from(WARM_UP)) > people.users * people.posts {
         return Err(BenchError::Unproved(
             "so many rounds of so many seconds would give a vote twice; take fewer".to_owned(),
         ));
@@ -209,7 +209,7 @@ impl Bench {
         let url = contender.url.clone();
         let load =
             Load { database: &url, clients, seconds, rate: None, drawn: contender.drawn, people: contender.people };
-        contender.drawn += u64::from(seconds) * PAIRS_A_SECOND;
+        contender.drawn += pgbench::pairs(u64::from(seconds));
         let rate = match contender.variant {
             Variant::None | Variant::Unread | Variant::Against => pgbench::run(&self.pgbench, &load).await?,
             Variant::Notify => {
