@@ -26,16 +26,18 @@ SELECT 'reset', '{"table": "votes"}' WHERE EXISTS (SELECT FROM curia_realtime.ti
 
 SET LOCAL ROLE curia_realtime_owner;
 
+-- Without SET search_path, and without a name that it could lead elsewhere: see post_upvotes_counted.
 CREATE FUNCTION curia_realtime.vote_added() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-    voted text;
+    voted pg_catalog.text;
 BEGIN
-    voted := set_config('curia_realtime.voted', NEW.post_id::text, true); -- Assigned: PERFORM would run a query.
+    -- Assigned: PERFORM would run a query.
+    voted := pg_catalog.set_config('curia_realtime.voted', NEW.post_id::pg_catalog.text, true);
     INSERT INTO curia_realtime.outbox (kind, post_id, actor)
     VALUES ('vote_added', NEW.post_id, NEW.user_id);
-    IF NOT pg_try_advisory_xact_lock_shared(1129665097, 1) THEN
-        PERFORM pg_notify('curia_realtime', '');
+    IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(1129665097, 1) THEN
+        PERFORM pg_catalog.pg_notify('curia_realtime', '');
     END IF;
     RETURN NULL;
 END

@@ -29,16 +29,18 @@ GRANT SELECT (id, post_id, author_user_id, parent_comment_id, content, created_a
 
 SET LOCAL ROLE curia_realtime_owner;
 
+-- Without SET search_path, and without a name that it could lead elsewhere: see post_upvotes_counted.
 CREATE FUNCTION curia_realtime.comment_created() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-    commented text;
+    commented pg_catalog.text;
 BEGIN
-    commented := set_config('curia_realtime.commented', NEW.post_id::text, true); -- Assigned: PERFORM would run a query.
+    -- Assigned: PERFORM would run a query.
+    commented := pg_catalog.set_config('curia_realtime.commented', NEW.post_id::pg_catalog.text, true);
     INSERT INTO curia_realtime.outbox (kind, post_id, row_id, actor)
     VALUES ('comment_created', NEW.post_id, NEW.id, NEW.author_user_id);
-    IF NOT pg_try_advisory_xact_lock_shared(1129665097, 1) THEN
-        PERFORM pg_notify('curia_realtime', '');
+    IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(1129665097, 1) THEN
+        PERFORM pg_catalog.pg_notify('curia_realtime', '');
     END IF;
     RETURN NULL;
 END

@@ -207,3 +207,56 @@ async fn a_role_that_may_only_write_the_forums_tables_still_writes_them() {
     );
     forum.run("DROP OWNED BY only_the_forum; DROP ROLE only_the_forum").await;
 }
+
+/// A schema that the writer puts before all others, with everything in it that a trigger could reach by a bare name: functions and
+/// operators that fail, and an outbox of its own.
+const PLANTED: &str = "
+    ALTER FUNCTION request_embedding() SET search_path = pg_catalog; -- The forum's own, which is not meant.
+    CREATE SCHEMA planted;
+    GRANT USAGE ON SCHEMA planted TO PUBLIC;
+    CREATE TABLE planted.outbox (LIKE curia_realtime.outbox);
+    GRANT INSERT ON planted.outbox TO PUBLIC;
+    CREATE DOMAIN planted.text AS pg_catalog.text CHECK (false);
+    CREATE FUNCTION planted.set_config(pg_catalog.text, pg_catalog.text, boolean) RETURNS pg_catalog.text
+        LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+    CREATE FUNCTION planted.current_setting(pg_catalog.text, boolean) RETURNS pg_catalog.text
+        LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+    CREATE FUNCTION planted.pg_try_advisory_xact_lock_shared(integer, integer) RETURNS boolean
+        LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+    CREATE FUNCTION planted.pg_notify(pg_catalog.text, pg_catalog.text) RETURNS void
+        LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+    CREATE FUNCTION planted.texteq(pg_catalog.text, pg_catalog.text) RETURNS boolean
+        LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+    CREATE FUNCTION planted.of_numbers(integer, integer) RETURNS boolean
+        LANGUAGE plpgsql AS $$ BEGIN RAISE 'planted'; END $$;
+    CREATE OPERATOR planted.= (FUNCTION = planted.texteq, LEFTARG = pg_catalog.text, RIGHTARG = pg_catalog.text);
+    CREATE OPERATOR planted.= (FUNCTION = planted.of_numbers, LEFTARG = integer, RIGHTARG = integer)";
+
+#[tokio::test]
+async fn nothing_that_a_writer_plants_before_the_systems_names_is_reached_from_a_trigger() {
+    let forum = Forum::captured().await;
+    forum.run(PLANTED).await;
+    let mut reader = OutboxReader::open(forum.pool.clone(), CONTENT_LIMIT).await.expect("a position");
+    // A listener sleeps, so the triggers have to ring, too. Operators of the statements themselves are named.
+    let mut sleeper = forum.pool.acquire().await.expect("a connection");
+    sqlx::query("SELECT pg_advisory_lock(1129665097, 1)").execute(&mut *sleeper).await.expect("the lock");
+    let names = told(
+        &forum,
+        &mut reader,
+        "BEGIN; SET LOCAL search_path = planted, pg_catalog, public;
+         INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'New', '', 1);
+         INSERT INTO votes (user_id, post_id) VALUES ('bo', 1);
+         UPDATE posts SET upvote_count = upvote_count + 1 WHERE id OPERATOR(pg_catalog.=) 1;
+         INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'bo', 'Mine');
+         UPDATE posts SET comment_count = comment_count + 1 WHERE id OPERATOR(pg_catalog.=) 1;
+         UPDATE posts SET upvote_count = upvote_count + 1, comment_count = comment_count + 1
+             WHERE id OPERATOR(pg_catalog.=) 2;
+         DELETE FROM votes WHERE post_id OPERATOR(pg_catalog.=) 1;
+         DELETE FROM comments WHERE id OPERATOR(pg_catalog.=) 1;
+         DELETE FROM posts WHERE id OPERATOR(pg_catalog.=) 2;
+         UPDATE boards SET name = 'Other' WHERE id OPERATOR(pg_catalog.=) 1; COMMIT",
+    )
+    .await;
+    assert!(names.contains(&"post:voteAdded") && names.contains(&"post:newComment"), "{names:?}");
+    assert!(names.contains(&"board:postDeleted") && names.contains(&"board:settingsChanged"), "{names:?}");
+}
