@@ -4,7 +4,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use chrono::{TimeDelta, Utc};
-use sqlx::postgres::PgPoolOptions;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -36,6 +35,7 @@ use crate::{
         departed,
         facts::PostgresFacts,
         migrations::{self, MigrateError},
+        pool,
         retention::Retention,
         why::NotifiedAnswers,
     },
@@ -62,9 +62,6 @@ const BATCHES_AHEAD: usize = 4;
 const REQUESTS_WAITING: usize = 1_024;
 /// What operators ask.
 const QUESTIONS_WAITING: usize = 16;
-const DATABASE_WITHIN: Duration = Duration::from_secs(5);
-/// For so long a connection may keep to a server that the address no longer leads to.
-const CONNECTED_AT_MOST: Duration = Duration::from_secs(60);
 /// How long tasks and connections to the database may take to end.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 /// Whoever stops a demo stands before it.
@@ -114,11 +111,7 @@ pub struct App {
 impl App {
     /// Opens the port. The database is not asked yet: one that can't be reached is waited for.
     pub async fn build(config: Config) -> Result<Self, AppError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(config.database_connections)
-            .acquire_timeout(DATABASE_WITHIN)
-            .max_lifetime(CONNECTED_AT_MOST)
-            .connect_lazy_with(config.database.url.options());
+        let pool = pool::open(&config.database.url, config.database_connections);
         let listener = bind(&config.http.host, config.http.port).await?;
         Ok(Self { config, pool, listener, beside: Router::new(), metrics: None, crowd: false })
     }
@@ -149,7 +142,7 @@ impl App {
         let signer = self.config.tokens.signer().ok_or(AppError::DemoWithoutSecret)?;
         demo::install(&self.pool).await?;
         let mut connection = connect(self.config.database.direct()).await?;
-        migrations::up(&mut connection, DATABASE_WITHIN, &mut |progress| tracing::debug!("{progress}")).await?;
+        migrations::up(&mut connection, pool::CONNECTED_WITHIN, &mut |progress| tracing::debug!("{progress}")).await?;
         let mint: demo::Mint = Arc::new(move |user| {
             let now = Utc::now();
             let actor = Actor {

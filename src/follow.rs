@@ -163,7 +163,10 @@ impl Follower {
                 course.told.stands((epoch, tick));
                 self.batches.send(Batch::discontinuity(epoch, tick)).await.ok()?;
             }
-            Err(error) => self.wait_for_database(&error, &mut course.retries).await,
+            Err(error) => {
+                course.reader.forget_idle();
+                self.wait_for_database(&error, &mut course.retries).await;
+            }
         }
         Some(())
     }

@@ -8,6 +8,7 @@ mod epoch;
 pub mod facts;
 pub mod migrations;
 pub mod outbox;
+pub mod pool;
 pub mod retention;
 mod rows;
 mod said;

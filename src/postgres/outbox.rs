@@ -13,20 +13,24 @@
 //! Cancelling `next` is safe: a tick recorded but not handed out is found again, as one that another reader recorded.
 
 mod pages;
+mod position;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction, pool::PoolConnection};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
-use self::pages::Unfinished;
+use self::{
+    pages::Unfinished,
+    position::{Position, leave_standby, take_up},
+};
 use crate::{
     batch::{self, Batch, Made},
     change::OutboxRow,
     event::Needs,
     fence::Fence,
     ids::{Epoch, Tick},
-    postgres::{epoch, rows},
+    postgres::{epoch, pool, rows},
     snapshot::{NotASnapshot, Snapshot},
 };
 
@@ -95,6 +99,14 @@ pub struct Standing<'a> {
     pub seen: Option<&'a Snapshot>,
 }
 
+/// A moment of the outbox, to be a tick.
+struct Taken {
+    snapshot: Snapshot,
+    at: DateTime<Utc>,
+    /// One row more than a page, where there are more.
+    outbox: Vec<OutboxRow>,
+}
+
 /// A transaction in which a tick is read.
 type Reading = Transaction<'static, Postgres>;
 
@@ -109,9 +121,7 @@ impl OutboxReader {
     /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes
     /// on. Connections that were idle are given up, since the address may lead to another server by now.
     pub async fn reopen(&mut self) -> Result<(), OutboxError> {
-        while let Some(mut idle) = self.pool.try_acquire() {
-            idle.close_on_drop();
-        }
+        pool::forget_idle(&self.pool);
         let told = Position { epoch: self.epoch, tick: self.tick, snapshot: self.snapshot.clone() };
         let Position { epoch, tick, snapshot } = take_up(&self.pool, Some(&told)).await?;
         *self = Self {
@@ -124,6 +134,11 @@ impl OutboxReader {
             unfinished: None,
         };
         Ok(())
+    }
+
+    /// After an error: what ended one connection may have ended others.
+    pub fn forget_idle(&self) {
+        pool::forget_idle(&self.pool);
     }
 
     /// The epoch and the last tick handed out whole.
@@ -184,19 +199,16 @@ impl OutboxReader {
     /// Makes the next tick.
     async fn tick(&mut self) -> Result<Found, OutboxError> {
         let mut reading = self.begin().await?;
-        let taken = sqlx::query_file!("sql/outbox/snapshot.sql").fetch_one(&mut *reading).await?;
-        let snapshot: Snapshot = taken.snapshot.parse()?;
-        let outbox = self.first_page(&mut reading, &snapshot).await?;
-        if outbox.is_empty() {
+        let Some(Taken { snapshot, at, outbox }) = self.take(&mut reading).await? else {
             // Cut away meanwhile; or rows that a restore brought late, which would look like news for ever.
             drop(reading);
             epoch::drop_strangers(&mut *self.pool.acquire().await?).await?;
             return Ok(Found::Nothing);
-        }
+        };
         let tick = Tick(self.tick.0 + 1);
         if outbox.len() > PAGE {
             let fences = self.fences(&mut reading, &snapshot).await?;
-            if !self.record(tick, &snapshot, taken.at).await? {
+            if !self.record(tick, &snapshot, at).await? {
                 return Ok(Found::Unticked);
             }
             self.seen = Some(snapshot.clone());
@@ -211,7 +223,7 @@ impl OutboxReader {
             Ok(rows)
         };
         // Recording waits for the disk, and the reading does not wait for it.
-        let (rows, recorded) = tokio::try_join!(read, self.record(tick, &snapshot, taken.at))?;
+        let (rows, recorded) = tokio::try_join!(read, self.record(tick, &snapshot, at))?;
         if !recorded {
             return Ok(Found::Unticked);
         }
@@ -246,6 +258,25 @@ impl OutboxReader {
         self.pool.begin_with(include_str!("../../sql/outbox/begin.sql")).await
     }
 
+    /// What is to be the next tick; `None` where there is nothing.
+    async fn take(&self, reading: &mut PgConnection) -> Result<Option<Taken>, OutboxError> {
+        let page = sqlx::query_file!("sql/outbox/tick.sql", self.snapshot.as_str(), PAGE as i64 + 1);
+        let page = page.fetch_all(reading).await?;
+        let first = page.first().and_then(|first| first.snapshot.as_deref().zip(first.ticked_at));
+        let Some((snapshot, at)) = first else { return Ok(None) };
+        let snapshot = snapshot.parse()?;
+        let outbox = page.into_iter().map(|row| OutboxRow {
+            seq: row.seq,
+            at: row.at,
+            kind: row.kind,
+            board_id: row.board_id,
+            post_id: row.post_id,
+            row_id: row.row_id,
+            data: row.data,
+        });
+        Ok(Some(Taken { snapshot, at, outbox: outbox.collect() }))
+    }
+
     /// One row more than a page, where there are more.
     async fn first_page(&self, reading: &mut PgConnection, upto: &Snapshot) -> Result<Vec<OutboxRow>, OutboxError> {
         let limit = PAGE as i64 + 1;
@@ -273,50 +304,6 @@ impl OutboxReader {
     fn discontinued(&self, why: &'static str) -> OutboxError {
         OutboxError::Discontinued { epoch: self.epoch, tick: self.tick, why }
     }
-}
-
-/// Where reading stands.
-struct Position {
-    epoch: Epoch,
-    tick: Tick,
-    snapshot: Snapshot,
-}
-
-/// The position to go on from, for somebody who has told up to `told`.
-async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Position, OutboxError> {
-    let mut connection = pool.acquire().await?;
-    // Where an epoch begins, the second look finds it, whoever began it.
-    for _ in 0..2 {
-        let position = sqlx::query_file!(
-            "sql/outbox/position.sql",
-            told.map(|told| told.epoch.0),
-            told.map(|told| told.tick.0),
-            told.map(|told| told.snapshot.as_str())
-        );
-        let position = position.fetch_one(&mut *connection).await?;
-        if position.standby {
-            return Err(leave_standby(connection));
-        }
-        if !position.complete {
-            return Err(OutboxError::Incomplete);
-        }
-        match (position.broken, position.epoch, position.tick, position.snapshot) {
-            (None, Some(epoch), Some(tick), Some(snapshot)) => {
-                return Ok(Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? });
-            }
-            (reason, seen, ..) => {
-                let reason = reason.as_deref().unwrap_or("no position was left in the tables of curia_realtime");
-                epoch::begin(&mut connection, seen.map(Epoch), reason).await?;
-            }
-        }
-    }
-    Err(OutboxError::Unsettled)
-}
-
-/// The next attempt is a connection of its own: the address may lead to the primary by then.
-fn leave_standby(mut connection: PoolConnection<Postgres>) -> OutboxError {
-    connection.close_on_drop();
-    OutboxError::Standby
 }
 
 /// The fence of a tick and what lies ahead of it.

@@ -1,0 +1,54 @@
+//! Where reading goes on, in a new epoch where the one before is broken.
+
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
+
+use super::OutboxError;
+use crate::{
+    ids::{Epoch, Tick},
+    postgres::epoch,
+    snapshot::Snapshot,
+};
+
+/// Where reading stands.
+pub(super) struct Position {
+    pub epoch: Epoch,
+    pub tick: Tick,
+    pub snapshot: Snapshot,
+}
+
+/// The position to go on from, for somebody who has told up to `told`.
+pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Position, OutboxError> {
+    let mut connection = pool.acquire().await?;
+    // Where an epoch begins, the second look finds it, whoever began it.
+    for _ in 0..2 {
+        let position = sqlx::query_file!(
+            "sql/outbox/position.sql",
+            told.map(|told| told.epoch.0),
+            told.map(|told| told.tick.0),
+            told.map(|told| told.snapshot.as_str())
+        );
+        let position = position.fetch_one(&mut *connection).await?;
+        if position.standby {
+            return Err(leave_standby(connection));
+        }
+        if !position.complete {
+            return Err(OutboxError::Incomplete);
+        }
+        match (position.broken, position.epoch, position.tick, position.snapshot) {
+            (None, Some(epoch), Some(tick), Some(snapshot)) => {
+                return Ok(Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? });
+            }
+            (reason, seen, ..) => {
+                let reason = reason.as_deref().unwrap_or("no position was left in the tables of curia_realtime");
+                epoch::begin(&mut connection, seen.map(Epoch), reason).await?;
+            }
+        }
+    }
+    Err(OutboxError::Unsettled)
+}
+
+/// The next attempt is a connection of its own: the address may lead to the primary by then.
+pub(super) fn leave_standby(mut connection: PoolConnection<Postgres>) -> OutboxError {
+    connection.close_on_drop();
+    OutboxError::Standby
+}
