@@ -313,13 +313,24 @@ impl<F: FactStore> Gateway<F> {
         self.shown.try_get_with((id.clone(), version), Box::pin(read)).await.map_err(unavailable)
     }
 
-    /// The board in which a post stands, where the actor's community is shown it.
+    /// The board in which a post stands, where the actor's community is shown it. What it is not shown is kept of no post: it would be
+    /// forgotten as soon as the post is written, moved or deleted elsewhere, and the next answer would tell by being late.
     async fn board_of(&self, actor: &Actor, post: PostId) -> Result<Option<BoardId>, Failure> {
         let (_, shown) = self.community_and_boards(actor, None).await?;
         let key = (actor.community.clone(), post, self.versions.of(Subject::Post(post)));
-        let board =
-            self.posts.try_get_with(key, Box::pin(self.facts.board_of_post(post))).await.map_err(unavailable)?;
-        Ok(board.filter(|board| shown.contains_key(board)))
+        let read = || Box::pin(self.facts.board_of_post(post));
+        let entry = self.posts.entry_by_ref(&key).or_try_insert_with(read()).await.map_err(unavailable)?;
+        let (is_fresh, board) = (entry.is_fresh(), entry.into_value());
+        let is_shown = |board: &BoardId| shown.contains_key(board);
+        if let Some(board) = board.filter(is_shown) {
+            return Ok(Some(board));
+        }
+        self.posts.invalidate(&key).await;
+        if is_fresh {
+            return Ok(None);
+        }
+        // Of when it was still shown here.
+        Ok(read().await.map_err(|error| unavailable(Arc::new(error)))?.filter(is_shown))
     }
 }
 

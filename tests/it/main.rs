@@ -10,6 +10,7 @@ mod drain;
 mod edge;
 mod epoch;
 mod flags;
+mod foreign;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 mod imports;
