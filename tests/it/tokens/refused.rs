@@ -183,15 +183,48 @@ async fn a_token_of_100_kilobytes_is_refused_and_not_read() {
     let tokens = [("100 KB", token.as_str())];
     // Longer than any message may be: the connection ends before anybody sees a token in it.
     let service = Serving::start(&forum.url(), &ALL).await;
+    service.until_ready().await;
     let mut frames = Frames::open(&service.url).await;
     frames.send(format!("40{}", json!({"token": token}))).await;
     assert_eq!(frames.next().await, None);
     none_is_in(&service.stop().await, &tokens);
     // Where longer messages are taken it is a token that is too long.
     let service = Serving::start(&forum.url(), &[&ALL, &LONG_MESSAGES[..]].concat()).await;
+    service.until_ready().await;
     for transport in ["websocket", "polling"] {
         let refused = Client::start(&service.url, &token, transport).next().await;
         assert_eq!(refused, json!(["connect_error", "auth_invalid: the token is refused: it is longer than 8 KiB"]));
     }
     none_is_in(&service.stop().await, &tokens);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issuer_audience_and_the_beginning_of_a_token_are_asked_for_where_they_are_set() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(
+        &forum.url(),
+        &[("jwt-issuer", "forum"), ("jwt-audience", "realtime"), ("rate-session-refresh", "1000/1s")],
+    )
+    .await;
+    let later = Utc::now().timestamp() + 60;
+    let good = json!({"iss": "forum", "aud": "realtime"});
+    let mut ada = Client::connected(&service.url, &hs256(good.clone(), SECRET), "websocket").await;
+    for (with, code) in [
+        (good, None),
+        (json!({"iss": "forum", "aud": ["other", "realtime"], "nbf": Utc::now().timestamp()}), None),
+        (json!({}), Some("auth_invalid")),
+        (json!({"iss": "forum"}), Some("auth_invalid")),
+        (json!({"aud": "realtime"}), Some("auth_invalid")),
+        (json!({"iss": "Forum", "aud": "realtime"}), Some("auth_invalid")),
+        (json!({"iss": "forum", "aud": "other"}), Some("auth_invalid")),
+        (json!({"iss": "forum", "aud": "realtime", "nbf": later}), Some("auth_invalid")),
+    ] {
+        let token = hs256(with.clone(), SECRET);
+        let happened = Client::start(&service.url, &token, "websocket").next().await;
+        let refused = happened[1].as_str().and_then(|message| message.split(':').next());
+        assert_eq!(refused, code, "{with}: {happened}");
+        let answer = ada.ask("session:refresh", json!({"token": token})).await;
+        assert_eq!(answer["error"]["code"].as_str(), code, "{with}: {answer}");
+    }
+    service.stop().await;
 }
