@@ -18,6 +18,7 @@ mod layers;
 mod limits;
 mod link;
 mod migrate;
+mod named;
 mod nodes;
 mod notifications;
 mod odd_rows;
