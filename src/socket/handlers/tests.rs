@@ -109,8 +109,8 @@ async fn a_socket_that_panics_on_its_way_to_its_seat_is_closed_and_keeps_nothing
     let doors = Doors::new(Arc::new(gateway), Arc::new(verifier), entry, members.clone(), tasks);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    // Nobody is closed for his silence.
-    let app = layer(Router::new(), doors, SocketLimits { ping_every: HANGS * 10, ..SocketLimits::default() });
+    // Nobody is closed for not answering the first ping.
+    let app = layer(Router::new(), doors, SocketLimits { pong_within: HANGS * 10, ..SocketLimits::default() });
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, app, ServeOptions::default(), shutdown.clone()));
 
