@@ -8,6 +8,7 @@
 //! others have asked for it.
 
 mod door;
+mod known;
 mod presence;
 mod refresh;
 
@@ -26,8 +27,9 @@ use tokio::{
     time::timeout,
 };
 
+use self::known::report;
 use crate::{
-    access::{BoardFacts, CommunityFacts, Denied, Permit, RoleRule, decide, facts_needed},
+    access::{BoardFacts, CommunityFacts, Denied, Permit, decide, facts_needed},
     actor::Actor,
     command::{Command, Since},
     contract::{BoardLeft, Empty, ErrorCode, Failure, PostLeft},
@@ -262,65 +264,6 @@ impl<F: FactStore> Gateway<F> {
         let board = self.boards.try_get_with((needed.board, version), Box::pin(read)).await.map_err(unavailable)?;
         Ok(decide(actor, board.as_deref(), community.as_deref()))
     }
-
-    /// What the rule asks of the actor's community, and the boards that it shows; both are asked for at once, and `named` with them.
-    async fn community_and_boards(
-        &self,
-        actor: &Actor,
-        named: Option<BoardId>,
-    ) -> Result<(Option<Shared<CommunityFacts>>, Boards), Failure> {
-        let id = &actor.community;
-        let (community, shown) = tokio::join!(self.community_facts(id), self.shown_in(id, named));
-        let community = community?;
-        if community.as_ref().is_some_and(|facts| !facts.features.enabled) {
-            return Err(Failure::new(ErrorCode::FeatureDisabled, "your community has switched realtime off"));
-        }
-        Ok((community, shown?))
-    }
-
-    async fn community_facts(&self, id: &CommunityId) -> Result<Option<Shared<CommunityFacts>>, Failure> {
-        let version = self.versions.of(Subject::Community(id));
-        let read = async {
-            let found = self.facts.community(id.clone()).await?;
-            Ok(found.inspect(|facts| report("community", &facts.community, &facts.rule)).map(Arc::new))
-        };
-        let key = (id.clone(), version);
-        let found = self.communities.try_get_with(key.clone(), Box::pin(read)).await.map_err(unavailable)?;
-        if found.is_none() {
-            // That one begins is noted by no trigger.
-            self.communities.invalidate(&key).await;
-        }
-        Ok(found)
-    }
-
-    /// The boards that a community shows. Where they have to be asked for, `named` is asked for with them, whether it is among them or not:
-    /// then it is at hand. Whoever asks for what is not shown here learns nothing from how long that takes.
-    async fn shown_in(&self, id: &CommunityId, named: Option<BoardId>) -> Result<Boards, Failure> {
-        let version = self.versions.of(Subject::Community(id));
-        let read = async {
-            let named = named.map(|board| (board, self.versions.of(Subject::Board(board))));
-            let boards = named.iter().map(|(board, _)| *board).collect();
-            let mut shown = self.facts.boards(boards, BTreeSet::from([id.clone()])).await?;
-            shown.retain(|_, facts| facts.is_shown_in(id));
-            if let Some(key) = named
-                && let Some(facts) = shown.get(&key.0)
-            {
-                report("board", &facts.board, &facts.rule);
-                self.boards.insert(key, Some(Arc::new(facts.clone()))).await;
-            }
-            Ok(Arc::new(shown))
-        };
-        self.shown.try_get_with((id.clone(), version), Box::pin(read)).await.map_err(unavailable)
-    }
-
-    /// The board in which a post stands, where the actor's community is shown it.
-    async fn board_of(&self, actor: &Actor, post: PostId) -> Result<Option<BoardId>, Failure> {
-        let (_, shown) = self.community_and_boards(actor, None).await?;
-        let key = (actor.community.clone(), post, self.versions.of(Subject::Post(post)));
-        let board =
-            self.posts.try_get_with(key, Box::pin(self.facts.board_of_post(post))).await.map_err(unavailable)?;
-        Ok(board.filter(|board| shown.contains_key(board)))
-    }
 }
 
 /// A join under way.
@@ -351,18 +294,6 @@ fn not_seated(refused: NotSeated) -> Failure {
             "this socket is in as many rooms as it may be; leave one, or use feed:join, which counts as one",
         ),
         NotSeated::Gone => stopping(),
-    }
-}
-
-/// Once for each version that somebody asks for: who is shut out can't tell, so the operator has to be told.
-fn report(what: &'static str, id: &dyn std::fmt::Display, rule: &RoleRule) {
-    if *rule == RoleRule::Malformed {
-        metrics::counter!("curia_malformed_permissions_total").increment(1);
-        tracing::warn!(
-            what,
-            %id,
-            "settings.permissions.allowedRoles is no array of role ids, so nobody but admins may open it; correct it in the forum"
-        );
     }
 }
 

@@ -243,7 +243,7 @@ impl View<'_> {
             line(text, 2, &format!("no socket of user {}", self.user));
         }
         for socket in &said.sockets {
-            line(text, 2, &text::socket(socket));
+            line(text, 2, &text::socket(socket, said.told));
             self.tell_access(text, 3, &text::actor(self.user, socket)).await?;
             for (asked, outcome) in self.question.events.iter().zip(&socket.outcomes) {
                 let outcome = text::outcome(*outcome, self.question.epoch);

@@ -72,8 +72,8 @@ pub async fn communities(
 
 /// The board in which a post stands; `None` where there is no such post or it stands in none.
 pub async fn board_of_post(executor: impl PgExecutor<'_>, post: PostId) -> Result<Option<BoardId>, sqlx::Error> {
-    let board = sqlx::query_file_scalar!("sql/facts/post_board.sql", post.0).fetch_optional(executor).await?;
-    Ok(board.flatten().map(BoardId))
+    let board = sqlx::query_file_scalar!("sql/facts/post_board.sql", post.0).fetch_one(executor).await?;
+    Ok(board.map(BoardId))
 }
 
 /// What is asked lies behind what was told, or may lie elsewhere.
@@ -150,6 +150,8 @@ impl FactStore for PostgresFacts {
         named: BTreeSet<BoardId>,
         of: BTreeSet<CommunityId>,
     ) -> Result<HashMap<BoardId, BoardFacts>, FactsError> {
+        // What these communities show they show whether it is named or not, and of anything else nobody may tell whether it is there.
+        let named = if of.is_empty() { named } else { BTreeSet::new() };
         self.settled(move |connection| {
             let (named, of) = (named.clone(), of.clone());
             Box::pin(async move { boards(connection, &named, &of).await })

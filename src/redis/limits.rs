@@ -21,6 +21,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use redis::RedisError;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -63,6 +64,8 @@ pub struct Keeper {
     script: Script,
     asked: mpsc::Receiver<Ask>,
     here: Arc<AtomicBool>,
+    /// Whether it was said that somebody else's key is in the way.
+    told: bool,
 }
 
 /// One question.
@@ -79,7 +82,7 @@ impl SharedLimits {
     pub fn new(memory: InMemory, url: RedisUrl, prefix: String) -> (Self, Keeper) {
         let (asks, asked) = mpsc::channel(WAITING);
         let here = Arc::<AtomicBool>::default();
-        let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: Arc::clone(&here) };
+        let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: Arc::clone(&here), told: false };
         (Self { memory, prefix, asks, here }, keeper)
     }
 
@@ -154,6 +157,17 @@ impl Keeper {
         metrics::gauge!("curia_rate_limits_shared").set(f64::from(u8::from(here)));
     }
 
+    /// Said once: he may ask as often as his node lets him.
+    fn is_foreign(&mut self, error: &RedisError, class: Class) {
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                %error,
+                class = class.name(),
+                "what stands in Redis as a user's limit was written by none of our nodes, so he is limited on each node for itself; does somebody else use this prefix?"
+            );
+        }
+    }
+
     /// Answers questions until the connection fails; `worked` where it has answered any.
     async fn carry(&mut self, mut link: Link, worked: &mut bool) -> LinkError {
         let mut asks = Vec::with_capacity(AT_ONCE);
@@ -175,9 +189,7 @@ impl Keeper {
                         *worked = true;
                     }
                     // Somebody else's key is in the way of this user alone.
-                    Err(error) if error.code() == Some("WRONGTYPE") => {
-                        tracing::warn!(%error, class = ask.class.name(), "a user is limited on each node for itself");
-                    }
+                    Err(error) if error.code() == Some("WRONGTYPE") => self.is_foreign(&error, ask.class),
                     // Its user is limited on each node for himself, and the others are not.
                     Err(error) if link.is_of_one_server(&error) => {
                         tracing::debug!(%error, "one server gives no answer")

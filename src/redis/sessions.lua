@@ -5,8 +5,10 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
--- Where the clock was set back none lasts longer than from now on.
-redis.call('ZREMRANGEBYSCORE', KEYS[1], now + lease + 1, '+inf')
+-- Where the clock was set back each lasts as if it had been renewed now: those that live are to count until then, too.
+for _, session in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now + lease + 1, '+inf')) do
+  redis.call('ZADD', KEYS[1], now + lease, session)
+end
 -- A question that is asked again was answered before.
 if most > 0 and not redis.call('ZSCORE', KEYS[1], ARGV[3]) and redis.call('ZCARD', KEYS[1]) >= most then
   return 0

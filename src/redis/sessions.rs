@@ -71,6 +71,8 @@ pub struct Keeper {
     asked: mpsc::UnboundedReceiver<Ask>,
     here: Arc<AtomicBool>,
     open: BTreeMap<UserId, BTreeSet<String>>,
+    /// Whether it was said that somebody else's key is in the way.
+    told: bool,
 }
 
 enum Ask {
@@ -99,7 +101,8 @@ impl SharedSessions {
         let (asks, asked) = mpsc::unbounded_channel();
         let here = Arc::<AtomicBool>::default();
         let script = Script::new(include_str!("sessions.lua"));
-        let keeper = Keeper { url, prefix, most, script, asked, here: Arc::clone(&here), open: BTreeMap::new() };
+        let (open, told) = (BTreeMap::new(), false);
+        let keeper = Keeper { url, prefix, most, script, asked, here: Arc::clone(&here), open, told };
         (Self { node, most, next: AtomicU64::new(1), asks, here }, keeper)
     }
 
@@ -224,7 +227,8 @@ impl Keeper {
                     }
                 }
                 (ask, answer) => {
-                    useless = useless.or(answer.err().filter(|error| !is_foreign(error)));
+                    let error = answer.err().filter(|error| !self.is_foreign(error));
+                    useless = useless.or(error);
                     self.note(ask);
                 }
             }
@@ -242,7 +246,7 @@ impl Keeper {
     }
 
     /// Renews a part of what is open here.
-    async fn renew(&self, link: &mut Link, part: usize, of: usize) -> Result<(), LinkError> {
+    async fn renew(&mut self, link: &mut Link, part: usize, of: usize) -> Result<(), LinkError> {
         let renew = |(user, sessions): (&UserId, &BTreeSet<String>)| {
             let question = self.script.on(&self.key(user)).arg(0).arg(millis(LEASE));
             sessions.iter().fold(question, |question, session| question.arg(session))
@@ -252,7 +256,7 @@ impl Keeper {
         for questions in questions.chunks(AT_ONCE) {
             for answer in link.ask_each::<i64>(questions).await? {
                 match answer {
-                    Err(error) if !is_foreign(&error) => return Err(error.into()),
+                    Err(error) if !self.is_foreign(&error) => return Err(error.into()),
                     _ => {}
                 }
             }
@@ -294,14 +298,22 @@ impl Keeper {
         let _ = timeout(ANSWER_WITHIN, closing).await;
     }
 
+    /// Whether somebody else's key is in the way of one user alone: he is counted on each node for itself. Said once.
+    fn is_foreign(&mut self, error: &RedisError) -> bool {
+        let is_foreign = error.code() == Some("WRONGTYPE");
+        if is_foreign && !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                %error,
+                prefix = self.prefix,
+                "what stands in Redis as a user's sessions was written by none of our nodes, so he is counted on each node for itself; does somebody else use this prefix?"
+            );
+        }
+        is_foreign
+    }
+
     fn key(&self, user: &UserId) -> String {
         format!("{}user_session:{}", self.prefix, short(user.as_str()))
     }
-}
-
-/// Somebody else's key is in the way of this user alone: he is counted on each node for itself.
-fn is_foreign(error: &RedisError) -> bool {
-    error.code() == Some("WRONGTYPE")
 }
 
 fn millis(time: Duration) -> u64 {

@@ -5,6 +5,7 @@
 
 use std::{
     net::IpAddr,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use chrono::Utc;
+use futures_util::FutureExt;
 use serde_json::Value;
 use socketioxide::{
     SocketIo,
@@ -40,7 +42,7 @@ use crate::{
         proxies::TrustedProxies,
         session::{self, Life},
         sink::{Member, Members},
-        tasks::SocketTasks,
+        tasks::{SocketTasks, panicked},
     },
 };
 
@@ -220,9 +222,31 @@ fn token(socket: &SocketRef, auth: Option<&Value>) -> Option<String> {
 
 async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
     let Some(admitted) = socket.extensions.remove::<Admitted>() else { return };
-    let Admitted { key, actor, greeting, left, kept, commands } = admitted;
-    let Some(asked) = commands.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    let Some(asked) = admitted.commands.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
     let session = EngineSession::of(&socket.req_parts().extensions).cloned();
+    let (key, actor) = (admitted.key, admitted.actor.clone());
+    let seating = AssertUnwindSafe(seat(&doors, &socket, session.clone(), admitted));
+    let is_seated = seating.catch_unwind().await.unwrap_or_else(|_| {
+        panicked("entering");
+        // It may be no member yet.
+        session.iter().for_each(|session| session.kill());
+        false
+    });
+    if is_seated {
+        doors.tasks.clone().spawn("serving", serve(doors, key, actor, socket, asked));
+    } else {
+        // It may have gone before it was a member; saying it twice does nothing.
+        farewell(&doors, key, None).await;
+    }
+}
+
+/// Makes it a member and gives it a seat, if it is still there behind that.
+async fn seat<F: FactStore>(
+    doors: &Doors<F>,
+    socket: &SocketRef,
+    session: Option<Arc<EngineSession>>,
+    Admitted { key, actor, greeting, left, kept, .. }: Admitted,
+) -> bool {
     if let Some(session) = &session {
         doors.links.register(socket.id, session);
     }
@@ -234,12 +258,7 @@ async fn enter<F: FactStore>(doors: Doors<F>, socket: SocketRef) {
         doors.members.close(key);
     }
     // Of one whose session closed while it connected no end may have been told. Its greeting has told by now.
-    if connected.is_err() || left.is_cancelled() || doors.members.is_gone(key) {
-        // It may have gone before it was a member; saying it twice does nothing.
-        farewell(&doors, key, None).await;
-        return;
-    }
-    doors.tasks.clone().spawn("serving", serve(doors, key, actor, socket, asked));
+    connected.is_ok() && !left.is_cancelled() && !doors.members.is_gone(key)
 }
 
 async fn serve<F: FactStore>(
@@ -290,3 +309,6 @@ async fn serve<F: FactStore>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

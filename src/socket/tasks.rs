@@ -36,14 +36,16 @@ impl SocketTasks {
         self.tracker.spawn(async move {
             let task = AssertUnwindSafe(shutdown.run_until_cancelled_owned(task));
             if task.catch_unwind().await.is_err() {
-                metrics::counter!("curia_socket_tasks_panicked_total").increment(1);
-                tracing::error!(
-                    task = name,
-                    "a socket's task panicked: this is a mistake of the server; its socket is closed"
-                );
+                panicked(name);
             }
         });
     }
+}
+
+/// Names what panicked; whoever calls it closes the socket.
+pub(super) fn panicked(task: &'static str) {
+    metrics::counter!("curia_socket_tasks_panicked_total").increment(1);
+    tracing::error!(task, "a socket's task panicked: this is a mistake of the server; its socket is closed");
 }
 
 #[cfg(test)]

@@ -112,17 +112,17 @@ pub fn actor(user: &UserId, socket: &SocketReport) -> Actor {
     }
 }
 
-/// One socket: its token, and what waits for it.
-pub fn socket(socket: &SocketReport) -> String {
+/// One socket: its token, and up to where it was served by its node, which has told everything up to `told`.
+pub fn socket(socket: &SocketReport, told: &str) -> String {
     let mut text = format!("socket of community {}, ", socket.community);
     let _ = write!(text, "{}, {}", if socket.admin { "admin" } else { "no admin" }, list(&socket.roles));
     if let Some(device) = &socket.device {
         let _ = write!(text, ", device {}", device.as_str());
     }
-    let _ = write!(text, ", until {}", socket.expires_at.to_rfc3339());
+    let _ = write!(text, ", until {}; served up to {told}", socket.expires_at.to_rfc3339());
     match socket.waiting {
-        Some(0) => text.push_str("; all that was sent is taken"),
-        Some(bytes) => drop(write!(text, "; {bytes} bytes wait for it")),
+        Some(0) => text.push_str(", and it has taken all of that"),
+        Some(bytes) => drop(write!(text, ", of which {bytes} bytes wait for it still")),
         None => {}
     }
     text

@@ -1,8 +1,8 @@
 // The official client, driven line by line: `client.mjs <url> <token> <transport,...> [returns]` writes one JSON array for each thing
 // that happens, and takes one JSON array a line, [event, ...arguments], to emit with a callback, or {"tell": [event, ...arguments]}
-// without one, or "again" to disconnect and connect at once. It ends with its input. With `returns` it comes back by itself, as it does
-// when nobody tells it otherwise. FROM is the address that it connects from. What is not as `docs/asyncapi.json` has it is told as
-// "breaks the contract" instead.
+// without one, or {"time": [event, argument]} to be told beside the answer how many milliseconds it took, or "again" to disconnect and
+// connect at once. It ends with its input. With `returns` it comes back by itself, as it does when nobody tells it otherwise. FROM is the
+// address that it connects from. What is not as `docs/asyncapi.json` has it is told as "breaks the contract" instead.
 import http from "node:http";
 import readline from "node:readline";
 import { io } from "socket.io-client";
@@ -24,6 +24,11 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
   const wanted = JSON.parse(line);
   if (wanted === "again") return socket.disconnect().connect();
   if (wanted.tell) return socket.emit(...wanted.tell);
+  if (wanted.time) {
+    const [event, argument] = wanted.time;
+    const began = performance.now();
+    return socket.emit(event, argument, (answer) => sayIf(flawOfAnswer(event, answer), "took", performance.now() - began, answer));
+  }
   const [event, ...rest] = wanted;
   socket.emit(event, ...rest, (answer) => sayIf(flawOfAnswer(event, answer), "ack", event, answer));
 }).on("close", () => process.exit(0));

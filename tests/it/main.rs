@@ -10,6 +10,7 @@ mod drain;
 mod edge;
 mod epoch;
 mod flags;
+mod foreign;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
 mod imports;
@@ -17,6 +18,7 @@ mod layers;
 mod limits;
 mod link;
 mod migrate;
+mod named;
 mod nodes;
 mod notifications;
 mod odd_rows;

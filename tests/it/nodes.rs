@@ -10,6 +10,7 @@ mod presence_away;
 mod redis_away;
 mod rights;
 mod sessions;
+mod sessions_kept;
 mod takeover;
 mod tokens;
 

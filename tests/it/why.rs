@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{client::Client, postgres::Forum, program, program::Ran, service::Service};
+use crate::support::{
+    client::Client, postgres::Forum, program, program::Ran, service::Service, store::Store, wire::Frames,
+};
 
 async fn why(forum: &Forum, arguments: &[&str]) -> Ran {
     let url = forum.url();
@@ -136,5 +138,83 @@ async fn a_merged_count_is_explained_by_the_changes_that_it_tells_of() {
     {
         assert!(told.contains(part), "{part} in {told}");
     }
+    service.stop().await;
+}
+
+/// What the answer says in the line of the user's only socket, behind how far it was served.
+fn served(told: &str) -> &str {
+    let mut sockets = told.lines().filter(|line| line.trim_start().starts_with("socket of community"));
+    let socket = sockets.next().unwrap_or_else(|| panic!("no socket in {told}"));
+    assert_eq!(sockets.next(), None, "{told}");
+    socket.split_once("; served up to ").unwrap_or_else(|| panic!("nothing of that in {socket}")).1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_to_which_cursor_a_socket_has_been_served_is_told_on_every_node() {
+    let forum = Forum::captured().await;
+    let redis = Store::redis();
+    let nodes = [redis.service(&forum, &[]).await, redis.service(&forum, &[]).await];
+    let mut ada = Client::connected(&nodes[0].url, &token("ada"), "websocket").await;
+    let mut bo = Client::connected(&nodes[1].url, &token("bo"), "polling").await;
+    let mut events = Vec::new();
+    for round in 0..3 {
+        for client in [&mut ada, &mut bo] {
+            assert_eq!(client.ask("board:join", json!(1)).await["ok"], json!(true));
+        }
+        post(&forum).await;
+        events.push(cursor(&ada.next().await));
+        assert_eq!(cursor(&bo.next().await), events[round]);
+        // What a join is answered is how far its socket has been served.
+        let upto = ada.ask("board:join", json!(2)).await["cursor"].as_str().expect("a cursor").to_owned();
+        assert_eq!(bo.ask("board:join", json!(2)).await["cursor"], upto.as_str());
+        for user in ["ada", "bo"] {
+            // Whichever event is asked for.
+            for event in [&events[0], &events[round]] {
+                let told = why(&forum, &["--user", user, "--event", event]).await.stdout;
+                assert_eq!(served(&told), format!("{upto}, and it has taken all of that"), "{told}");
+                let each = format!(" has told its sockets everything up to {upto}\n");
+                assert_eq!(told.matches(&each).count(), 2, "{told}");
+            }
+        }
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_socket_has_not_taken_yet_is_told_beside_how_far_it_was_served() {
+    let forum = Forum::captured().await;
+    let service =
+        Service::start_with(&forum.url(), &[("stall-timeout", "1h"), ("ping-timeout", "1h"), ("max-pending", "1GiB")])
+            .await;
+    let mut deaf = Frames::connected_narrowly(&service.url, &token("ada")).await;
+    let mut witness = Frames::connected(&service.url, &token("bo")).await;
+    for frames in [&mut deaf, &mut witness] {
+        assert_eq!(frames.ask("board:join", json!(1)).await["ok"], json!(true));
+    }
+    // More than the kernel takes on both sides of a connection.
+    forum
+        .run(
+            "INSERT INTO posts (author_user_id, title, content, board_id)
+             SELECT 'cy', n, repeat('x', 16000), 1 FROM generate_series(1, 600) AS n",
+        )
+        .await;
+    let event = loop {
+        let frame = witness.next().await.expect("a connection that stays");
+        let told: Value = serde_json::from_str(frame.strip_prefix("42").expect("an event")).expect("JSON");
+        if told[1]["post"]["title"] == "600" {
+            break cursor(&told);
+        }
+    };
+    let upto = witness.ask("board:join", json!(2)).await["cursor"].as_str().expect("a cursor").to_owned();
+    let told = why(&forum, &["--user", "ada", "--event", &event]).await.stdout;
+    let waits = served(&told).strip_prefix(&format!("{upto}, of which ")).unwrap_or_else(|| panic!("{told}"));
+    let bytes: usize = waits.strip_suffix(" bytes wait for it still").expect("a number").parse().expect("a number");
+    assert!((1..600 * 20_000).contains(&bytes), "{told}");
+    assert!(told.contains("room board:1: sent"), "{told}");
+    let told = why(&forum, &["--user", "bo", "--event", &event]).await.stdout;
+    assert_eq!(served(&told), format!("{upto}, and it has taken all of that"));
+    drop(deaf);
     service.stop().await;
 }

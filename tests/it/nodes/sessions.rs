@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::support::{store::until_presence, wire::Polling};
 
-const TWO: [&str; 2] = ["--connections-per-user", "2"];
+pub(super) const TWO: [&str; 2] = ["--connections-per-user", "2"];
 
-async fn node(forum: &Forum, redis: &str, more: &[&str]) -> Serving {
+pub(super) async fn node(forum: &Forum, redis: &str, more: &[&str]) -> Serving {
     let node = Serving::start(&forum.url(), &[&["--redis-url", redis, "--drain", "100ms"], more].concat()).await;
     node.until_ready().await;
     until_presence(&node.url, true).await;
@@ -15,7 +15,7 @@ async fn node(forum: &Forum, redis: &str, more: &[&str]) -> Serving {
 }
 
 /// A connection of this user, or why it is refused.
-async fn connects(node: &Serving, user: &str) -> Result<Frames, String> {
+pub(super) async fn connects(node: &Serving, user: &str) -> Result<Frames, String> {
     let mut frames = Frames::open(&node.url).await;
     frames.send(format!("40{}", json!({"token": Service::token(user, "c1", &[], false)}))).await;
     loop {
@@ -30,7 +30,7 @@ async fn connects(node: &Serving, user: &str) -> Result<Frames, String> {
     }
 }
 
-async fn is_full(node: &Serving, user: &str) {
+pub(super) async fn is_full(node: &Serving, user: &str) {
     let refused = connects(node, user).await.err().expect("a refusal");
     assert!(refused.starts_with("rate_limited: this user has 2 connections"), "{refused}");
 }
@@ -48,7 +48,7 @@ async fn until_let_in(node: &Serving, user: &str) -> Frames {
     timeout(PATIENCE, trying).await.expect("a place")
 }
 
-async fn connection(redis: &Redis) -> redis::aio::MultiplexedConnection {
+pub(super) async fn connection(redis: &Redis) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(redis.url()).expect("an address");
     client.get_multiplexed_async_connection().await.expect("a connection")
 }

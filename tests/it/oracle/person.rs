@@ -38,6 +38,8 @@ pub struct Person {
     roles: Vec<&'static str>,
     admin: bool,
     frames: Option<Frames>,
+    /// That he was connected to last.
+    pub node: usize,
     /// Whether the forum knows him.
     pub exists: bool,
     /// The step in which the forum knew him again.
@@ -81,6 +83,7 @@ impl Person {
             roles,
             admin: false,
             frames: None,
+            node: 0,
             exists: true,
             came_anew: 0,
             cursors: Vec::new(),
@@ -92,7 +95,7 @@ impl Person {
     }
 
     pub fn name(&self) -> String {
-        format!("{} of {} with {:?} {}", self.user, self.community, self.roles, self.admin)
+        format!("{} of {} with {:?} {} on {}", self.user, self.community, self.roles, self.admin, self.node)
     }
 
     pub fn is_here(&self) -> bool {
@@ -108,11 +111,12 @@ impl Person {
     }
 
     /// A new connection, when so much has been told. Of the cursors only the last is good: what another token opened on an earlier
-    /// connection nobody knows any longer.
-    pub async fn connect(&mut self, url: &str, told: usize) {
+    /// connection nobody knows any longer. Gives whether he was on another node before.
+    pub async fn connect(&mut self, node: usize, url: &str, told: usize) -> bool {
         self.frames = Some(Frames::connected(url, &self.token()).await);
         self.seats = Seats { since: told, ..Seats::default() };
         self.cursors.drain(..self.cursors.len().saturating_sub(1));
+        std::mem::replace(&mut self.node, node) != node
     }
 
     /// Without a word.
@@ -147,13 +151,6 @@ impl Person {
         frames.send(format!("40{}", json!({"token": self.token()}))).await;
         let refused = frames.next().await.expect("an answer");
         assert!(refused.starts_with(r#"44{"message":"auth_invalid: "#), "{at}: {refused}");
-    }
-
-    /// As the forum does it for whoever comes.
-    pub async fn sign_in(&mut self, pool: &PgPool, step: usize) {
-        let insert = sqlx::query("INSERT INTO users (user_id, name) VALUES ($1, $1)").bind(&self.user);
-        insert.execute(pool).await.expect("a user");
-        (self.exists, self.came_anew) = (true, step);
     }
 
     /// What the rule says of him now.
@@ -300,4 +297,10 @@ impl Person {
             }
         }
     }
+}
+
+/// As the forum does it for whoever comes.
+pub async fn sign_in(user: &str, pool: &PgPool) {
+    let insert = sqlx::query("INSERT INTO users (user_id, name) VALUES ($1, $1)").bind(user);
+    insert.execute(pool).await.expect("a user");
 }

@@ -98,6 +98,15 @@ impl Client {
         self.input.write_all(line.as_bytes()).await.expect("its input");
     }
 
+    /// As [`Client::ask`], with how many milliseconds the client waited.
+    pub async fn time(&mut self, event: &str, argument: Value) -> (Value, f64) {
+        let line = format!("{}\n", json!({"time": [event, argument]}));
+        self.input.write_all(line.as_bytes()).await.expect("its input");
+        let answer = self.next().await;
+        assert_eq!(answer[0], "took", "{answer}");
+        (answer[2].clone(), answer[1].as_f64().expect("a time"))
+    }
+
     /// Emits with a callback and gives its answer, which has to be the next thing that happens but for who came and went.
     pub async fn ask(&mut self, event: &str, argument: Value) -> Value {
         self.emit(event, argument).await;

@@ -17,6 +17,14 @@ use crate::support::{
 /// What must not be read in any log.
 const MARK: &str = "mark-of-a-token-that-nobody-may-read";
 
+/// Letters of a token that nobody writes by chance.
+const PIECE: usize = 32;
+/// Everything is logged.
+const ALL: [&str; 4] =
+    ["--rust-log", "trace,socketioxide=trace,engineioxide=trace", "--rate-session-refresh", "1000/1s"];
+/// So that a token of 100 KB comes as far as being a token.
+const LONG_MESSAGES: [&str; 2] = ["--max-message-size", "1MiB"];
+
 /// The claims with others in their place; `null` takes one out.
 fn claimed(with: Value) -> Value {
     let mut claims = claims();
@@ -55,6 +63,7 @@ fn refused_by_secret() -> Vec<(&'static str, String, &'static str)> {
         ("no exp", of(json!({"exp": null})), "auth_invalid"),
         ("not yet", of(json!({"nbf": Utc::now().timestamp() + 60})), "auth_invalid"),
         ("too long", of(json!({"name": MARK.repeat(1_000)})), "auth_invalid"),
+        ("100 KB", of(json!({"name": MARK.repeat(2_200)})), "auth_invalid"),
         ("nothing", String::new(), "auth_missing"),
     ];
     for (name, value) in [
@@ -109,12 +118,7 @@ async fn all_are_refused_and_none_is_logged(
     table: &[(&'static str, String, &'static str)],
 ) {
     let forum = Forum::captured().await;
-    let serving = Serving::start_with(
-        &forum.url(),
-        variables,
-        &["--rust-log", "trace,socketioxide=trace", "--rate-session-refresh", "1000/1s"],
-    )
-    .await;
+    let serving = Serving::start_with(&forum.url(), variables, &[&ALL, &LONG_MESSAGES[..]].concat()).await;
     serving.until_ready().await;
     let mut ada = Client::connected(&serving.url, good, "websocket").await;
     for transport in ["websocket", "polling"] {
@@ -130,15 +134,31 @@ async fn all_are_refused_and_none_is_logged(
         assert_eq!(refused["error"]["code"], *code, "{what}");
     }
     drop(ada);
-    let log = serving.stop().await;
+    let tokens: Vec<_> = table.iter().map(|(what, token, _)| (*what, token.as_str())).collect();
+    none_is_in(&serving.stop().await, &tokens);
+}
+
+/// Nothing of any of these tokens is in the log, which holds everything that this service ever says.
+fn none_is_in(log: &[Value], tokens: &[(&str, &str)]) {
     assert!(log.iter().any(|line| line["level"] == "TRACE"), "the log says all that it has to say");
+    let pieces: Vec<_> =
+        tokens.iter().flat_map(|(what, token)| pieces(token).into_iter().map(move |piece| (what, piece))).collect();
     for line in log.iter().map(Value::to_string) {
         assert!(!line.contains(MARK), "{line}");
-        for (what, token, _) in table.iter().filter(|(_, token, _)| !token.is_empty()) {
-            let body = token.split('.').nth(1).expect("three parts");
-            assert!(!line.contains(&body[..body.len().min(40)]), "{what}: {line}");
+        for (what, piece) in &pieces {
+            assert!(!line.contains(piece), "{what}: {line}");
         }
     }
+}
+
+/// Of its claims the beginning, the middle and the end, and of its signature the beginning. What the header says is no secret.
+fn pieces(token: &str) -> Vec<&str> {
+    let mut parts = token.split('.').skip(1);
+    let (claims, signature) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let piece = |part: &'_ str, from: usize| from..part.len().min(from + PIECE);
+    let from = [0, claims.len() / 2, claims.len().saturating_sub(PIECE)];
+    let of_claims = from.map(|from| &claims[piece(claims, from)]);
+    of_claims.into_iter().chain([&signature[piece(signature, 0)]]).filter(|piece| !piece.is_empty()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,19 +178,53 @@ async fn a_public_key_is_no_secret_and_none_of_that_is_logged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_of_100_kilobytes_is_refused_and_not_read() {
     let forum = Forum::captured().await;
-    let token = hs256(json!({"name": "n".repeat(75_000)}), SECRET);
+    let token = hs256(json!({"name": MARK.repeat(2_200)}), SECRET);
     assert!(token.len() > 100_000);
+    let tokens = [("100 KB", token.as_str())];
     // Longer than any message may be: the connection ends before anybody sees a token in it.
-    let service = Service::start(&forum.url()).await;
+    let service = Serving::start(&forum.url(), &ALL).await;
+    service.until_ready().await;
     let mut frames = Frames::open(&service.url).await;
     frames.send(format!("40{}", json!({"token": token}))).await;
     assert_eq!(frames.next().await, None);
-    service.stop().await;
+    none_is_in(&service.stop().await, &tokens);
     // Where longer messages are taken it is a token that is too long.
-    let service = Service::start_with(&forum.url(), &[("max-message-size", "1MiB")]).await;
+    let service = Serving::start(&forum.url(), &[&ALL, &LONG_MESSAGES[..]].concat()).await;
+    service.until_ready().await;
     for transport in ["websocket", "polling"] {
         let refused = Client::start(&service.url, &token, transport).next().await;
         assert_eq!(refused, json!(["connect_error", "auth_invalid: the token is refused: it is longer than 8 KiB"]));
+    }
+    none_is_in(&service.stop().await, &tokens);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issuer_audience_and_the_beginning_of_a_token_are_asked_for_where_they_are_set() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(
+        &forum.url(),
+        &[("jwt-issuer", "forum"), ("jwt-audience", "realtime"), ("rate-session-refresh", "1000/1s")],
+    )
+    .await;
+    let later = Utc::now().timestamp() + 60;
+    let good = json!({"iss": "forum", "aud": "realtime"});
+    let mut ada = Client::connected(&service.url, &hs256(good.clone(), SECRET), "websocket").await;
+    for (with, code) in [
+        (good, None),
+        (json!({"iss": "forum", "aud": ["other", "realtime"], "nbf": Utc::now().timestamp()}), None),
+        (json!({}), Some("auth_invalid")),
+        (json!({"iss": "forum"}), Some("auth_invalid")),
+        (json!({"aud": "realtime"}), Some("auth_invalid")),
+        (json!({"iss": "Forum", "aud": "realtime"}), Some("auth_invalid")),
+        (json!({"iss": "forum", "aud": "other"}), Some("auth_invalid")),
+        (json!({"iss": "forum", "aud": "realtime", "nbf": later}), Some("auth_invalid")),
+    ] {
+        let token = hs256(with.clone(), SECRET);
+        let happened = Client::start(&service.url, &token, "websocket").next().await;
+        let refused = happened[1].as_str().and_then(|message| message.split(':').next());
+        assert_eq!(refused, code, "{with}: {happened}");
+        let answer = ada.ask("session:refresh", json!({"token": token})).await;
+        assert_eq!(answer["error"]["code"].as_str(), code, "{with}: {answer}");
     }
     service.stop().await;
 }

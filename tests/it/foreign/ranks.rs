@@ -1,0 +1,75 @@
+//! Whether two samples are of one distribution, by the ranks of their values: the test of Mann and Whitney. It asks for no shape of the
+//! distribution, and outliers count for no more than their place. Where the order of measuring was random it holds whatever else the machine
+//! had to do meanwhile.
+
+/// How many standard deviations the sum of ranks may be off: more are left to chance twice in a million.
+const LIMIT: f64 = 4.75;
+
+/// Times, each of one kind or the other.
+#[derive(Default)]
+pub struct Ranks(Vec<(f64, bool)>);
+
+impl Ranks {
+    pub fn add(&mut self, kind: bool, time: f64) {
+        self.0.push((time, kind));
+    }
+
+    /// By how many standard deviations those of the kind `true` rank higher than they would in one distribution.
+    fn difference(&self) -> f64 {
+        let mut all = self.0.clone();
+        all.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (mut sum, mut ties, mut before) = (0.0, 0.0, 0.0);
+        for equal in all.chunk_by(|one, other| one.0.total_cmp(&other.0).is_eq()) {
+            let count = equal.len() as f64;
+            let of_kind = equal.iter().filter(|(_, kind)| *kind).count() as f64;
+            sum += of_kind * (before + (count + 1.0) / 2.0);
+            ties += count.powi(3) - count;
+            before += count;
+        }
+        let (all, some) = (before, self.0.iter().filter(|(_, kind)| *kind).count() as f64);
+        let others = all - some;
+        let deviation = (some * others / 12.0 * (all + 1.0 - ties / (all * (all - 1.0)))).sqrt();
+        (sum - some * (all + 1.0) / 2.0) / deviation
+    }
+
+    fn median(&self, of: bool) -> f64 {
+        let mut times: Vec<f64> = self.0.iter().filter(|(_, kind)| *kind == of).map(|(time, _)| *time).collect();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    }
+
+    fn report(&self, what: &str) -> String {
+        let (one, other, difference) = (self.median(true), self.median(false), self.difference());
+        format!("{what}: {one:.3} and {other:.3} ms, {difference:.1} deviations of {} times", self.0.len())
+    }
+
+    pub fn are_of_one_kind(&self, what: &str) {
+        println!("{}", self.report(what));
+        assert!(self.difference().abs() < LIMIT, "told apart by how long they take: {}", self.report(what));
+    }
+
+    pub fn are_of_two_kinds(&self, what: &str) {
+        println!("{}", self.report(what));
+        assert!(self.difference() > LIMIT, "not told apart: {}", self.report(what));
+    }
+}
+
+#[test]
+fn ranks_tell_a_shift_and_nothing_else() {
+    let ranks = |shift: f64| {
+        let mut ranks = Ranks::default();
+        // An outlier of each kind, and a spread of a hundred.
+        ranks.add(true, 1e9);
+        ranks.add(false, -1e9);
+        for number in 0..400 {
+            let time = f64::from(number * 37 % 101);
+            ranks.add(number % 2 == 0, time + if number % 2 == 0 { shift } else { 0.0 });
+        }
+        ranks.difference()
+    };
+    assert!(ranks(0.0).abs() < 1.0, "{}", ranks(0.0));
+    assert!(ranks(30.0) > LIMIT && ranks(-30.0) < -LIMIT, "{} {}", ranks(30.0), ranks(-30.0));
+    // By hand: ranks 1, 2.5 and 4 against 2.5 and 5, of 3 and 2.
+    let by_hand = Ranks(vec![(1.0, true), (2.0, true), (2.0, false), (3.0, true), (4.0, false)]);
+    assert!((by_hand.difference() - (7.5 - 9.0) / (6.0_f64 / 12.0 * (6.0 - 6.0 / 20.0)).sqrt()).abs() < 1e-9);
+}
