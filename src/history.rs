@@ -7,7 +7,7 @@
 //!   he is told that there is a gap;
 //! - a count is told again only where its newest change is not known to have been delivered, and never an older value after a newer.
 //!
-//! Bounded by the number and the size of records; `F` is what is sent.
+//! Bounded by the number and the size of records, and by as much again for a while of what was told before; `F` is what is sent.
 
 mod missed;
 mod record;
@@ -133,9 +133,9 @@ impl<F> History<F> {
 
     /// Takes in what was told before, read at a later moment and complete up to `upto`; a count is left out where a later one of the
     /// same is here. They may stay beside the bounds until [`History::relax`]. Does nothing and says so where something is missing
-    /// between the two.
+    /// between the two, or where it would make twice the bounds: whoever asks for ever older things does not fill the memory.
     pub fn prepend(&mut self, older: Self, upto: Place) -> bool {
-        if upto < self.floor || older.floor > self.floor {
+        if upto < self.floor || older.floor > self.floor || !self.has_room_for(&older) {
             return false;
         }
         for (board, place) in older.rights {
@@ -174,6 +174,12 @@ impl<F> History<F> {
         self.slack.records += self.records.len() - before.records;
         self.slack.size += self.size - before.size;
         true
+    }
+
+    fn has_room_for(&self, older: &Self) -> bool {
+        let Bounds { records, size, .. } = self.bounds;
+        self.records.len() + older.records.len() <= records.saturating_mul(2)
+            && self.size + older.size <= size.saturating_mul(2)
     }
 
     /// From now on what is beyond the bounds falls out.

@@ -61,6 +61,21 @@ fn where_something_is_missing_between_the_two_nothing_is_taken_in() {
     assert_eq!(memory.floor(), Place::end_of(Tick(5)));
 }
 
+#[test]
+fn what_is_taken_in_makes_twice_the_bounds_at_most() {
+    let stretch = |from: i64, upto: i64| history(from, (from + 1..=upto).map(|tick| ended(1, 1, tick)));
+    let mut memory = stretch(400, 500);
+    let mut takes = |from, upto| memory.prepend(stretch(from, upto), Place::end_of(Tick(upto)));
+    assert!(takes(340, 400));
+    assert!(takes(300, 340));
+    assert!(!takes(299, 300));
+    memory.relax();
+    memory.push(ended(1, 1, 501), 1);
+    assert!(memory.floor() > Place::end_of(Tick(300)), "what is beyond the bounds falls out");
+    let (upto, floor) = (memory.floor(), 290);
+    assert!(memory.prepend(history(floor, (floor + 1..=310).map(|tick| ended(1, 1, tick))), upto), "and makes room");
+}
+
 /// The end of a post in a board, which stands for its number.
 fn ended(post: i32, board: i32, tick: i64) -> Record<i32> {
     let told = PostDeleted { post_id: PostId(post), board_id: BoardId(board), moved: false };
