@@ -30,8 +30,9 @@ use crate::{
     wake::Wake,
 };
 
-/// A node that leaves changes without a tick for so long may hold the lease and be stuck: another makes the tick.
-const TAKE_OVER: Duration = Duration::from_secs(1);
+/// A node that leaves changes without a tick for so long may hold the lease and be stuck, or be gone without PostgreSQL knowing: another
+/// makes the tick. Where nobody rings for a change it is found with the safety poll, a second later at most: two seconds together.
+const TAKE_OVER: Duration = Duration::from_millis(800);
 /// From tick to tick it takes at least so many times as long as the reading of one took: what is left is the forum's.
 const SPREAD: u32 = 5;
 /// And at most so long, whatever the reading took.

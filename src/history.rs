@@ -7,16 +7,21 @@
 //!   he is told that there is a gap;
 //! - a count is told again only where its newest change is not known to have been delivered, and never an older value after a newer.
 //!
-//! Bounded by the number and the size of records; `F` is what is sent.
+//! Bounded by the number and the size of records, and by as much again for a while of what was told before; `F` is what is sent.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+mod missed;
+mod record;
 
-use chrono::{DateTime, Utc};
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use self::record::End;
+pub use self::{
+    missed::{Gap, Missed, Resumed},
+    record::{About, Record},
+};
 use crate::{
-    audience::{Audience, Topic},
-    contract::ServerEvent,
-    ids::{BoardId, CommentId, Cursor, Place, PostId},
+    audience::Topic,
+    ids::{BoardId, CommentId, Place, PostId},
 };
 
 /// What is kept at most.
@@ -27,113 +32,6 @@ pub struct Bounds {
     pub size: usize,
     /// What one who comes back is told at most.
     pub missed: usize,
-}
-
-/// One event that was told.
-#[derive(Clone, Debug)]
-pub struct Record<F> {
-    /// Where it was told; a count stands behind its changes.
-    pub place: Place,
-    /// When what it tells of was written.
-    pub at: DateTime<Utc>,
-    pub audience: Audience,
-    pub topic: Topic,
-    pub about: About,
-    /// Of a count: the place of the newest change in it.
-    pub counted: Option<Place>,
-    pub frame: F,
-    /// Where admins are shown more.
-    pub to_admins: Option<F>,
-}
-
-/// Whose life an event belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct About {
-    pub post: Option<PostId>,
-    pub comment: Option<CommentId>,
-    /// Whether it ends here: the post's in this board, or the comment's.
-    pub ends: bool,
-}
-
-impl About {
-    /// What `event` tells of.
-    pub fn of(event: &ServerEvent) -> Self {
-        use ServerEvent as E;
-        let post = |post| Self { post: Some(post), ..Self::default() };
-        match event {
-            E::BoardNewPost(told) => post(told.post.id),
-            E::BoardPostUpdated(told) => post(told.post.id),
-            E::BoardPostDeleted(told) => Self { ends: true, ..post(told.post_id) },
-            E::PostVoteAdded(told)
-            | E::PostVoteRemoved(told)
-            | E::PostVoteChanged(told)
-            | E::PostCommentCountChanged(told) => post(told.post_id),
-            E::PostNewComment(told) | E::PostCommentUpdated(told) => {
-                Self { comment: Some(told.comment.id), ..post(told.post_id) }
-            }
-            E::PostCommentDeleted(told) => Self { comment: Some(told.comment_id), ends: true, ..post(told.post_id) },
-            _ => Self::default(),
-        }
-    }
-}
-
-/// What ends with an event.
-enum End {
-    Comment(CommentId),
-    /// The post's stay in the board.
-    Post(PostId, BoardId),
-}
-
-impl<F> Record<F> {
-    /// The board and the post in whose rooms it was told. Of the others nobody comes back to.
-    fn rooms(&self) -> (Option<BoardId>, Option<PostId>) {
-        match self.audience {
-            Audience::Board(board) | Audience::WhoMayOpen(board) => (Some(board), None),
-            Audience::BoardAndPost(board, post) => (Some(board), Some(post)),
-            Audience::Post(post) => (None, Some(post)),
-            Audience::Community(_) | Audience::User(..) => (None, None),
-        }
-    }
-
-    /// Of which post it tells a count, and of what.
-    fn count(&self) -> Option<(PostId, Topic)> {
-        self.counted.and(self.about.post).map(|post| (post, self.topic))
-    }
-
-    fn end(&self) -> Option<End> {
-        match (self.about, self.rooms()) {
-            (About { ends: true, comment: Some(comment), .. }, _) => Some(End::Comment(comment)),
-            (About { ends: true, post: Some(post), .. }, (Some(board), _)) => Some(End::Post(post, board)),
-            _ => None,
-        }
-    }
-}
-
-/// What somebody comes back to.
-#[derive(Clone, Copy, Debug)]
-pub enum Resumed<'a> {
-    Board(BoardId),
-    Post { post: PostId, board: BoardId },
-    Feed(&'a BTreeSet<BoardId>),
-}
-
-/// Why what was missed can't be told from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// It reaches further back than what is kept.
-    Older,
-    /// Who may see it changed meanwhile.
-    Rights,
-    /// It is more than the bound.
-    TooMany,
-}
-
-/// One event that was missed.
-#[derive(Debug)]
-pub struct Missed<'a, F> {
-    pub record: &'a Record<F>,
-    /// A count that may have been delivered before: told at the place of the cursor that was given, not at its own.
-    pub again: bool,
 }
 
 /// Records and bytes.
@@ -235,9 +133,9 @@ impl<F> History<F> {
 
     /// Takes in what was told before, read at a later moment and complete up to `upto`; a count is left out where a later one of the
     /// same is here. They may stay beside the bounds until [`History::relax`]. Does nothing and says so where something is missing
-    /// between the two.
+    /// between the two, or where it would make twice the bounds: whoever asks for ever older things does not fill the memory.
     pub fn prepend(&mut self, older: Self, upto: Place) -> bool {
-        if upto < self.floor || older.floor > self.floor {
+        if upto < self.floor || older.floor > self.floor || !self.has_room_for(&older) {
             return false;
         }
         for (board, place) in older.rights {
@@ -278,6 +176,12 @@ impl<F> History<F> {
         true
     }
 
+    fn has_room_for(&self, older: &Self) -> bool {
+        let Bounds { records, size, .. } = self.bounds;
+        self.records.len() + older.records.len() <= records.saturating_mul(2)
+            && self.size + older.size <= size.saturating_mul(2)
+    }
+
     /// From now on what is beyond the bounds falls out.
     pub fn relax(&mut self) {
         self.slack = Slack::default();
@@ -296,104 +200,6 @@ impl<F> History<F> {
     /// At `place` a board ended.
     pub fn board_ended(&mut self, place: Place) {
         self.board_ended = Some(place);
-    }
-
-    /// What whoever has been delivered everything up to `cursor` has missed since, in order. `counts_wait` says whether a newer
-    /// count of a post and a topic is about to be told anyway.
-    pub fn missed<'a>(
-        &'a self,
-        cursor: &Cursor,
-        what: Resumed<'a>,
-        counts_wait: impl Fn(PostId, Topic) -> bool,
-    ) -> Result<Vec<Missed<'a, F>>, Gap> {
-        let owed_from = cursor.owed_from();
-        if owed_from < self.floor {
-            return Err(Gap::Older);
-        }
-        if self.rights_since(what) > Some(cursor.place) {
-            return Err(Gap::Rights);
-        }
-        let mut missed = Vec::new();
-        // Of the counts that may have been delivered: the newest of each kind.
-        let mut again: HashMap<(PostId, Topic), Vec<&Record<F>>> = HashMap::new();
-        for (_, record) in self.candidates(what, owed_from).filter(|(number, record)| self.stands(*number, record)) {
-            let count = record.counted.zip(record.about.post).map(|(newest, post)| (newest, (post, record.topic)));
-            match count {
-                Some((newest, kind)) if newest <= cursor.place => {
-                    let held = cursor.held_from.is_some_and(|held| newest.tick >= held);
-                    if held && !counts_wait(kind.0, kind.1) {
-                        let newer = again.entry(kind).or_default();
-                        newer.retain(|older| older.place == record.place);
-                        newer.push(record);
-                    }
-                    continue;
-                }
-                Some((_, kind)) => drop(again.remove(&kind)),
-                None if record.place <= cursor.place => continue,
-                None => {}
-            }
-            missed.push(Missed { record, again: false });
-            if missed.len() > self.bounds.missed {
-                return Err(Gap::TooMany);
-            }
-        }
-        let mut again: Vec<_> = again.into_values().flatten().collect();
-        again.sort_by_key(|record| record.place);
-        let again = again.into_iter().map(|record| Missed { record, again: true });
-        Ok(again.chain(missed).collect())
-    }
-
-    fn rights_since(&self, what: Resumed<'_>) -> Option<Place> {
-        match what {
-            Resumed::Board(board) => self.rights.get(&board).copied(),
-            Resumed::Post { post, board } => self.rights.get(&board).max(self.moved.get(&post)).copied(),
-            Resumed::Feed(boards) => {
-                let newest = boards.iter().filter_map(|board| self.rights.get(board)).max();
-                newest.copied().max(self.board_ended)
-            }
-        }
-    }
-
-    /// The records of the room from `from` on.
-    fn candidates<'a>(&'a self, what: Resumed<'a>, from: Place) -> Box<dyn Iterator<Item = (u64, &'a Record<F>)> + 'a> {
-        let listed = |numbers: Option<&'a VecDeque<u64>>| {
-            let numbers = numbers.into_iter().flat_map(move |numbers| {
-                let start =
-                    numbers.partition_point(|number| self.record(*number).is_none_or(|record| record.place < from));
-                numbers.range(start..)
-            });
-            numbers.filter_map(|number| Some((*number, self.record(*number)?)))
-        };
-        match what {
-            // Who may open a board hears of its beginning without being in its room.
-            Resumed::Board(board) => Box::new(
-                listed(self.boards.get(&board))
-                    .filter(|(_, record)| !matches!(record.audience, Audience::WhoMayOpen(_))),
-            ),
-            Resumed::Post { post, .. } => Box::new(listed(self.posts.get(&post))),
-            Resumed::Feed(boards) => {
-                let start = self.records.partition_point(|(record, _)| record.place < from);
-                let behind = self.records.range(start..).zip(start as u64..);
-                Box::new(behind.filter_map(move |((record, _), at)| match record.audience {
-                    Audience::Board(board) | Audience::BoardAndPost(board, _) | Audience::WhoMayOpen(board)
-                        if boards.contains(&board) =>
-                    {
-                        Some((self.first + at, record))
-                    }
-                    _ => None,
-                }))
-            }
-        }
-    }
-
-    /// Whether what the record tells of is still there, or it tells of the end itself.
-    fn stands(&self, number: u64, record: &Record<F>) -> bool {
-        let ended = |at: Option<&u64>| at.is_some_and(|end| *end > number);
-        let About { post, comment, ends } = record.about;
-        let (board, _) = record.rooms();
-        let comment_ended = comment.is_some_and(|comment| ended(self.gone.get(&comment)));
-        let post_left = post.zip(board).is_some_and(|key| ended(self.left.get(&key)));
-        ends || !(comment_ended || post_left)
     }
 
     fn record(&self, number: u64) -> Option<&Record<F>> {

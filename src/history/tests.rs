@@ -1,9 +1,11 @@
 use chrono::DateTime;
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    contract::PostCount,
-    ids::{Epoch, Tick},
+    audience::Audience,
+    contract::{PostCount, PostDeleted, ServerEvent},
+    ids::{Cursor, Epoch, Tick},
 };
 
 const BOUNDS: Bounds = Bounds { records: 100, size: 1 << 20, missed: 100 };
@@ -57,4 +59,61 @@ fn where_something_is_missing_between_the_two_nothing_is_taken_in() {
     let mut memory = history(5, [count(1, 6, 2)]);
     assert!(!memory.prepend(history(0, [count(1, 3, 1)]), Place::end_of(Tick(4))));
     assert_eq!(memory.floor(), Place::end_of(Tick(5)));
+}
+
+#[test]
+fn what_is_taken_in_makes_twice_the_bounds_at_most() {
+    let stretch = |from: i64, upto: i64| history(from, (from + 1..=upto).map(|tick| ended(1, 1, tick)));
+    let mut memory = stretch(400, 500);
+    let mut takes = |from, upto| memory.prepend(stretch(from, upto), Place::end_of(Tick(upto)));
+    assert!(takes(340, 400));
+    assert!(takes(300, 340));
+    assert!(!takes(299, 300));
+    memory.relax();
+    memory.push(ended(1, 1, 501), 1);
+    assert!(memory.floor() > Place::end_of(Tick(300)), "what is beyond the bounds falls out");
+    let (upto, floor) = (memory.floor(), 290);
+    assert!(memory.prepend(history(floor, (floor + 1..=310).map(|tick| ended(1, 1, tick))), upto), "and makes room");
+}
+
+/// The end of a post in a board, which stands for its number.
+fn ended(post: i32, board: i32, tick: i64) -> Record<i32> {
+    let told = PostDeleted { post_id: PostId(post), board_id: BoardId(board), moved: false };
+    let event = ServerEvent::BoardPostDeleted(told);
+    let (audience, topic, about) = (Audience::Board(BoardId(board)), Topic::of(&event), About::of(&event));
+    let at_all = DateTime::UNIX_EPOCH;
+    Record { place: at(tick), at: at_all, audience, topic, about, counted: None, frame: post, to_admins: None }
+}
+
+proptest! {
+    #[test]
+    fn a_feed_has_missed_what_its_boards_were_told_in_that_order(
+        told in proptest::collection::vec(1..6_i32, 0..BOUNDS.records), feed in proptest::collection::btree_set(1..8_i32, 0..5),
+        since in 0..100_i64, older in 0..100_usize,
+    ) {
+        let records: Vec<_> = (1..).zip(&told).map(|(post, board)| ended(post, *board, post.into())).collect();
+        let older = older.min(records.len());
+        let floor = i64::try_from(older).unwrap();
+        let mut memory = history(floor, records[older..].iter().cloned());
+        prop_assert!(memory.prepend(history(0, records[..older].iter().cloned()), Place::end_of(Tick(floor))));
+        let boards = feed.iter().map(|board| BoardId(*board)).collect();
+        let cursor = Cursor::end_of(Epoch(1), Tick(since));
+        let missed = memory.missed(&cursor, Resumed::Feed(&boards), |_, _| false).unwrap();
+        let missed: Vec<i32> = missed.iter().map(|missed| missed.record.frame).collect();
+        let expected = (1..).zip(&told).filter(|(post, board)| feed.contains(board) && i64::from(*post) > since);
+        prop_assert_eq!(missed, expected.map(|(post, _)| post).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_cursor_that_claims_that_counts_were_held_back_long_ago_is_not_searched_for() {
+    let bounds = Bounds { records: 100_000, ..BOUNDS };
+    let mut history = History::new(bounds, Place::before(Tick(0)));
+    for tick in 1..=20_000 {
+        history.push(count(1, tick, 1), 1);
+    }
+    let claims = |tick| Cursor { held_from: Some(Tick(tick)), ..Cursor::end_of(Epoch(1), Tick(20_000)) };
+    let missed = |tick| history.missed(&claims(tick), Resumed::Board(BoardId(1)), |_, _| false).map(|all| all.len());
+    assert_eq!(missed(19_000), Ok(1), "the newest of them");
+    assert_eq!(missed(1), Err(Gap::TooMany));
 }

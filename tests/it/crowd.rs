@@ -64,9 +64,15 @@ impl Watched {
 
     /// Statements of the service so far, but for those that it makes by the clock.
     fn asked(&self) -> usize {
+        self.statements().len()
+    }
+
+    /// The same, as each begins.
+    pub fn statements(&self) -> Vec<String> {
         let log = std::fs::read_to_string(self.server.directory().join("log")).expect("the server's log");
-        let statements = log.lines().filter(|line| line.starts_with("curia-realtime>") && line.contains("execute "));
-        statements.filter(|line| !BY_THE_CLOCK.iter().any(|statement| line.contains(statement))).count()
+        let lines = log.lines().filter_map(|line| line.strip_prefix("curia-realtime>"));
+        let statements = lines.filter_map(|line| Some(line.split_once("execute ")?.1.split_once(": ")?.1.to_owned()));
+        statements.filter(|text| !BY_THE_CLOCK.iter().any(|begins| text.starts_with(begins))).collect()
     }
 }
 

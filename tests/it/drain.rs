@@ -230,8 +230,10 @@ async fn moves_over_on_a_rolling_restart(transport: &str) {
     let mut heard = [client.next().await, client.next().await];
     heard.sort_by_key(|happened| happened[0] == "server:draining");
     assert_eq!(heard[0][1]["post"]["title"], "meanwhile");
+    let since = &heard[0][2]["cursor"];
     time_in(&heard[1]);
     assert_eq!(client.next().await[0], "disconnect");
+    post(&forum, "on the way").await;
     // Not before: who polls has to come to the server of his session.
     proxy.lead_to(&new.url);
     timeout(PATIENCE, old.ended()).await.expect("an end");
@@ -243,7 +245,12 @@ async fn moves_over_on_a_rolling_restart(transport: &str) {
         assert_eq!(happened[0], "connect_error", "the old one may have turned it away before: {happened}");
     }
     assert_eq!(client.next().await[0], "session:ready");
-    assert_eq!(client.ask("board:join", json!(1)).await["ok"], json!(true));
+    client.emit("board:join", json!({"boardId": 1, "since": since})).await;
+    // Missed, or live where the new one tells it only then.
+    let mut heard = [client.next().await, client.next().await];
+    heard.sort_by_key(|happened| happened[0] == "ack");
+    assert_eq!(heard[0][1]["post"]["title"], "on the way", "{heard:?}");
+    assert_eq!((&heard[1][0], &heard[1][2]["recovered"]), (&json!("ack"), &json!(true)), "{heard:?}");
     for title in ["after", "and after"] {
         post(&forum, title).await;
         assert_eq!(client.next().await[1]["post"]["title"], title);

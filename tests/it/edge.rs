@@ -143,8 +143,8 @@ async fn a_refused_connection_is_told_its_code_and_a_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_database_the_service_refuses_to_guess() {
-    let port = curia_scratch::free_port().expect("a port");
-    let service = Service::start(&format!("postgres://nobody@127.0.0.1:{port}/forum")).await;
+    let port = curia_scratch::Port::free().expect("a port");
+    let service = Service::start(&format!("postgres://nobody@127.0.0.1:{}/forum", port.number())).await;
     refused(&service.url, &ada(), "websocket", "unavailable").await;
     refused(&service.url, &Service::expired_token(), "websocket", "auth_expired").await;
     service.stop().await;

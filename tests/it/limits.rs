@@ -217,14 +217,13 @@ async fn with_redis_a_user_is_limited_over_all_nodes() {
 async fn without_its_redis_a_node_limits_by_itself_and_refuses_nobody_for_it() {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
-    let port = redis.port();
     let node = node(&forum, &redis.url()).await;
     node.until_metric(SHARED, 1.0).await;
     let mut ada = Client::connected(&node.url, &token("ada"), "websocket").await;
     for _ in 0..2 {
         assert_eq!(ask(&mut ada, "board:join").await, None);
     }
-    redis.stop().expect("an end");
+    let port = redis.stop().expect("an end");
     // What was taken before counts on.
     let wait = used_up(&mut ada, &["board:join"], 2).await;
     assert_eq!(node.metric(SHARED).await, Some(0.0));

@@ -1,11 +1,12 @@
 //! Nothing is lost: whoever comes back with a cursor is sent what he missed, before anything newer, and then his answer.
 
-use std::time::Duration;
+mod cursors;
+mod joins;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 
 use crate::support::{client::Client, postgres::Forum, service::Service, wire::Frames};
 
@@ -114,38 +115,6 @@ async fn what_died_meanwhile_is_not_shown_as_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cursor_that_is_none_of_ours_is_answered_and_breaks_nothing() {
-    let forum = Forum::captured().await;
-    let service = Service::start(&forum.url()).await;
-    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
-    let ours = ada.ask("board:join", json!(1)).await["cursor"].as_str().expect("a cursor").to_owned();
-    let (epoch, rest) = ours.split_once('.').expect("a cursor");
-    let other_epoch = format!("{:x}.{rest}", u64::from_str_radix(epoch, 16).expect("hex") ^ 1);
-    let far = format!("{epoch}.{:x}.1.0", i64::MAX);
-    let soon = format!("{epoch}.{:x}.1.0", 1_000);
-    let huge = "9".repeat(60_000);
-    for since in [
-        json!("garbage"),
-        json!(""),
-        json!(huge),
-        json!(-5),
-        json!({"a": 1}),
-        json!("-1.2.3.4"),
-        json!(other_epoch),
-        json!(far),
-        json!(soon),
-        json!(format!("{epoch}.0.0.0.{:x}", i64::MAX)),
-    ] {
-        let answer = ada.ask("board:join", json!({"boardId": 1, "since": since})).await;
-        let since = since.to_string();
-        assert_eq!((&answer["ok"], &answer["recovered"]), (&json!(true), &json!(false)), "{since:.80}");
-    }
-    post(&forum.pool, "Live").await;
-    assert_eq!(ada.next().await[1]["post"]["title"], "Live");
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_started_anew_sends_what_the_outbox_still_holds() {
     let forum = Forum::captured().await;
     let service = Service::start(&forum.url()).await;
@@ -216,78 +185,27 @@ async fn what_fell_out_of_memory_is_read_from_the_outbox() {
     service.stop().await;
 }
 
-/// Writes posts on board 1 as fast as it takes, numbered in their titles, until it is told to stop; gives how many.
-fn write_on(pool: PgPool, stop: CancellationToken) -> JoinHandle<u32> {
-    tokio::spawn(async move {
-        let mut pace = tokio::time::interval(Duration::from_millis(2));
-        let mut written = 0;
-        while stop.run_until_cancelled(pace.tick()).await.is_some() {
-            written += 1;
-            post(&pool, &written.to_string()).await;
-        }
-        written
-    })
-}
-
-/// The number in the title of a new post, of a frame of the protocol.
-fn number(frame: &str) -> Option<u32> {
-    let event: Value = serde_json::from_str(frame.strip_prefix("42")?).expect("JSON");
-    event[1]["post"]["title"].as_str()?.parse().ok()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_joins_under_500_writes_a_second_have_no_hole_and_nothing_twice() {
-    let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &[("rate-join", "1000/1s"), ("rate-connect", "1000/1s")]).await;
-    let stop = CancellationToken::new();
-    let mut frames = Frames::connected(&service.url, &token("ada")).await;
-    let mut since = frames.ask("board:join", json!(1)).await["cursor"].clone();
-    let writer = write_on(forum.pool.clone(), stop.clone());
-    let mut seen = Vec::new();
-    for round in 0..200 {
-        // Reads on for a little, breaks off in the middle of whatever comes, and comes back with the last cursor.
-        for _ in 0..round % 4 {
-            let frame = frames.next().await.expect("an event");
-            seen.extend(number(&frame));
-            let event: Value = serde_json::from_str(&frame[2..]).expect("JSON");
-            since = cursor(&event);
-        }
-        drop(frames);
-        frames = Frames::connected(&service.url, &token("ada")).await;
-        frames.send(format!("4277{}", json!(["board:join", {"boardId": 1, "since": since}]))).await;
-        loop {
-            let frame = frames.next().await.expect("an answer");
-            if let Some(answer) = frame.strip_prefix("4377") {
-                let answer = serde_json::from_str::<Value>(answer).expect("JSON")[0].clone();
-                assert_eq!(answer["recovered"], json!(true), "round {round}");
-                since = answer["cursor"].clone();
-                break;
-            }
-            seen.extend(number(&frame));
-        }
-    }
-    stop.cancel();
-    let written = writer.await.expect("a writer");
-    while seen.last() != Some(&written) {
-        seen.extend(number(&frames.next().await.expect("an event")));
-    }
-    assert!(written > 200, "only {written} posts were written");
-    assert_eq!(seen, (1..=written).collect::<Vec<_>>());
-    service.stop().await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_ends_while_its_join_waits_is_not_waited_for() {
     let forum = Forum::captured().await;
     let service = Service::start(&forum.url()).await;
-    let token = Service::token_for("ada", "c1", &[], false, chrono::TimeDelta::seconds(2));
-    let mut ada = Client::connected(&service.url, &token, "websocket").await;
-    assert_eq!(ada.next().await[0], "session:expiring");
+    // Enough to come in and to ask once, whatever else this machine does.
+    let token = Service::token_for("ada", "c1", &[], false, TimeDelta::seconds(8));
+    let mut ada = Frames::connected(&service.url, &token).await;
+    let expiring = ada.next().await.expect("the news of its end");
+    let expiring: Value = serde_json::from_str(expiring.strip_prefix("42").expect("an event")).expect("JSON");
+    assert_eq!(expiring[0], "session:expiring");
     let ours = ada.ask("board:join", json!(1)).await["cursor"].as_str().expect("a cursor").to_owned();
     let (epoch, _) = ours.split_once('.').expect("a cursor");
-    // Waits for two seconds for a place that never comes; the token, whose end is in whole seconds, is gone before.
-    ada.emit("board:join", json!({"boardId": 1, "since": format!("{epoch}.3e8.1.0")})).await;
-    assert_eq!(ada.next().await[0], "session:expired");
+
+    let end: DateTime<Utc> = expiring[1]["expiresAt"].as_str().expect("a time").parse().expect("RFC 3339");
+    let until = end - TimeDelta::seconds(1) - Utc::now();
+    sleep(until.to_std().expect("a second is left, and more")).await;
+    // Waits for two seconds for a place that never comes; the token has one left.
+    ada.send(format!("4277{}", json!(["board:join", {"boardId": 1, "since": format!("{epoch}.3e8.1.0")}]))).await;
+    assert_eq!(ada.next().await.as_deref(), Some(r#"42["session:expired",{}]"#));
+    assert!(Utc::now() >= end, "not before its end");
+    assert_eq!(ada.next().await.as_deref(), Some("41"), "and nothing behind it but the farewell");
     service.stop().await;
 }
 

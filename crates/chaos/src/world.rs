@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use curia_driver::Service;
-use curia_scratch::{Options, Postgres, Redis, free_port};
+use curia_scratch::{Options, Port, Postgres, Redis};
 use tokio::{process::Command, task::block_in_place, time::sleep};
 use tokio_postgres::{Client, NoTls};
 
@@ -21,7 +21,8 @@ const HISTORY: &str = include_str!("../sql/history.sql");
 const CONTENT: &str = include_str!("../sql/content.sql");
 
 struct Node {
-    port: u16,
+    /// Its own also while it is down.
+    port: Port,
     /// Behind the proxy.
     database: String,
     more: Vec<String>,
@@ -77,9 +78,9 @@ impl World {
     }
 
     async fn add_node(&mut self, takes: &str) -> Result<(), ChaosError> {
-        let port = free_port()?;
+        let port = Port::free()?;
         let proxy = |port| async move { Proxy::before(port).await.map_err(ChaosError::io("open a proxy")) };
-        let (front, to_postgres) = (proxy(port).await?, proxy(self.postgres.port()).await?);
+        let (front, to_postgres) = (proxy(port.number()).await?, proxy(self.postgres.port()).await?);
         let to_redis = match &self.redis {
             Some(redis) => Some(proxy(redis.port()).await?),
             None => None,
@@ -98,7 +99,7 @@ impl World {
 
     fn start_node(&mut self, number: usize) -> Result<(), ChaosError> {
         let node = &mut self.nodes[number];
-        let service = Service::start_to_kill(&self.program, &node.database, node.port, &node.more)?;
+        let service = Service::start_to_kill(&self.program, &node.database, &node.port, &node.more)?;
         node.service = Some(service);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use curia_scratch::{Keeper, free_port};
+use curia_scratch::{Keeper, Port};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -26,6 +26,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// A running service.
 pub struct Service {
     pub port: u16,
+    /// Kept also while it is about to listen.
+    _port: Port,
     keeper: Keeper,
 }
 
@@ -37,19 +39,20 @@ impl Service {
 
     /// As [`Service::start`], with further flags.
     pub async fn start_with(database: &str, more: &[&str]) -> Result<Self, DriverError> {
-        let port = free_port()?;
+        let port = Port::free()?;
         // Whoever measured has seen enough when it is told to go.
         let more = ["--drain", "100ms"].iter().chain(more).map(|word| (*word).to_owned());
-        let words = words(database, port).into_iter().chain(more);
-        let mut service = Self { port, keeper: Keeper::start(program()?, words)? };
+        let words = words(database, port.number()).into_iter().chain(more);
+        let keeper = Keeper::start(program()?, words)?;
+        let mut service = Self { port: port.number(), _port: port, keeper };
         service.until_ready().await?;
         Ok(service)
     }
 
     /// Starts this program on this port, with further flags. Whatever ends it, [`Service::stop`] too, ends it with SIGKILL.
-    pub fn start_to_kill(program: &Path, database: &str, port: u16, more: &[String]) -> Result<Self, DriverError> {
-        let words = words(database, port).into_iter().chain(more.iter().cloned());
-        Ok(Self { port, keeper: Keeper::start_to_kill(program, words)? })
+    pub fn start_to_kill(program: &Path, database: &str, port: &Port, more: &[String]) -> Result<Self, DriverError> {
+        let words = words(database, port.number()).into_iter().chain(more.iter().cloned());
+        Ok(Self { port: port.number(), _port: port.clone(), keeper: Keeper::start_to_kill(program, words)? })
     }
 
     /// Waits until it reads the outbox.

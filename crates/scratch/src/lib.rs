@@ -26,7 +26,7 @@ mod wire;
 pub use error::ScratchError;
 pub use keeper::Keeper;
 pub use locate::{PostgresPrograms, chromium, haproxy, program, redis_server};
-pub use port::{free_port, is_free};
+pub use port::{Port, is_free};
 pub use postgres::{Options, Postgres};
 pub use redis::{Certificate, Redis, RedisOptions};
 pub use redis_cluster::RedisCluster;

@@ -37,7 +37,7 @@ fn hold_redis() -> Result<(), ScratchError> {
     let server = Redis::start()?;
     println!("{}", server.url());
     until_input_ends();
-    server.stop()
+    server.stop().map(drop)
 }
 
 fn until_input_ends() {

@@ -8,14 +8,12 @@ use crate::account::{self, Account};
 use crate::keeper::{Keeper, Plan};
 use crate::locate::{self, PostgresPrograms};
 use crate::wire::Session;
-use crate::{ScratchError, directory, port, script};
+use crate::{Port, ScratchError, directory, script};
 
 const INITDB_WITHIN: Duration = Duration::from_secs(120);
 const COPY_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(25);
-/// How often another port is tried when somebody took the free one before the server did.
-const PORTS_TRIED: u32 = 5;
 /// A clean shutdown, then an immediate one, then the kernel's.
 const SIGNALS: &str = "INT QUIT KILL";
 
@@ -33,7 +31,7 @@ pub struct Options {
 /// A private PostgreSQL on 127.0.0.1, with the superuser `postgres` who needs no password. It and its data end with this value.
 #[derive(Debug)]
 pub struct Postgres {
-    port: u16,
+    port: Port,
     home: Home,
     programs: PostgresPrograms,
     keeper: Keeper,
@@ -69,7 +67,7 @@ impl Postgres {
                 first.initialise(programs, &options)?;
                 second.copy(&first)?;
                 let primary = first.serve(programs, options.port)?;
-                second.follow(primary.0)?;
+                second.follow(primary.0.number())?;
                 Ok((primary, second.serve(programs, None)?))
             })
         });
@@ -80,12 +78,12 @@ impl Postgres {
 
     /// Makes a standby a primary, and waits until it is one.
     pub fn promote(&self) -> Result<(), ScratchError> {
-        Session::open(self.port, "postgres")?.execute("SELECT pg_promote()")
+        Session::open(self.port(), "postgres")?.execute("SELECT pg_promote()")
     }
 
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Where its `data` and its `log` are.
@@ -100,12 +98,13 @@ impl Postgres {
 
     /// The address of `database`, as the superuser.
     pub fn url_for(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port())
     }
 
     /// Creates an empty database and gives its address.
     pub fn create_database(&self, name: &str) -> Result<String, ScratchError> {
-        Session::open(self.port, "postgres")?.execute(&format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")))?;
+        Session::open(self.port(), "postgres")?
+            .execute(&format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")))?;
         Ok(self.url_for(name))
     }
 
@@ -117,7 +116,7 @@ impl Postgres {
 
     /// Runs the statements of an SQL script one by one, up to the first that is refused.
     pub fn run_script(&self, database: &str, text: &str) -> Result<(), ScratchError> {
-        let mut session = Session::open(self.port, database)?;
+        let mut session = Session::open(self.port(), database)?;
         script::statements(text).into_iter().try_for_each(|statement| session.execute(statement))
     }
 
@@ -143,7 +142,7 @@ impl Postgres {
             thread::sleep(GLANCE);
         }
         self.keeper.leave_directory();
-        self.keeper = self.home.serve_on(&self.programs, self.port)?;
+        self.keeper = self.home.serve_on(&self.programs, self.port())?;
         Ok(())
     }
 
@@ -239,18 +238,10 @@ impl Home {
             .map_err(ScratchError::io(format!("write {}", configuration.display())))
     }
 
-    fn serve(&self, programs: &PostgresPrograms, wanted: Option<u16>) -> Result<(u16, Keeper), ScratchError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let port = wanted.map_or_else(port::free_port, Ok)?;
-            match self.serve_on(programs, port) {
-                Ok(keeper) => return Ok((port, keeper)),
-                Err(ScratchError::Failed { said, .. })
-                    if wanted.is_none() && tries < PORTS_TRIED && said.contains("Address already in use") => {}
-                Err(error) => return Err(error),
-            }
-        }
+    fn serve(&self, programs: &PostgresPrograms, wanted: Option<u16>) -> Result<(Port, Keeper), ScratchError> {
+        let port = wanted.map(Port::named).map_or_else(Port::free, Ok)?;
+        let keeper = self.serve_on(programs, port.number())?;
+        Ok((port, keeper))
     }
 
     fn serve_on(&self, programs: &PostgresPrograms, port: u16) -> Result<Keeper, ScratchError> {
@@ -260,7 +251,7 @@ impl Home {
         let until = Instant::now() + ANSWER_WITHIN;
         while !self.is_ready() || Session::open(port, "postgres").is_err() {
             if let Some(status) = keeper.ended()? {
-                keeper.leave_directory(); // The data serves the next port.
+                keeper.leave_directory(); // Whoever made it removes it.
                 return Err(self.failed("postgres", status));
             }
             if Instant::now() > until {

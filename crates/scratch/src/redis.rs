@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::keeper::{Keeper, Plan};
-use crate::{ScratchError, directory, locate, port};
+use crate::{Port, ScratchError, directory, locate};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const PROBE_WITHIN: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub struct Certificate {
 /// A private Redis on 127.0.0.1 that keeps nothing on disk. It ends with this value.
 #[derive(Debug)]
 pub struct Redis {
-    port: u16,
+    port: Port,
     program: PathBuf,
     options: RedisOptions,
     in_cluster: bool,
@@ -58,7 +58,7 @@ impl Redis {
         let mut tries = 0;
         loop {
             tries += 1;
-            let port = if in_cluster { port::free_port_below_its_bus()? } else { port::free_port()? };
+            let port = if in_cluster { Port::free_below_its_bus()? } else { Port::free()? };
             match Self::start_on(port, &program, options, in_cluster) {
                 Err(ScratchError::Failed { said, .. })
                     if tries < PORTS_TRIED && said.contains("ddress already in use") => {}
@@ -68,11 +68,11 @@ impl Redis {
     }
 
     /// Starts a server where another was before, so that whoever knew that one finds this one.
-    pub fn start_at(port: u16) -> Result<Self, ScratchError> {
+    pub fn start_at(port: Port) -> Result<Self, ScratchError> {
         Self::start_on(port, &program()?, &RedisOptions::default(), false)
     }
 
-    fn start_on(port: u16, program: &Path, options: &RedisOptions, in_cluster: bool) -> Result<Self, ScratchError> {
+    fn start_on(port: Port, program: &Path, options: &RedisOptions, in_cluster: bool) -> Result<Self, ScratchError> {
         let home = directory::fresh("redis", None)?;
         let log = home.join("log");
         let mut plan = Plan::new(program, "TERM KILL", Some(home.clone()));
@@ -81,7 +81,7 @@ impl Redis {
                 "--bind",
                 "127.0.0.1",
                 if options.tls.is_some() { "--tls-port" } else { "--port" },
-                &port.to_string(),
+                &port.number().to_string(),
             ])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"])
             .args([["--dir".as_ref(), home.as_os_str()], ["--logfile".as_ref(), log.as_os_str()]].concat())
@@ -118,13 +118,13 @@ impl Redis {
 
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The server's address, with its password.
     pub fn url(&self) -> String {
         let (scheme, login) = self.options.scheme_and_login(self.in_cluster);
-        format!("{scheme}://{login}127.0.0.1:{}/", self.port)
+        format!("{scheme}://{login}127.0.0.1:{}/", self.port())
     }
 
     /// What the server answers to these words: a text of one line, or the text of several.
@@ -146,13 +146,14 @@ impl Redis {
     /// Ends the server, with all it held, and starts it anew on its port.
     pub fn restart(&mut self) -> Result<(), ScratchError> {
         self.keeper.end()?;
-        *self = Self::start_on(self.port, &self.program, &self.options, self.in_cluster)?;
+        *self = Self::start_on(self.port.clone(), &self.program, &self.options, self.in_cluster)?;
         Ok(())
     }
 
-    /// Ends the server. Dropping does the same and prints an error instead of returning it.
-    pub fn stop(mut self) -> Result<(), ScratchError> {
-        self.keeper.end()
+    /// Ends the server and gives its port. Dropping does the same and prints an error instead of returning it.
+    pub fn stop(mut self) -> Result<Port, ScratchError> {
+        self.keeper.end()?;
+        Ok(self.port)
     }
 }
 

@@ -50,7 +50,7 @@ impl RedisCluster {
 
     /// Ends one of the servers, for good.
     pub fn lose(&mut self, number: usize) -> Result<(), ScratchError> {
-        self.servers.remove(number).stop()
+        self.servers.remove(number).stop().map(drop)
     }
 
     fn wait(&self) -> Result<(), ScratchError> {

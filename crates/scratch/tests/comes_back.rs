@@ -23,5 +23,5 @@ fn redis_comes_back_on_its_port() -> Result<(), ScratchError> {
     let port = server.port();
     server.restart()?;
     assert_eq!(server.port(), port);
-    server.stop()
+    server.stop().map(drop)
 }

@@ -74,9 +74,9 @@ async fn fifty_connections_of_a_user_are_the_default_and_addresses_are_not_count
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_that_fails_keeps_no_place() {
-    let port = curia_scratch::free_port().expect("a port");
+    let port = curia_scratch::Port::free().expect("a port");
     let one = [("connections-per-user", "1"), ("connections-per-address", "1")];
-    let service = Service::start_with(&format!("postgres://nobody@127.0.0.1:{port}/forum"), &one).await;
+    let service = Service::start_with(&format!("postgres://nobody@127.0.0.1:{}/forum", port.number()), &one).await;
     // At each of its steps: no token, a wrong one, and one that is good while the database is away.
     for token in [String::new(), Service::forged_token(), Service::expired_token(), token("ada"), token("ada")] {
         let refused = Client::start(&service.url, &token, "websocket").next().await;

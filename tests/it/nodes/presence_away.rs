@@ -46,13 +46,13 @@ async fn until_here(client: &mut Frames, expected: &[&str]) {
 async fn redis_starts_anew_under_load_and_presence_is_right_again_soon_and_nothing_is_lost() {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
-    let (url, port) = (redis.url(), redis.port());
+    let url = redis.url();
     let (one, other) = (node(&forum, &url).await, node(&forum, &url).await);
     let (mut ada, mut bo) = (connected(&one, "ada").await, connected(&other, "bo").await);
     until_here(&mut ada, &["ada", "bo"]).await;
     told_the_same(&forum, &one, &other, async |writer| {
         writer.writes(50).await;
-        redis.stop().expect("an end");
+        let port = redis.stop().expect("an end");
         for node in [&one, &other] {
             until_presence(&node.url, false).await;
         }

@@ -1,5 +1,7 @@
 //! Redis that is away, stalls, or carries what nobody should believe.
 
+use curia_scratch::Port;
+
 use super::{
     bridge::{bridged, publish},
     *,
@@ -10,13 +12,12 @@ use crate::support::store::until_presence;
 async fn redis_dies_under_load_and_comes_back_and_nothing_is_lost() {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
-    let (url, port) = (redis.url(), redis.port());
-    let (leader, follower) = two_nodes(&forum, &url).await;
+    let (leader, follower) = two_nodes(&forum, &redis.url()).await;
     let one = read(joined(&leader, None).await.0);
     let other = read(joined(&follower, None).await.0);
     let mut writer = Writer::start(&forum);
     takes(&follower, 5.0).await;
-    redis.stop().expect("an end");
+    let port = redis.stop().expect("an end");
     writer.writes(200).await;
     let without = follower.metric(TAKEN).await;
     writer.writes(200).await;
@@ -148,8 +149,8 @@ async fn what_strangers_publish_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_redis_a_service_starts_and_says_so_and_finds_it_later() {
     let forum = Forum::captured().await;
-    let port = curia_scratch::free_port().expect("a port");
-    let (leader, follower) = two_nodes(&forum, &format!("redis://:hunter2@127.0.0.1:{port}/")).await;
+    let port = Port::free().expect("a port");
+    let (leader, follower) = two_nodes(&forum, &format!("redis://:hunter2@127.0.0.1:{}/", port.number())).await;
     let ready = async |node: &Serving| http(&node.url, Method::GET, "/readyz", &[], String::new()).await;
     timeout(PATIENCE, async {
         while ready(&follower).await.status() != StatusCode::OK {
@@ -178,7 +179,7 @@ async fn without_its_redis_a_service_starts_and_says_so_and_finds_it_later() {
 }
 
 /// A Redis at this port that takes the password of the test's URL.
-async fn redis_with_password(port: u16) -> Redis {
+async fn redis_with_password(port: Port) -> Redis {
     let redis = Redis::start_at(port).expect("a Redis where it is looked for");
     let client = redis::Client::open(redis.url()).expect("an address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");

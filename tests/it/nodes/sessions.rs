@@ -69,8 +69,8 @@ async fn a_user_has_as_many_connections_as_may_be_on_all_nodes_together() {
     is_full(&one, "ada").await;
 
     // Without Redis each counts for itself, what it has among it; with it all do again.
-    let (port, url) = (redis.port(), redis.url());
-    redis.stop().expect("an end");
+    let url = redis.url();
+    let port = redis.stop().expect("an end");
     is_full(&other, "ada").await;
     let here = until_let_in(&one, "ada").await;
     let redis = Redis::start_at(port).expect("a Redis where it was");

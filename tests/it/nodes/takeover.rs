@@ -63,3 +63,59 @@ async fn a_ticking_node_that_is_stuck_is_stood_in_for_and_catches_up() {
     leader.stop().await;
     follower.stop().await;
 }
+
+fn words(flags: &[String]) -> Vec<&str> {
+    ["--drain", "100ms"].into_iter().chain(flags.iter().map(String::as_str)).collect()
+}
+
+/// What others see of a machine that loses power: its sessions stay open, and nothing comes. PostgreSQL keeps its lease for as long as
+/// something at the other end takes what it sends, as the proxy does.
+async fn vanishes(redis: Option<&Redis>) {
+    let forum = Forum::captured().await;
+    let to_postgres = Proxy::before(&forum.url()).await;
+    let behind = to_postgres.url.replacen("http://", "postgres://postgres@", 1);
+    let mut proxies = vec![to_postgres];
+    let (mut leads, mut follows) = (Vec::new(), Vec::new());
+    if let Some(redis) = redis {
+        let to_redis = Proxy::before(&redis.url()).await;
+        leads.extend(["--redis-url".to_owned(), to_redis.url.replacen("http://", "redis://", 1)]);
+        follows.extend(["--redis-url".to_owned(), redis.url()]);
+        proxies.push(to_redis);
+    }
+    let mut leader = Serving::start(&format!("{behind}/{}", forum.name), &words(&leads)).await;
+    let lease = lease_held(&forum.pool, None).await;
+    let follower = Serving::start(&forum.url(), &words(&follows)).await;
+    let (mut client, _) = joined(&follower, None).await;
+    let mut writer = Writer::start(&forum);
+    let mut told = vec![next(&mut client).await];
+    writer.writes(50).await;
+
+    proxies.iter().for_each(Proxy::fall_silent);
+    let vanished = Instant::now();
+    // One may be on its way, and one that was written just before may have its tick.
+    let behind = *writer.written.borrow() + 2;
+    while told.last().is_none_or(|seen| seen.title.parse::<u32>().expect("a number") < behind) {
+        told.push(next(&mut client).await);
+    }
+    let stood_in = vanished.elapsed();
+    println!("what was written behind the silence was told {stood_in:?} after it began");
+    assert_eq!(lease_held(&forum.pool, None).await, lease, "it was not taken over but stood in for");
+    assert!(stood_in < Duration::from_secs(5), "silent for {stood_in:?}");
+    writer.writes(50).await;
+    let written = writer.stop().await;
+    told.extend(all(read(client)).await);
+    assert_eq!(titles(&told), written);
+    leader.kill().await;
+    follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_vanishes_without_a_word_is_stood_in_for_within_two_seconds() {
+    let redis = Redis::start().expect("a Redis");
+    vanishes(Some(&redis)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_a_node_that_vanishes_without_a_word_is_stood_in_for_within_two_seconds() {
+    vanishes(None).await;
+}

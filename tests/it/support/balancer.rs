@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use curia_scratch::Keeper;
+use curia_scratch::{Keeper, Port};
 use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
@@ -16,12 +16,12 @@ use super::{
 
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(30);
-const PORTS_TRIED: usize = 5;
 pub const CONFIGURATION: &str = include_str!("../../../haproxy.cfg");
 
 pub struct Balancer {
     pub url: String,
     _haproxy: Keeper,
+    _port: Port,
     place: Place,
 }
 
@@ -51,18 +51,16 @@ impl Balancer {
         let haproxy = curia_scratch::haproxy().expect("HAProxy; `cargo xtask test` brings it");
         let haproxy = haproxy.to_str().expect("a name").to_owned();
         let [one, two] = nodes.map(|node| node.url.strip_prefix("http://").expect("an address").to_owned());
-        for _ in 0..PORTS_TRIED {
-            let port = curia_scratch::free_port().expect("a port");
-            let script = format!(
-                "export PROXY_LISTEN=127.0.0.1:{port} NODE_ONE={one} NODE_TWO={two}; exec \"$0\" -db -f \"$1\" >\"$2\" 2>&1"
-            );
-            let words = ["-c".to_owned(), script, haproxy.clone(), file("haproxy.cfg"), file("log")];
-            let mut haproxy = Keeper::start("/bin/sh", words).expect("a shell");
-            if listens(&mut haproxy, port).await {
-                return Self { url: format!("http://127.0.0.1:{port}"), _haproxy: haproxy, place };
-            }
-        }
-        panic!("HAProxy ends by itself: {}", std::fs::read_to_string(file("log")).unwrap_or_default());
+        let port = Port::free().expect("a port");
+        let address = format!("127.0.0.1:{}", port.number());
+        let script = format!(
+            "export PROXY_LISTEN={address} NODE_ONE={one} NODE_TWO={two}; exec \"$0\" -db -f \"$1\" >\"$2\" 2>&1"
+        );
+        let words = ["-c".to_owned(), script, haproxy, file("haproxy.cfg"), file("log")];
+        let mut haproxy = Keeper::start("/bin/sh", words).expect("a shell");
+        let listens = listens(&mut haproxy, port.number()).await;
+        assert!(listens, "HAProxy ends by itself: {}", std::fs::read_to_string(file("log")).unwrap_or_default());
+        Self { url: format!("http://{address}"), _haproxy: haproxy, _port: port, place }
     }
 
     /// Waits until it holds a node for unfit, `one` or `two`.

@@ -14,12 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub enum Store {
     Memory,
-    Redis(Redis),
+    Redis(Box<Redis>),
 }
 
 impl Store {
     pub fn redis() -> Self {
-        Self::Redis(Redis::start().expect("a Redis"))
+        Self::Redis(Box::new(Redis::start().expect("a Redis")))
     }
 
     /// A service with these flags, once it knows who is here.
