@@ -22,6 +22,8 @@ pub enum Word {
     Say { scope: Scope, node: NodeId, said: Vec<Said> },
     /// Where this node's users sit whose community was just read: what is remembered of it may be gone.
     Seats(Vec<(UserId, BoardId)>),
+    /// Every scope that this node minds has been named since it was told [`Heard::Here`].
+    All,
     /// Somebody here writes, or has ended. Nobody remembers it.
     Typing(typing::Heard),
 }

@@ -5,12 +5,15 @@
 //!   given up and read anew;
 //! - what is heard reaches the dispatcher in the order in which Redis put it, and a scope that was read before anything said of it
 //!   later;
-//! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew.
+//! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew;
+//! - `/readyz` says that who is here is known once everything that this node minds was read, and not before.
 //!
-//! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
+//! One task keeps the way there ([`keep`]). It is to begin with the dispatcher: what is heard has to be taken, or the beats end.
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    convert::Infallible,
+    future::{pending, ready},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,10 +21,9 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,7 @@ use crate::{
     presence::Scope,
     redis::{
         circle::{Circle, LEASE, Published},
+        keeper::{Kept, Worked, keep},
         link::LinkError,
         url::RedisUrl,
     },
@@ -49,14 +52,12 @@ const WAITING: usize = 4_096;
 const PUBLISHED: usize = 8_192;
 /// Scopes that are asked for together.
 const AT_ONCE: usize = 16;
-/// Between two tries, and as much again: less than others wait before they take a node for dead.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last word of all may take.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Why nothing is heard.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+pub enum Broken {
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error("more was to be said than could be taken")]
@@ -109,53 +110,21 @@ impl Meeting {
     }
 
     /// Works until told to stop.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut retries = retries();
-        loop {
-            let (published, coming) = mpsc::channel(PUBLISHED);
-            let connecting = Circle::connect(&self.url, &self.prefix, self.me, published);
-            let Some(connected) = shutdown.run_until_cancelled(connecting).await else { return };
-            let error = match connected {
-                Ok(mut circle) => {
-                    match shutdown.run_until_cancelled(self.meet(&mut circle, coming, &mut retries)).await {
-                        Some(error) => error,
-                        None => return self.take_leave(circle).await,
-                    }
-                }
-                Err(error) => error.into(),
-            };
-            let cause = chain(&error);
-            self.presence.set(State::Degraded(format!("{cause}; who is here is not known until it is back")));
-            if shutdown.run_until_cancelled(self.is_away(&mut retries)).await.is_none() {
-                return;
-            }
-        }
+    pub async fn run(self, shutdown: CancellationToken) {
+        keep(self, shutdown).await;
     }
 
-    /// Says and hears until the connection fails.
+    /// Says and hears until something fails.
     async fn meet(
         &mut self,
         circle: &mut Circle,
-        mut published: mpsc::Receiver<Published>,
-        retries: &mut ExponentialBackoff,
-    ) -> Broken {
-        match self.met(circle, &mut published, retries).await {
-            Ok(never) => match never {},
-            Err(broken) => broken,
-        }
-    }
-
-    async fn met(
-        &mut self,
-        circle: &mut Circle,
         published: &mut mpsc::Receiver<Published>,
-        retries: &mut ExponentialBackoff,
-    ) -> Result<std::convert::Infallible, Broken> {
+        worked: &mut Worked,
+    ) -> Result<Infallible, Broken> {
         // Others have to know that it lives before it says anything.
         circle.beat(LEASE).await?;
         self.overflown.store(false, Ordering::Relaxed);
         self.hear(Heard::Here).await;
-        self.presence.set(State::Ready);
         let (mut beat, mut beats, mut scopes) = (interval(BEAT), 0, BTreeSet::new());
         let mut queue = VecDeque::new();
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -185,14 +154,14 @@ impl Meeting {
                     for heard in heard {
                         self.hear(heard).await;
                     }
-                    *retries = self::retries();
+                    worked.did();
                 }
                 // One after the other: however much there is to be said, the beats go on.
-                () = std::future::ready(()), if !queue.is_empty() => self.say(circle, &mut queue, &mut scopes).await?,
+                () = ready(()), if !queue.is_empty() => self.say(circle, &mut queue, &mut scopes).await?,
                 words = self.words.recv() => match words {
                     Some(words) => queue.extend(words),
                     // The dispatcher is gone; so will be this task.
-                    None => std::future::pending().await,
+                    None => pending().await,
                 },
                 Some(published) = published.recv() => self.hear_published(circle, published).await,
                 error = circle.closed() => return Err(error.into()),
@@ -229,31 +198,12 @@ impl Meeting {
                 }
             }
             Some(Word::Say { scope, node, said }) => circle.say(&scope, node, &said).await?,
+            Some(Word::All) => self.presence.set(State::Ready),
             Some(Word::Seats(seats)) => circle.sit(seats).await?,
             Some(Word::Typing(heard)) => circle.write(&heard).await?,
             None => {}
         }
         Ok(())
-    }
-
-    /// Waits before it tries again. Nobody hears what is said meanwhile.
-    async fn is_away(&mut self, retries: &mut ExponentialBackoff) {
-        self.hear(Heard::Away).await;
-        // The iterator has no end.
-        let pause = sleep(retries.next().unwrap_or(BEAT));
-        tokio::pin!(pause);
-        loop {
-            tokio::select! {
-                () = &mut pause => return,
-                words = self.words.recv() => if words.is_none() { std::future::pending::<()>().await },
-            }
-        }
-    }
-
-    /// Whoever was here goes with this node, unless he comes to another in time.
-    async fn take_leave(&mut self, mut circle: Circle) {
-        // Else the lease runs out.
-        let _ = timeout(FAREWELL, circle.beat(self.grace.min(LEASE))).await;
     }
 
     async fn hear_published(&self, circle: &Circle, published: Published) {
@@ -268,8 +218,42 @@ impl Meeting {
     }
 }
 
-fn retries() -> ExponentialBackoff {
-    let builder =
-        ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_delay(LONGEST_PAUSE);
-    builder.with_jitter().without_max_times().build()
+impl Kept for Meeting {
+    /// And what is published there.
+    type Way = (Circle, mpsc::Receiver<Published>);
+    type Error = Broken;
+
+    /// With the pause that chance adds less than others wait before they take a node for dead.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+    async fn connect(&mut self) -> Result<Self::Way, Broken> {
+        let (published, coming) = mpsc::channel(PUBLISHED);
+        Ok((Circle::connect(&self.url, &self.prefix, self.me, published).await?, coming))
+    }
+
+    async fn carry(&mut self, (circle, published): &mut Self::Way, worked: &mut Worked) -> Broken {
+        match self.meet(circle, published, worked).await {
+            Ok(never) => match never {},
+            Err(broken) => broken,
+        }
+    }
+
+    async fn lost(&mut self, error: Broken, _: bool) {
+        // Which logs each reason once.
+        let cause = chain(&error);
+        self.presence.set(State::Degraded(format!("{cause}; who is here is not known until it is back")));
+        self.hear(Heard::Away).await;
+    }
+
+    /// Nobody hears what is said.
+    async fn meanwhile(&mut self) -> Infallible {
+        while self.words.recv().await.is_some() {}
+        pending().await
+    }
+
+    /// Whoever was here goes with this node, unless he comes to another in time.
+    async fn leave(&mut self, (mut circle, _): Self::Way) {
+        // Else the lease runs out.
+        let _ = timeout(FAREWELL, circle.beat(self.grace.min(LEASE))).await;
+    }
 }

@@ -250,6 +250,7 @@ impl Presence {
                     *here = true;
                     words.clear();
                     words.extend(self.rolls.keys().cloned().map(Word::Watch));
+                    words.push(Word::All);
                 }
                 Vec::new()
             }
