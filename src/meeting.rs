@@ -6,12 +6,13 @@
 //! - what is heard reaches the dispatcher in the order in which Redis put it, and a scope that was read before anything said of it
 //!   later;
 //! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew;
-//! - `/readyz` says that who is here is known once everything that this node minds was read, and not before.
+//! - `/readyz` says that who is here is known once everything that this node minds was read, and not before; where that
+//!   can't be done of some scopes it names one of them, and all others are as they were.
 //!
 //! One task keeps the way there ([`keep`]). It is to begin with the dispatcher: what is heard has to be taken, or the beats end.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     convert::Infallible,
     future::{pending, ready},
     sync::{
@@ -21,9 +22,10 @@ use std::{
     time::Duration,
 };
 
+use redis::RedisError;
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +34,8 @@ use crate::{
     http::readiness::{Component, State},
     ids::NodeId,
     ports,
-    presence::Scope,
     redis::{
-        circle::{Circle, LEASE, Published},
+        circle::{Circle, LEASE, PARTS, Published},
         keeper::{Kept, Worked, keep},
         link::LinkError,
         url::RedisUrl,
@@ -44,8 +45,6 @@ use crate::{
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(3);
-/// Scopes, and users, are gone through once in so many beats.
-const PARTS: usize = 2;
 /// Steps of the dispatcher whose words may wait.
 const WAITING: usize = 4_096;
 /// What is published may wait.
@@ -64,6 +63,8 @@ pub enum Broken {
     Overflown,
     #[error("this node was taken for dead")]
     Buried,
+    #[error("it can't be told any longer which nodes live")]
+    Beatless(#[source] RedisError),
 }
 
 /// Where the dispatcher says and hears.
@@ -122,11 +123,10 @@ impl Meeting {
         worked: &mut Worked,
     ) -> Result<Infallible, Broken> {
         // Others have to know that it lives before it says anything.
-        circle.beat(LEASE).await?;
+        circle.beat(LEASE).await?.map_err(Broken::Beatless)?;
         self.overflown.store(false, Ordering::Relaxed);
         self.hear(Heard::Here).await;
-        let (mut beat, mut beats, mut scopes) = (interval(BEAT), 0, BTreeSet::new());
-        let mut queue = VecDeque::new();
+        let (mut beat, mut course) = (interval(BEAT), Course::new());
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
         loop {
@@ -136,30 +136,13 @@ impl Meeting {
             tokio::select! {
                 biased;
                 _ = beat.tick() => {
-                    let lives = circle.beat(LEASE).await?;
-                    if !lives.lived {
-                        return Err(Broken::Buried);
-                    }
-                    beats += 1;
-                    let mut heard = vec![Heard::Nodes(lives.living)];
-                    let of_part = scopes.iter().filter(|scope| circle.part_of(scope, PARTS) == beats % PARTS);
-                    for scopes in of_part.cloned().collect::<Vec<_>>().chunks(AT_ONCE) {
-                        heard.extend(circle.stand(scopes).await?);
-                    }
-                    circle.keep(beats % PARTS, PARTS).await?;
-                    // What led there was published before.
-                    while let Ok(published) = published.try_recv() {
-                        self.hear_published(circle, published).await;
-                    }
-                    for heard in heard {
-                        self.hear(heard).await;
-                    }
+                    self.beat(circle, published, &mut course).await?;
                     worked.did();
                 }
                 // One after the other: however much there is to be said, the beats go on.
-                () = ready(()), if !queue.is_empty() => self.say(circle, &mut queue, &mut scopes).await?,
+                () = ready(()), if !course.words.is_empty() => self.say(circle, &mut course).await?,
                 words = self.words.recv() => match words {
-                    Some(words) => queue.extend(words),
+                    Some(words) => course.words.extend(words),
                     // The dispatcher is gone; so will be this task.
                     None => pending().await,
                 },
@@ -169,44 +152,103 @@ impl Meeting {
         }
     }
 
-    /// Says the next of what is to be said; scopes that are to be watched together.
-    async fn say(
+    /// Says that this node lives, hears which do, and looks where a part of the scopes stand.
+    async fn beat(
         &mut self,
         circle: &mut Circle,
-        words: &mut VecDeque<Word>,
-        scopes: &mut BTreeSet<Scope>,
+        published: &mut mpsc::Receiver<Published>,
+        course: &mut Course,
     ) -> Result<(), Broken> {
-        match words.pop_front() {
-            Some(Word::Watch(scope)) => {
+        let mut heard = Vec::new();
+        match circle.beat(LEASE).await? {
+            Ok(beat) if beat.lived => {
+                course.lived = Instant::now();
+                course.beatless = None;
+                heard.push(Heard::Nodes(beat.living));
+            }
+            Ok(_) => return Err(Broken::Buried),
+            // By then the dead would be taken to be here.
+            Err(error) if course.lived.elapsed() > LEASE => return Err(Broken::Beatless(error)),
+            Err(error) => course.beatless = Some(error.to_string()),
+        }
+        course.beats += 1;
+        for scopes in circle.due(course.beats).chunks(AT_ONCE) {
+            heard.extend(circle.stand(scopes).await?);
+        }
+        circle.keep(course.beats % PARTS, PARTS).await?;
+        // What led there was published before.
+        while let Ok(published) = published.try_recv() {
+            self.hear_published(circle, published).await;
+        }
+        for heard in heard {
+            self.hear(heard).await;
+        }
+        for heard in circle.read_lost(AT_ONCE).await? {
+            self.hear(heard).await;
+        }
+        self.report(circle, course);
+        Ok(())
+    }
+
+    /// Says the next of what is to be said; scopes that are to be watched together.
+    async fn say(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
+        let Some(word) = course.words.pop_front() else { return Ok(()) };
+        let heard = match word {
+            Word::Watch(scope) => {
                 let mut new = vec![scope];
-                while let Some(Word::Watch(scope)) = words.front().filter(|_| new.len() < AT_ONCE) {
+                while let Some(Word::Watch(scope)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
                     new.push(scope.clone());
-                    words.pop_front();
+                    course.words.pop_front();
                 }
-                scopes.extend(new.iter().cloned());
-                for heard in circle.watch(new).await? {
-                    self.hear(heard).await;
-                }
+                circle.watch(new).await?
             }
-            Some(Word::Unwatch(scope)) => {
-                scopes.remove(&scope);
+            Word::Unwatch(scope) => {
                 circle.unwatch(&scope).await?;
+                Vec::new()
             }
-            Some(Word::Read(scope)) => {
-                for heard in circle.read(vec![scope]).await? {
-                    self.hear(heard).await;
-                }
+            Word::Read(scope) => circle.read(vec![scope]).await?,
+            Word::Say { scope, node, said } => circle.say(&scope, node, &said).await?.into_iter().collect(),
+            Word::Seats(seats) => {
+                circle.sit(seats).await?;
+                Vec::new()
             }
-            Some(Word::Say { scope, node, said }) => circle.say(&scope, node, &said).await?,
-            Some(Word::All) => self.presence.set(State::Ready),
-            Some(Word::Seats(seats)) => circle.sit(seats).await?,
-            Some(Word::Typing(heard)) => circle.write(&heard).await?,
-            None => {}
+            Word::Typing(heard) => {
+                circle.write(&heard).await?;
+                Vec::new()
+            }
+            Word::All => {
+                course.has_read_all = true;
+                self.report(circle, course);
+                Vec::new()
+            }
+        };
+        let is_lost = heard.iter().any(|heard| matches!(heard, Heard::Unknown(_)));
+        for heard in heard {
+            self.hear(heard).await;
+        }
+        if is_lost {
+            self.report(circle, course);
         }
         Ok(())
     }
 
-    async fn hear_published(&self, circle: &Circle, published: Published) {
+    /// Says in `/readyz` how it stands.
+    fn report(&self, circle: &Circle, course: &Course) {
+        if !course.has_read_all {
+            return;
+        }
+        self.presence.set(match (circle.lost(), &course.beatless) {
+            (None, None) => State::Ready,
+            (Some((count, why)), _) => State::Degraded(format!(
+                "who is here is not known of {count} boards or communities until they can be read; of all others it is; {why}"
+            )),
+            (None, Some(why)) => {
+                State::Degraded(format!("it can't be told at the moment which nodes live; who is here is known; {why}"))
+            }
+        });
+    }
+
+    async fn hear_published(&self, circle: &mut Circle, published: Published) {
         if let Some(heard) = circle.hear(published) {
             self.hear(heard).await;
         }
@@ -215,6 +257,24 @@ impl Meeting {
     async fn hear(&self, heard: Heard) {
         // Without a dispatcher the service is stopping.
         let _ = self.heard.send(heard).await;
+    }
+}
+
+/// How far one way has come.
+struct Course {
+    /// Still to be said.
+    words: VecDeque<Word>,
+    beats: usize,
+    /// When it was last known to be taken to live, and why not since.
+    lived: Instant,
+    beatless: Option<String>,
+    /// Whether everything that this node minded at first was read, or found to be lost.
+    has_read_all: bool,
+}
+
+impl Course {
+    fn new() -> Self {
+        Self { words: VecDeque::new(), beats: 0, lived: Instant::now(), beatless: None, has_read_all: false }
     }
 }
 

@@ -245,6 +245,12 @@ impl Presence {
                 }
                 notices(&scope, passed)
             }
+            Heard::Unknown(scope) => {
+                if let Some(roll) = self.rolls.get_mut(&scope) {
+                    roll.lose();
+                }
+                Vec::new()
+            }
             Heard::Here => {
                 if let Meeting::Among { here, words, .. } = &mut self.meeting {
                     *here = true;

@@ -141,7 +141,9 @@ impl Cluster {
 
 /// Whether the error is that of a server, or of a slot, and not of the whole Cluster.
 pub(super) fn is_of_one_server(error: &RedisError) -> bool {
-    error.is_io_error() || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::MasterDown)) || is_moving(error)
+    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
+    let is_of_server = matches!(error.kind(), ErrorKind::Server(BusyLoading | MasterDown | ReadOnly));
+    error.is_io_error() || is_of_server || is_moving(error)
 }
 
 fn is_moving(error: &RedisError) -> bool {

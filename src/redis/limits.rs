@@ -122,16 +122,16 @@ impl Keeper {
                     ask.settle(wait);
                     worked.did();
                 }
-                // Somebody else's key is in the way of this user alone.
-                Err(error) if error.code() == Some("WRONGTYPE") => {
-                    tracing::warn!(%error, class = ask.class.name(), "a user is limited on each node for itself");
-                }
                 // Its user is limited on each node for himself, and the others are not.
-                Err(error) if link.is_of_one_server(&error) => tracing::debug!(%error, "one server gives no answer"),
-                Err(error) => useless = Some(error),
+                Err(error) => match link.of_one(error) {
+                    Ok(error) => {
+                        tracing::debug!(%error, class = ask.class.name(), "a user is limited on each node for itself");
+                    }
+                    Err(error) => useless = Some(error),
+                },
             }
         }
-        useless.map_or(Ok(()), |error| Err(link.failure(error)))
+        useless.map_or(Ok(()), Err)
     }
 }
 

@@ -134,6 +134,13 @@ impl Link {
         matches!(self.way, Way::Cluster(_)) && cluster::is_of_one_server(error)
     }
 
+    /// The error again, where it is of one key, or of one server of several, alone; else what it says of the whole.
+    pub fn of_one(&self, error: RedisError) -> Result<RedisError, LinkError> {
+        // Somebody else's key is in the way.
+        let is_foreign = error.code() == Some("WRONGTYPE");
+        if is_foreign || self.is_of_one_server(&error) { Ok(error) } else { Err(self.failure(error)) }
+    }
+
     async fn round<T: FromRedisValue>(
         &mut self,
         commands: Vec<Cmd>,

@@ -19,7 +19,7 @@ use std::{
 };
 
 use chrono::{SecondsFormat, Utc};
-use redis::{RedisError, cmd};
+use redis::cmd;
 use serde_json::json;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -179,12 +179,13 @@ impl Keeper {
                     }
                 }
                 (ask, answer) => {
-                    useless = useless.or(answer.err().filter(|error| !is_foreign(error)));
+                    // Where it is of him alone, he is counted on each node for itself.
+                    useless = useless.or(answer.err().and_then(|error| link.of_one(error).err()));
                     self.note(ask);
                 }
             }
         }
-        useless.map_or(Ok(()), |error| Err(error.into()))
+        useless.map_or(Ok(()), Err)
     }
 
     fn question(&self, ask: &Ask) -> Question {
@@ -206,9 +207,8 @@ impl Keeper {
         let questions: Vec<Question> = of_part.map(renew).collect();
         for questions in questions.chunks(AT_ONCE) {
             for answer in link.ask_each::<i64>(questions).await? {
-                match answer {
-                    Err(error) if !is_foreign(&error) => return Err(error.into()),
-                    _ => {}
+                if let Err(error) = answer {
+                    link.of_one(error)?;
                 }
             }
         }
@@ -283,11 +283,6 @@ impl Kept for Keeper {
         };
         let _ = timeout(ANSWER_WITHIN, closing).await;
     }
-}
-
-/// Somebody else's key is in the way of this user alone: he is counted on each node for itself.
-fn is_foreign(error: &RedisError) -> bool {
-    error.code() == Some("WRONGTYPE")
 }
 
 fn millis(time: Duration) -> u64 {

@@ -7,6 +7,7 @@ mod facts;
 mod forms;
 mod presence;
 mod presence_away;
+mod presence_lost;
 mod redis_away;
 mod rights;
 mod sessions;
