@@ -35,7 +35,7 @@ use crate::{
     ids::NodeId,
     ports,
     redis::{
-        circle::{Circle, LEASE, PARTS, Published},
+        circle::{Circle, KEPT, LEASE, PARTS, Published},
         keeper::{Kept, Worked, keep},
         link::LinkError,
         url::RedisUrl,
@@ -49,6 +49,9 @@ const BEAT: Duration = Duration::from_secs(3);
 const WAITING: usize = 4_096;
 /// What is published may wait.
 const PUBLISHED: usize = 8_192;
+// A node that dies leaves nobody here for longer than 30 s (contract section 7), whoever watches: what it says lasts for its lease, and
+// where nobody watches it is kept for so long; then whoever watches by then misses the node in two beats.
+const _: () = assert!(LEASE.as_secs() + 2 * BEAT.as_secs() < 30 && KEPT.as_secs() + 2 * BEAT.as_secs() < 30);
 /// Scopes that are asked for together.
 const AT_ONCE: usize = 16;
 /// How long the last word of all may take.

@@ -19,6 +19,7 @@
 mod news;
 mod own;
 mod roll;
+mod roster;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -227,7 +228,7 @@ impl Presence {
                 let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
                 let passed = roll.read(self.me, stamp, members);
                 let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
-                users.extend(self.own.of(&scope).map(|(user, _)| user.clone()));
+                users.extend(self.own.users(&scope).cloned());
                 self.correct(&scope, users);
                 if let Scope::Community(_) = scope {
                     let sits = |(user, stay): (&UserId, Stay)| Some((user.clone(), *stay.boards.first()?));
@@ -284,6 +285,19 @@ impl Presence {
             Meeting::Alone => true,
             Meeting::Among { .. } => self.rolls.get(scope).is_some_and(Roll::is_known),
         }
+    }
+
+    /// Whether it is, and what this node said of its own has been heard.
+    pub fn is_settled(&self, scope: &Scope) -> bool {
+        match self.meeting {
+            Meeting::Alone => true,
+            Meeting::Among { .. } => self.rolls.get(scope).is_some_and(Roll::is_settled),
+        }
+    }
+
+    /// Whether the user is in the scope, as far as it is known.
+    pub fn has(&self, scope: &Scope, user: &UserId) -> bool {
+        self.rolls.get(scope).is_some_and(|roll| roll.has(self.me, user))
     }
 
     /// Whether the others can be heard at all.

@@ -55,7 +55,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A node that was not heard of for so long has died.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// What nobody has watched for so long is forgotten: with two beats, soon enough for whoever was on a node that died.
-const KEPT: Duration = Duration::from_secs(20);
+pub const KEPT: Duration = Duration::from_secs(20);
 /// Of a scope in which nobody is: longer than it takes to look at it twice.
 const EMPTY: Duration = Duration::from_secs(180);
 /// Each scope is looked at once in so many beats.
