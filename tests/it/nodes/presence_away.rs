@@ -166,3 +166,77 @@ async fn nonsense_in_redis_is_nobody_and_ends_nothing() {
     one.stop().await;
     other.stop().await;
 }
+
+/// Who is in board 1 by now; `told` grows by what the client was told of it until then.
+async fn told_of_board(client: &mut Frames, told: &mut Vec<(String, String)>) -> Value {
+    client.send(r#"4299["presence:list",{"boardId":1}]"#).await;
+    loop {
+        let frame = client.next().await.expect("a connection that stays");
+        if let Some(answer) = frame.strip_prefix("4399") {
+            return serde_json::from_str(answer).expect("JSON");
+        }
+        let Some(event) = frame.strip_prefix("42") else { continue };
+        let event: Value = serde_json::from_str(event).expect("JSON");
+        if event[0].as_str().is_some_and(|name| name.ends_with("Board")) {
+            told.push((event[0].as_str().unwrap().to_owned(), event[1]["userId"].as_str().expect("a user").to_owned()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_while_redis_is_away_is_told_once_of_those_on_other_nodes_when_it_is_back() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (url, port) = (redis.url(), redis.port());
+    let (one, other) = (node(&forum, &url).await, node(&forum, &url).await);
+    let (mut ada, mut bo, mut di) =
+        (connected(&one, "ada").await, connected(&other, "bo").await, connected(&one, "di").await);
+    for client in [&mut ada, &mut bo, &mut di] {
+        assert_eq!(client.ask("board:join", json!(1)).await["ok"], json!(true));
+    }
+    until_here(&mut bo, &["ada", "bo", "di"]).await;
+    redis.stop().expect("an end");
+    for node in [&one, &other] {
+        until_presence(&node.url, false).await;
+    }
+    let mut cy = connected(&other, "cy").await;
+    let answer = cy.ask("board:join", json!(1)).await;
+    let named: Vec<&str> =
+        answer["users"].as_array().unwrap().iter().map(|user| user["userId"].as_str().unwrap()).collect();
+    assert_eq!((named, &answer["userCount"]), (vec!["bo", "cy"], &json!(2)), "who is on his node");
+    // Of the two that he was not named one goes meanwhile, and so does one that he was.
+    assert_eq!(di.ask("board:leave", json!(1)).await["ok"], json!(true));
+    assert_eq!(bo.ask("board:leave", json!(1)).await["ok"], json!(true));
+    let redis = Redis::start_at(port).expect("a Redis where it was");
+    let [mut of_ada, mut of_cy] = [Vec::new(), Vec::new()];
+    for (client, told) in [(&mut ada, &mut of_ada), (&mut cy, &mut of_cy)] {
+        let right = async {
+            loop {
+                let answer = told_of_board(client, told).await;
+                let users = answer[0]["users"].as_array().into_iter().flatten();
+                if users.map(|user| user["userId"].as_str().expect("a user")).eq(["ada", "cy"]) {
+                    break;
+                }
+                sleep(Duration::from_millis(1_100)).await;
+            }
+        };
+        timeout(PATIENCE, right).await.expect("the truth");
+    }
+    let event = |name: &str, user: &str| (name.to_owned(), user.to_owned());
+    let told = of_cy;
+    assert!(
+        told.contains(&event("user:joinedBoard", "ada")) && told.contains(&event("user:leftBoard", "bo")),
+        "{told:?}"
+    );
+    // Whoever is taken to be there until his node has said something else is taken to have come, too.
+    let of_di: Vec<_> = told.iter().filter(|(_, user)| user == "di").map(|(name, _)| name.as_str()).collect();
+    assert!(of_di.is_empty() || of_di == ["user:joinedBoard", "user:leftBoard"], "{told:?}");
+    assert_eq!(told.len(), 2 + of_di.len(), "each once: {told:?}");
+    of_ada.sort();
+    let joined = ["bo", "cy", "di"].map(|user| event("user:joinedBoard", user));
+    let expected = [&joined[..], &[event("user:leftBoard", "bo"), event("user:leftBoard", "di")]].concat();
+    assert_eq!(of_ada, expected, "each once");
+    drop(redis);
+    one.stop().await;
+    other.stop().await;
+}
