@@ -9,8 +9,8 @@
 //! - a question is carried out once or not at all; a server that does not know a script is asked with its text.
 //!
 //! A link that failed is of no more use, of a Cluster neither when a server was lost or slots have moved: whoever wants to go on makes
-//! another. What is asked of a slot that is just on its way from server to server may go without an answer. The library's tasks
-//! that drive the connections end with the last clone of a link.
+//! another. What is asked of a slot that is just on its way from server to server is asked of both. The library's tasks that drive the
+//! connections end with the last clone of a link.
 
 use std::{collections::HashMap, time::Duration};
 
