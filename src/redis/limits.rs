@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use redis::RedisError;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -59,6 +60,8 @@ pub struct Keeper {
     script: Script,
     asked: mpsc::Receiver<Ask>,
     here: Here,
+    /// Whether it was said that somebody else's key is in the way.
+    told: bool,
 }
 
 /// One question.
@@ -75,7 +78,7 @@ impl SharedLimits {
     pub fn new(memory: InMemory, url: RedisUrl, prefix: String) -> (Self, Keeper) {
         let (asks, asked) = mpsc::channel(WAITING);
         let here = Here::new(Some("curia_rate_limits_shared"));
-        let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: here.clone() };
+        let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: here.clone(), told: false };
         (Self { memory, prefix, asks, here }, keeper)
     }
 
@@ -124,14 +127,26 @@ impl Keeper {
                 }
                 // Its user is limited on each node for himself, and the others are not.
                 Err(error) => match link.of_one(error) {
-                    Ok(error) => {
-                        tracing::debug!(%error, class = ask.class.name(), "a user is limited on each node for itself");
-                    }
+                    Ok(error) => self.is_of_one(&error, ask.class),
                     Err(error) => useless = Some(error),
                 },
             }
         }
         useless.map_or(Ok(()), Err)
+    }
+
+    /// That somebody else's key is in the way is said once: its user may ask as often as his node lets him.
+    fn is_of_one(&mut self, error: &RedisError, class: Class) {
+        let class = class.name();
+        if error.code() == Some("WRONGTYPE") && !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                %error,
+                class,
+                "what stands in Redis as a user's limit was written by none of our nodes, so he is limited on each node for itself; does somebody else use this prefix?"
+            );
+        } else {
+            tracing::debug!(%error, class, "a user is limited on each node for itself");
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 };
 
 use chrono::{SecondsFormat, Utc};
-use redis::cmd;
+use redis::{RedisError, cmd};
 use serde_json::json;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -68,6 +68,8 @@ pub struct Keeper {
     asked: mpsc::UnboundedReceiver<Ask>,
     here: Here,
     open: BTreeMap<UserId, BTreeSet<String>>,
+    /// Whether it was said that somebody else's key is in the way.
+    told: bool,
 }
 
 enum Ask {
@@ -96,7 +98,8 @@ impl SharedSessions {
         let (asks, asked) = mpsc::unbounded_channel();
         let here = Here::new(None);
         let script = Script::new(include_str!("sessions.lua"));
-        let keeper = Keeper { url, prefix, most, script, asked, here: here.clone(), open: BTreeMap::new() };
+        let (open, told) = (BTreeMap::new(), false);
+        let keeper = Keeper { url, prefix, most, script, asked, here: here.clone(), open, told };
         (Self { node, most, next: AtomicU64::new(1), asks, here }, keeper)
     }
 
@@ -179,8 +182,8 @@ impl Keeper {
                     }
                 }
                 (ask, answer) => {
-                    // Where it is of him alone, he is counted on each node for itself.
-                    useless = useless.or(answer.err().and_then(|error| link.of_one(error).err()));
+                    let of_all = answer.err().and_then(|error| self.of_all(link, error));
+                    useless = useless.or(of_all);
                     self.note(ask);
                 }
             }
@@ -198,7 +201,7 @@ impl Keeper {
     }
 
     /// Renews a part of what is open here.
-    async fn renew(&self, link: &mut Link, part: usize, of: usize) -> Result<(), LinkError> {
+    async fn renew(&mut self, link: &mut Link, part: usize, of: usize) -> Result<(), LinkError> {
         let renew = |(user, sessions): (&UserId, &BTreeSet<String>)| {
             let question = self.script.on(&self.key(user)).arg(0).arg(millis(LEASE));
             sessions.iter().fold(question, |question, session| question.arg(session))
@@ -207,8 +210,8 @@ impl Keeper {
         let questions: Vec<Question> = of_part.map(renew).collect();
         for questions in questions.chunks(AT_ONCE) {
             for answer in link.ask_each::<i64>(questions).await? {
-                if let Err(error) = answer {
-                    link.of_one(error)?;
+                if let Some(error) = answer.err().and_then(|error| self.of_all(link, error)) {
+                    return Err(error);
                 }
             }
         }
@@ -229,6 +232,24 @@ impl Keeper {
                         self.open.remove(&user);
                     }
                 }
+            }
+        }
+    }
+
+    /// What an error says of all, if it does: else one user alone is counted on each node for itself. That somebody else's key is in his
+    /// way is said once.
+    fn of_all(&mut self, link: &Link, error: RedisError) -> Option<LinkError> {
+        match link.of_one(error) {
+            Err(error) => Some(error),
+            Ok(error) => {
+                if error.code() == Some("WRONGTYPE") && !std::mem::replace(&mut self.told, true) {
+                    tracing::warn!(
+                        %error,
+                        prefix = self.prefix,
+                        "what stands in Redis as a user's sessions was written by none of our nodes, so he is counted on each node for itself; does somebody else use this prefix?"
+                    );
+                }
+                None
             }
         }
     }
