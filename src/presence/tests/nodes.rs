@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::circle::{Members, Stamp};
+use crate::circle::{Heard, Members, Stamp};
 
 const NODES: usize = 3;
 
