@@ -196,8 +196,15 @@ impl App {
             let presence =
                 readiness.component("presence", State::Degraded("Redis has not been reached yet".to_owned()));
             let (meeting, ends) = Meeting::new(url.clone(), prefix, me, presence, config.patience.offline_grace);
-            tasks.spawn("meeting", meeting.run(shutdown.clone()));
-            ends
+            let (begin, begun) = oneshot::channel::<()>();
+            let stop = shutdown.clone();
+            tasks.spawn("meeting", async move {
+                // Without a dispatcher the service is stopping.
+                if begun.await.is_ok() {
+                    meeting.run(stop).await;
+                }
+            });
+            (begin, ends)
         });
         let shared = shared_facts(&config, &versions, &tasks, &shutdown);
         let relay = config.redis.map(|RedisConfig { url, prefix }| {
@@ -236,8 +243,10 @@ impl App {
             let Ok((epoch, tick)) = from.await else { return };
             stop.run_until_cancelled(departed::remember(&outbox, &known, kept)).await;
             let mut dispatcher = Dispatcher::new(sink, known, &options, epoch, tick).reporting(reached);
-            if let Some(Ends { words, heard }) = meeting {
+            if let Some((begin, Ends { words, heard })) = meeting {
                 dispatcher = dispatcher.among(me, options.patience, words, heard);
+                // Whoever waits for it is there as long as this is.
+                let _ = begin.send(());
             }
             dispatcher.run(batch, request, stop).await;
         });

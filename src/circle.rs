@@ -22,6 +22,8 @@ pub enum Word {
     Say { scope: Scope, node: NodeId, said: Vec<Said> },
     /// Where this node's users sit whose community was just read: what is remembered of it may be gone.
     Seats(Vec<(UserId, BoardId)>),
+    /// Every scope that this node minds has been named since it was told [`Heard::Here`].
+    All,
     /// Somebody here writes, or has ended. Nobody remembers it.
     Typing(typing::Heard),
 }
@@ -37,6 +39,8 @@ pub enum Heard {
     Said { scope: Scope, stamp: Stamp, node: NodeId, said: Vec<Said> },
     /// The scope stands there, and everything up to it was heard.
     Stands { scope: Scope, stamp: Stamp },
+    /// It can't be asked at the moment who is in the scope: nothing is known of it until it is read.
+    Unknown(Scope),
     /// These nodes live.
     Nodes(BTreeSet<NodeId>),
     /// Somebody on another node writes, or has ended.
@@ -58,7 +62,7 @@ pub struct Said {
 }
 
 /// Which words a scope has heard: counted from the moment at which it came to be, which is told by a random number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     pub generation: u64,
     pub version: u64,

@@ -10,6 +10,7 @@
 //! Life cycle: ends when `shutdown` is cancelled or the batches' sender is gone, and hands its sockets over to be closed by
 //! whoever serves them. Depends on the core and on [`EffectSink`].
 
+mod attending;
 mod departure;
 mod explaining;
 mod grants;
@@ -17,6 +18,7 @@ mod presence;
 mod refresh;
 mod seating;
 mod telling;
+mod unsure;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
@@ -27,12 +29,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{grants::Grants, presence::Attendance};
 pub use self::{
-    presence::{Attending, NotListed, NotTyping, Patience},
+    attending::{Attending, NotListed, NotTyping},
+    presence::Patience,
     refresh::Refresh,
     seating::{Join, NotJoined, Seat},
 };
+use self::{grants::Grants, presence::Attendance};
 use crate::{
     access::CommunityFacts,
     actor::Actor,

@@ -5,12 +5,16 @@
 //!   given up and read anew;
 //! - what is heard reaches the dispatcher in the order in which Redis put it, and a scope that was read before anything said of it
 //!   later;
-//! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew.
+//! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew;
+//! - `/readyz` says that who is here is known once everything that this node minds was read, and not before; where that
+//!   can't be done of some scopes it names one of them, and all others are as they were.
 //!
-//! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
+//! One task keeps the way there ([`keep`]). It is to begin with the dispatcher: what is heard has to be taken, or the beats end.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
+    convert::Infallible,
+    future::{pending, ready},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,10 +22,10 @@ use std::{
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use redis::RedisError;
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,9 +34,9 @@ use crate::{
     http::readiness::{Component, State},
     ids::NodeId,
     ports,
-    presence::Scope,
     redis::{
-        circle::{Circle, LEASE, Published},
+        circle::{Circle, KEPT, LEASE, PARTS, Published},
+        keeper::{Kept, Worked, keep},
         link::LinkError,
         url::RedisUrl,
     },
@@ -41,28 +45,29 @@ use crate::{
 
 /// How often a node says that it lives.
 const BEAT: Duration = Duration::from_secs(3);
-/// Scopes, and users, are gone through once in so many beats.
-const PARTS: usize = 2;
 /// Steps of the dispatcher whose words may wait.
 const WAITING: usize = 4_096;
 /// What is published may wait.
 const PUBLISHED: usize = 8_192;
+// A node that dies leaves nobody here for longer than 30 s (contract section 7), whoever watches: what it says lasts for its lease, and
+// where nobody watches it is kept for so long; then whoever watches by then misses the node in two beats.
+const _: () = assert!(LEASE.as_secs() + 2 * BEAT.as_secs() < 30 && KEPT.as_secs() + 2 * BEAT.as_secs() < 30);
 /// Scopes that are asked for together.
 const AT_ONCE: usize = 16;
-/// Between two tries, and as much again: less than others wait before they take a node for dead.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last word of all may take.
 const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Why nothing is heard.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+pub enum Broken {
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error("more was to be said than could be taken")]
     Overflown,
     #[error("this node was taken for dead")]
     Buried,
+    #[error("it can't be told any longer which nodes live")]
+    Beatless(#[source] RedisError),
 }
 
 /// Where the dispatcher says and hears.
@@ -109,55 +114,22 @@ impl Meeting {
     }
 
     /// Works until told to stop.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut retries = retries();
-        loop {
-            let (published, coming) = mpsc::channel(PUBLISHED);
-            let connecting = Circle::connect(&self.url, &self.prefix, self.me, published);
-            let Some(connected) = shutdown.run_until_cancelled(connecting).await else { return };
-            let error = match connected {
-                Ok(mut circle) => {
-                    match shutdown.run_until_cancelled(self.meet(&mut circle, coming, &mut retries)).await {
-                        Some(error) => error,
-                        None => return self.take_leave(circle).await,
-                    }
-                }
-                Err(error) => error.into(),
-            };
-            let cause = chain(&error);
-            self.presence.set(State::Degraded(format!("{cause}; who is here is not known until it is back")));
-            if shutdown.run_until_cancelled(self.is_away(&mut retries)).await.is_none() {
-                return;
-            }
-        }
+    pub async fn run(self, shutdown: CancellationToken) {
+        keep(self, shutdown).await;
     }
 
-    /// Says and hears until the connection fails.
+    /// Says and hears until something fails.
     async fn meet(
         &mut self,
         circle: &mut Circle,
-        mut published: mpsc::Receiver<Published>,
-        retries: &mut ExponentialBackoff,
-    ) -> Broken {
-        match self.met(circle, &mut published, retries).await {
-            Ok(never) => match never {},
-            Err(broken) => broken,
-        }
-    }
-
-    async fn met(
-        &mut self,
-        circle: &mut Circle,
         published: &mut mpsc::Receiver<Published>,
-        retries: &mut ExponentialBackoff,
-    ) -> Result<std::convert::Infallible, Broken> {
+        worked: &mut Worked,
+    ) -> Result<Infallible, Broken> {
         // Others have to know that it lives before it says anything.
-        circle.beat(LEASE).await?;
+        circle.beat(LEASE).await?.map_err(Broken::Beatless)?;
         self.overflown.store(false, Ordering::Relaxed);
         self.hear(Heard::Here).await;
-        self.presence.set(State::Ready);
-        let (mut beat, mut beats, mut scopes) = (interval(BEAT), 0, BTreeSet::new());
-        let mut queue = VecDeque::new();
+        let (mut beat, mut course) = (interval(BEAT), Course::new());
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
         loop {
@@ -167,32 +139,15 @@ impl Meeting {
             tokio::select! {
                 biased;
                 _ = beat.tick() => {
-                    let lives = circle.beat(LEASE).await?;
-                    if !lives.lived {
-                        return Err(Broken::Buried);
-                    }
-                    beats += 1;
-                    let mut heard = vec![Heard::Nodes(lives.living)];
-                    let of_part = scopes.iter().filter(|scope| circle.part_of(scope, PARTS) == beats % PARTS);
-                    for scopes in of_part.cloned().collect::<Vec<_>>().chunks(AT_ONCE) {
-                        heard.extend(circle.stand(scopes).await?);
-                    }
-                    circle.keep(beats % PARTS, PARTS).await?;
-                    // What led there was published before.
-                    while let Ok(published) = published.try_recv() {
-                        self.hear_published(circle, published).await;
-                    }
-                    for heard in heard {
-                        self.hear(heard).await;
-                    }
-                    *retries = self::retries();
+                    self.beat(circle, published, &mut course).await?;
+                    worked.did();
                 }
                 // One after the other: however much there is to be said, the beats go on.
-                () = std::future::ready(()), if !queue.is_empty() => self.say(circle, &mut queue, &mut scopes).await?,
+                () = ready(()), if !course.words.is_empty() => self.say(circle, &mut course).await?,
                 words = self.words.recv() => match words {
-                    Some(words) => queue.extend(words),
+                    Some(words) => course.words.extend(words),
                     // The dispatcher is gone; so will be this task.
-                    None => std::future::pending().await,
+                    None => pending().await,
                 },
                 Some(published) = published.recv() => self.hear_published(circle, published).await,
                 error = circle.closed() => return Err(error.into()),
@@ -200,63 +155,103 @@ impl Meeting {
         }
     }
 
-    /// Says the next of what is to be said; scopes that are to be watched together.
-    async fn say(
+    /// Says that this node lives, hears which do, and looks where a part of the scopes stand.
+    async fn beat(
         &mut self,
         circle: &mut Circle,
-        words: &mut VecDeque<Word>,
-        scopes: &mut BTreeSet<Scope>,
+        published: &mut mpsc::Receiver<Published>,
+        course: &mut Course,
     ) -> Result<(), Broken> {
-        match words.pop_front() {
-            Some(Word::Watch(scope)) => {
+        let mut heard = Vec::new();
+        match circle.beat(LEASE).await? {
+            Ok(beat) if beat.lived => {
+                course.lived = Instant::now();
+                course.beatless = None;
+                heard.push(Heard::Nodes(beat.living));
+            }
+            Ok(_) => return Err(Broken::Buried),
+            // By then the dead would be taken to be here.
+            Err(error) if course.lived.elapsed() > LEASE => return Err(Broken::Beatless(error)),
+            Err(error) => course.beatless = Some(error.to_string()),
+        }
+        course.beats += 1;
+        for scopes in circle.due(course.beats).chunks(AT_ONCE) {
+            heard.extend(circle.stand(scopes).await?);
+        }
+        circle.keep(course.beats % PARTS, PARTS).await?;
+        // What led there was published before.
+        while let Ok(published) = published.try_recv() {
+            self.hear_published(circle, published).await;
+        }
+        for heard in heard {
+            self.hear(heard).await;
+        }
+        for heard in circle.read_lost(AT_ONCE).await? {
+            self.hear(heard).await;
+        }
+        self.report(circle, course);
+        Ok(())
+    }
+
+    /// Says the next of what is to be said; scopes that are to be watched together.
+    async fn say(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
+        let Some(word) = course.words.pop_front() else { return Ok(()) };
+        let heard = match word {
+            Word::Watch(scope) => {
                 let mut new = vec![scope];
-                while let Some(Word::Watch(scope)) = words.front().filter(|_| new.len() < AT_ONCE) {
+                while let Some(Word::Watch(scope)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
                     new.push(scope.clone());
-                    words.pop_front();
+                    course.words.pop_front();
                 }
-                scopes.extend(new.iter().cloned());
-                for heard in circle.watch(new).await? {
-                    self.hear(heard).await;
-                }
+                circle.watch(new).await?
             }
-            Some(Word::Unwatch(scope)) => {
-                scopes.remove(&scope);
+            Word::Unwatch(scope) => {
                 circle.unwatch(&scope).await?;
+                Vec::new()
             }
-            Some(Word::Read(scope)) => {
-                for heard in circle.read(vec![scope]).await? {
-                    self.hear(heard).await;
-                }
+            Word::Read(scope) => circle.read(vec![scope]).await?,
+            Word::Say { scope, node, said } => circle.say(&scope, node, &said).await?.into_iter().collect(),
+            Word::Seats(seats) => {
+                circle.sit(seats).await?;
+                Vec::new()
             }
-            Some(Word::Say { scope, node, said }) => circle.say(&scope, node, &said).await?,
-            Some(Word::Seats(seats)) => circle.sit(seats).await?,
-            Some(Word::Typing(heard)) => circle.write(&heard).await?,
-            None => {}
+            Word::Typing(heard) => {
+                circle.write(&heard).await?;
+                Vec::new()
+            }
+            Word::All => {
+                course.has_read_all = true;
+                self.report(circle, course);
+                Vec::new()
+            }
+        };
+        let is_lost = heard.iter().any(|heard| matches!(heard, Heard::Unknown(_)));
+        for heard in heard {
+            self.hear(heard).await;
+        }
+        if is_lost {
+            self.report(circle, course);
         }
         Ok(())
     }
 
-    /// Waits before it tries again. Nobody hears what is said meanwhile.
-    async fn is_away(&mut self, retries: &mut ExponentialBackoff) {
-        self.hear(Heard::Away).await;
-        // The iterator has no end.
-        let pause = sleep(retries.next().unwrap_or(BEAT));
-        tokio::pin!(pause);
-        loop {
-            tokio::select! {
-                () = &mut pause => return,
-                words = self.words.recv() => if words.is_none() { std::future::pending::<()>().await },
-            }
+    /// Says in `/readyz` how it stands.
+    fn report(&self, circle: &Circle, course: &Course) {
+        if !course.has_read_all {
+            return;
         }
+        self.presence.set(match (circle.lost(), &course.beatless) {
+            (None, None) => State::Ready,
+            (Some((count, why)), _) => State::Degraded(format!(
+                "who is here is not known of {count} boards or communities until they can be read; of all others it is; {why}"
+            )),
+            (None, Some(why)) => {
+                State::Degraded(format!("it can't be told at the moment which nodes live; who is here is known; {why}"))
+            }
+        });
     }
 
-    /// Whoever was here goes with this node, unless he comes to another in time.
-    async fn take_leave(&mut self, mut circle: Circle) {
-        // Else the lease runs out.
-        let _ = timeout(FAREWELL, circle.beat(self.grace.min(LEASE))).await;
-    }
-
-    async fn hear_published(&self, circle: &Circle, published: Published) {
+    async fn hear_published(&self, circle: &mut Circle, published: Published) {
         if let Some(heard) = circle.hear(published) {
             self.hear(heard).await;
         }
@@ -268,8 +263,60 @@ impl Meeting {
     }
 }
 
-fn retries() -> ExponentialBackoff {
-    let builder =
-        ExponentialBuilder::default().with_min_delay(Duration::from_millis(100)).with_max_delay(LONGEST_PAUSE);
-    builder.with_jitter().without_max_times().build()
+/// How far one way has come.
+struct Course {
+    /// Still to be said.
+    words: VecDeque<Word>,
+    beats: usize,
+    /// When it was last known to be taken to live, and why not since.
+    lived: Instant,
+    beatless: Option<String>,
+    /// Whether everything that this node minded at first was read, or found to be lost.
+    has_read_all: bool,
+}
+
+impl Course {
+    fn new() -> Self {
+        Self { words: VecDeque::new(), beats: 0, lived: Instant::now(), beatless: None, has_read_all: false }
+    }
+}
+
+impl Kept for Meeting {
+    /// And what is published there.
+    type Way = (Circle, mpsc::Receiver<Published>);
+    type Error = Broken;
+
+    /// With the pause that chance adds less than others wait before they take a node for dead.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+    async fn connect(&mut self) -> Result<Self::Way, Broken> {
+        let (published, coming) = mpsc::channel(PUBLISHED);
+        Ok((Circle::connect(&self.url, &self.prefix, self.me, published).await?, coming))
+    }
+
+    async fn carry(&mut self, (circle, published): &mut Self::Way, worked: &mut Worked) -> Broken {
+        match self.meet(circle, published, worked).await {
+            Ok(never) => match never {},
+            Err(broken) => broken,
+        }
+    }
+
+    async fn lost(&mut self, error: Broken, _: bool) {
+        // Which logs each reason once.
+        let cause = chain(&error);
+        self.presence.set(State::Degraded(format!("{cause}; who is here is not known until it is back")));
+        self.hear(Heard::Away).await;
+    }
+
+    /// Nobody hears what is said.
+    async fn meanwhile(&mut self) -> Infallible {
+        while self.words.recv().await.is_some() {}
+        pending().await
+    }
+
+    /// Whoever was here goes with this node, unless he comes to another in time.
+    async fn leave(&mut self, (mut circle, _): Self::Way) {
+        // Else the lease runs out.
+        let _ = timeout(FAREWELL, circle.beat(self.grace.min(LEASE))).await;
+    }
 }

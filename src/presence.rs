@@ -16,12 +16,14 @@
 //!
 //! Pure: time is handed in, by one clock that never goes back.
 
+mod hearing;
 mod news;
 mod own;
 mod roll;
+mod roster;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     mem,
     time::Duration,
 };
@@ -31,10 +33,10 @@ use serde::{Deserialize, Serialize};
 pub use self::news::News;
 use self::{
     own::Own,
-    roll::{Missed, Passed, Roll},
+    roll::{Passed, Roll},
 };
 use crate::{
-    circle::{Heard, Said, Word},
+    circle::{Said, Word},
     contract::{Present, Viewer},
     ids::{BoardId, CommunityId, DeviceId, NodeId, SocketKey, UserId},
 };
@@ -203,80 +205,25 @@ impl Presence {
         }
     }
 
-    /// Takes what was heard there; what is to be told of it.
-    pub fn hear(&mut self, heard: Heard) -> Vec<Notice> {
-        match heard {
-            Heard::Said { scope, stamp, node, said } => {
-                let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
-                let users: Vec<UserId> = said.iter().map(|said| said.user.clone()).collect();
-                match roll.hear(self.me, node, stamp, said) {
-                    Ok(passed) => {
-                        if node == self.me {
-                            // Another may have spoken for this node, taking it for dead.
-                            self.correct(&scope, users);
-                        }
-                        notices(&scope, passed)
-                    }
-                    Err(Missed) => {
-                        self.push(Word::Read(scope));
-                        Vec::new()
-                    }
-                }
-            }
-            Heard::Read { scope, stamp, members } => {
-                let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
-                let passed = roll.read(self.me, stamp, members);
-                let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
-                users.extend(self.own.of(&scope).map(|(user, _)| user.clone()));
-                self.correct(&scope, users);
-                if let Scope::Community(_) = scope {
-                    let sits = |(user, stay): (&UserId, Stay)| Some((user.clone(), *stay.boards.first()?));
-                    let seats = self.own.of(&scope).filter_map(sits).collect();
-                    self.push(Word::Seats(seats));
-                }
-                notices(&scope, passed)
-            }
-            Heard::Stands { scope, stamp } => {
-                let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
-                let passed = roll.give_up(self.me);
-                if !roll.stands_at(stamp) {
-                    roll.lose();
-                    self.push(Word::Read(scope.clone()));
-                }
-                notices(&scope, passed)
-            }
-            Heard::Here => {
-                if let Meeting::Among { here, words, .. } = &mut self.meeting {
-                    *here = true;
-                    words.clear();
-                    words.extend(self.rolls.keys().cloned().map(Word::Watch));
-                }
-                Vec::new()
-            }
-            Heard::Nodes(living) => {
-                self.speak_for_the_dead(&living);
-                Vec::new()
-            }
-            // Not of who is here.
-            Heard::Typing { .. } => Vec::new(),
-            Heard::Away => {
-                self.rolls.values_mut().for_each(Roll::lose);
-                if let Meeting::Among { here, words, missing } = &mut self.meeting {
-                    *here = false;
-                    words.clear();
-                    missing.clear();
-                }
-                Vec::new()
-            }
-        }
-    }
-
     /// Whether it is known who is in the scope; where it may soon be, waiting helps.
     pub fn knows(&self, scope: &Scope) -> bool {
         match self.meeting {
             Meeting::Alone => true,
             Meeting::Among { .. } => self.rolls.get(scope).is_some_and(Roll::is_known),
         }
+    }
+
+    /// Whether it is, and what this node said of its own has been heard.
+    pub fn is_settled(&self, scope: &Scope) -> bool {
+        match self.meeting {
+            Meeting::Alone => true,
+            Meeting::Among { .. } => self.rolls.get(scope).is_some_and(Roll::is_settled),
+        }
+    }
+
+    /// Whether the user is in the scope, as far as it is known.
+    pub fn has(&self, scope: &Scope, user: &UserId) -> bool {
+        self.rolls.get(scope).is_some_and(|roll| roll.has(self.me, user))
     }
 
     /// Whether the others can be heard at all.
@@ -328,34 +275,6 @@ impl Presence {
                     self.push_said(scope, self.me, said);
                 }
                 Vec::new()
-            }
-        }
-    }
-
-    /// Says what is otherwise than it stands there of this node's users.
-    fn correct(&mut self, scope: &Scope, users: impl IntoIterator<Item = UserId>) {
-        for user in users {
-            let stay = self.own.stay(scope, &user);
-            self.say(scope.clone(), user, stay);
-        }
-    }
-
-    /// Whoever was on a node that no longer lives has gone, unless another has him. A node that has just begun may have been heard
-    /// before it is told that it lives, so it has to be missing twice.
-    fn speak_for_the_dead(&mut self, living: &BTreeSet<NodeId>) {
-        let Meeting::Among { missing, .. } = &mut self.meeting else { return };
-        let known = self.rolls.values().filter(|roll| roll.is_known()).flat_map(Roll::nodes);
-        let gone: BTreeSet<NodeId> = known.filter(|node| *node != self.me && !living.contains(node)).collect();
-        let before = mem::replace(missing, gone.clone());
-        for node in gone.intersection(&before) {
-            let of_node = |roll: &Roll| roll.of_node(*node).cloned().collect::<Vec<_>>();
-            // Boards first: see [`Scope`].
-            let dead: BTreeMap<Scope, Vec<UserId>> =
-                self.rolls.iter().map(|(scope, roll)| (scope.clone(), of_node(roll))).collect();
-            for (scope, users) in dead {
-                for user in users {
-                    self.push_said(scope.clone(), *node, Said { user, stay: None, nth: 0 });
-                }
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod circle;
 mod cluster;
 pub mod facts;
+pub mod keeper;
 mod key;
 pub mod limits;
 pub mod link;

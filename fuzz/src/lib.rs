@@ -259,14 +259,18 @@ pub fn circle(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let (messages, fields): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('{'));
     let fields = fields.iter().filter_map(|line| line.split_once(' '));
-    let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let fields = fields.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+    let fields: Vec<(Vec<u8>, Vec<u8>)> = fields.collect();
     let scope = Scope::Board(BoardId(1));
     let mut presence = Presence::among(Duration::ZERO, NodeId(1));
     presence.hear(Heard::Here);
     presence.watch(&scope);
-    assert_eq!(presence.take_words(), [Word::Watch(scope.clone())]);
-    if let Some(read) = said::read(scope.clone(), &fields) {
-        presence.hear(read);
+    assert_eq!(presence.take_words(), [Word::All, Word::Watch(scope.clone())]);
+    let value = |of: &str| fields.iter().find(|(name, _)| name == of.as_bytes()).map(|(_, value)| value.as_slice());
+    if let Some(stamp) = said::stamp(value("generation"), value("version")) {
+        let mut reading = said::Reading::new(scope.clone(), stamp);
+        reading.take(&fields);
+        presence.hear(reading.heard());
         assert!(presence.knows(&scope));
     }
     for message in messages {

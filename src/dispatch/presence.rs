@@ -9,28 +9,19 @@
 
 use std::{collections::VecDeque, mem, time::Duration};
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
-use super::{Dispatcher, Stale, waiting::Waiting};
+use super::{Dispatcher, unsure::Unsure, waiting::Waiting};
 use crate::{
-    access::Permit,
     audience::Topic,
     circle::{self, Word},
-    contract::{
-        BoardPresence, ErrorCode, Failure, PresenceListed, ServerEvent, TypingEvent, UserOffline, UserOnline, Viewer,
-    },
+    contract::{BoardPresence, ServerEvent, UserOffline, UserOnline, Viewer},
     frame::Frame,
     ids::{BoardId, CommunityId, NodeId, PostId, Room, SocketKey, UserId},
     ports::{Circle, EffectSink},
-    presence::{Listed, News, Notice, Presence, Scope, Unknown},
+    presence::{News, Notice, Presence, Scope},
     typing::{Heard, Typing},
-    versions::Basis,
 };
-
-/// What `board:join` answers at most.
-const SHOWN_AT_JOIN: usize = 50;
-/// What `presence:list` answers at most.
-const LISTED: usize = 500;
 
 /// How often it is looked what nobody here minds any longer.
 const LOOKED_OVER: Duration = Duration::from_secs(10);
@@ -46,9 +37,10 @@ pub struct Patience {
 
 /// Who is here and who writes.
 pub(super) struct Attendance {
-    presence: Presence,
-    news: News,
-    typing: Typing,
+    pub(super) presence: Presence,
+    pub(super) news: News,
+    pub(super) typing: Typing,
+    pub(super) unsure: Unsure,
     /// Users who no longer exist, and whose sockets are gone.
     pub(super) dismissed: Vec<UserId>,
     /// The way to the other nodes, if there may be any.
@@ -63,7 +55,8 @@ impl Attendance {
     pub(super) fn new(patience: Patience) -> Self {
         let (presence, typing) = (Presence::alone(patience.offline_grace), Typing::new(patience.typing_silence));
         let (dismissed, waiting) = (Vec::new(), VecDeque::new());
-        Self { presence, news: News::default(), typing, dismissed, circle: None, look_over: LOOKED_OVER, waiting }
+        let (news, unsure) = (News::default(), Unsure::default());
+        Self { presence, news, typing, unsure, dismissed, circle: None, look_over: LOOKED_OVER, waiting }
     }
 
     pub(super) fn among(patience: Patience, me: NodeId, circle: impl Circle) -> Self {
@@ -92,38 +85,6 @@ impl Attendance {
         self.presence.watch(scope);
         self.presence.is_here() && !self.presence.knows(scope)
     }
-}
-
-/// What the gateway asks of presence and typing.
-#[derive(Debug)]
-pub enum Attending {
-    /// Those of the socket's community, or of the board that the permit opens.
-    List { key: SocketKey, board: Option<(Permit, Basis)>, reply: oneshot::Sender<Result<PresenceListed, NotListed>> },
-    /// The socket's user writes. Where it does not sit in the post's room, the post's board has to be named.
-    Start {
-        key: SocketKey,
-        post: PostId,
-        board: Option<(BoardId, Basis)>,
-        reply: oneshot::Sender<Result<(), NotTyping>>,
-    },
-    /// He no longer does. Never refused.
-    Stop { key: SocketKey, post: PostId },
-}
-
-/// Why nobody was listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotListed {
-    /// Rights changed: decide anew.
-    Stale(Stale),
-    Refused(Failure),
-}
-
-/// Why a beginning was not told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotTyping {
-    /// The post's board has to be looked up, for the first time or anew.
-    Where,
-    Refused(Failure),
 }
 
 impl<S: EffectSink> Dispatcher<S> {
@@ -174,8 +135,16 @@ impl<S: EffectSink> Dispatcher<S> {
             let heard = self.attendance.typing.elsewhere(node, heard, self.began.elapsed());
             return self.tell_typing(heard).await;
         }
+        let read = match &heard {
+            circle::Heard::Read { scope: Scope::Board(board), .. } => Some(*board),
+            _ => None,
+        };
         let notices = self.attendance.presence.hear(heard);
-        self.notify(notices).await;
+        self.announce(notices);
+        if let Some(board) = read {
+            self.make_sure(board).await;
+        }
+        self.tell_news().await;
         self.attendance.say();
         self.serve_waiting().await;
     }
@@ -186,6 +155,12 @@ impl<S: EffectSink> Dispatcher<S> {
             for scope in self.attendance.presence.forget_unless(|scope| minded.contains(scope)) {
                 self.attendance.news.forget(&scope);
             }
+            let (rooms, attendance) = (&self.rooms, &mut self.attendance);
+            attendance.unsure.forget_unless(|board, key| {
+                let scope = Scope::Board(board);
+                let is_sure = attendance.presence.is_settled(&scope) && !attendance.news.is_waiting(&scope);
+                !is_sure && rooms.sits_in(key, board)
+            });
         }
     }
 
@@ -195,107 +170,41 @@ impl<S: EffectSink> Dispatcher<S> {
         due.map(|due| self.began + due)
     }
 
-    pub(super) async fn attend(&mut self, attending: Attending) {
-        // Who asked may have gone; then nobody waits for the answer.
-        match attending {
-            Attending::List { key, board, reply } => {
-                self.wait_or_serve(Waiting::List { key, board, reply }).await;
-            }
-            Attending::Start { key, post, board, reply } => {
-                let started = self.start_typing(key, post, board).await;
-                drop(reply.send(started));
-            }
-            Attending::Stop { key, post } => {
-                let heard = self.attendance.typing.stop(key, post);
-                self.tell_typing(heard).await;
-            }
-        }
-    }
-
     /// Nobody writes an answer to what is no more, or stands elsewhere.
     pub(super) async fn end_typing(&mut self, post: PostId) {
         let heard = self.attendance.typing.end_post(post);
         self.tell_typing(heard).await;
     }
 
-    /// Who looks at a board, as `board:join` answers it, and how many.
-    pub(super) fn viewers(&mut self, key: SocketKey, board: BoardId) -> (Vec<Viewer>, u32) {
-        if !self.rooms.wants(key, Topic::Presence) {
-            return (Vec::new(), 0);
-        }
-        self.attendance.news.list(&Scope::Board(board));
-        let Listed { users, count } = self.attendance.presence.list_known(&Scope::Board(board), SHOWN_AT_JOIN);
-        let viewer = |user: crate::contract::Present| Viewer {
-            user_id: user.user_id,
-            user_name: user.user_name,
-            avatar_url: user.avatar_url,
-        };
-        (users.into_iter().map(viewer).collect(), u32::try_from(count).unwrap_or(u32::MAX))
-    }
-
-    pub(super) fn list(&mut self, key: SocketKey, board: Option<(Permit, Basis)>) -> Result<PresenceListed, NotListed> {
-        let Some(actor) = self.rooms.actor(key) else { return Err(NotListed::Refused(gone())) };
-        if !self.rooms.wants(key, Topic::Presence) {
-            return Err(NotListed::Refused(switched_off("presence")));
-        }
-        let scope = match board {
-            None => Scope::Community(actor.community.clone()),
-            Some((_, basis)) if !self.versions.still(&basis) => return Err(NotListed::Stale(Stale)),
-            Some((permit, _)) => Scope::Board(permit.board()),
-        };
-        // A board that the asker does not sit in may be closed to him.
-        self.attendance.news.list(&scope);
-        let listed = self.attendance.presence.list(&scope, LISTED, |board| self.rooms.sits_in(key, board));
-        match listed {
-            Ok(listed) => Ok(PresenceListed { users: listed.users }),
-            Err(Unknown) => Err(NotListed::Refused(unknown())),
-        }
-    }
-
-    async fn start_typing(
-        &mut self,
-        key: SocketKey,
-        post: PostId,
-        board: Option<(BoardId, Basis)>,
-    ) -> Result<(), NotTyping> {
-        let Some(actor) = self.rooms.actor(key) else { return Err(NotTyping::Refused(gone())) };
-        if !self.rooms.wants(key, Topic::Typing) {
-            return Err(NotTyping::Refused(switched_off("typing")));
-        }
-        let board_id = match (self.rooms.board_of_post(key, post), board) {
-            (Some(joined), _) => joined,
-            (None, None) => return Err(NotTyping::Where),
-            (None, Some((_, basis))) if !self.versions.still(&basis) => return Err(NotTyping::Where),
-            (None, Some((named, _))) if self.rooms.sits_in(key, named) => named,
-            (None, Some(_)) => return Err(NotTyping::Refused(not_joined())),
-        };
-        let (user_id, user_name) = (actor.user.clone(), actor.name.clone());
-        let event = TypingEvent { user_id, user_name, post_id: post, board_id };
-        let heard = self.attendance.typing.start(key, event, self.began.elapsed());
-        self.tell_typing(heard).await;
-        Ok(())
-    }
-
-    fn may_type(&self, key: SocketKey, post: PostId, board: BoardId) -> bool {
+    pub(super) fn may_type(&self, key: SocketKey, post: PostId, board: BoardId) -> bool {
         self.rooms.board_of_post(key, post) == Some(board) || self.rooms.sits_in(key, board)
     }
 
     async fn notify(&mut self, notices: Vec<Notice>) {
+        self.announce(notices);
+        self.tell_news().await;
+    }
+
+    fn announce(&mut self, notices: Vec<Notice>) {
         notices.into_iter().for_each(|notice| self.attendance.news.add(notice));
+    }
+
+    async fn tell_news(&mut self) {
         while let Some(notice) = self.attendance.news.take(self.began.elapsed()) {
             let (Notice::Came { scope, who } | Notice::Went { scope, who }) = &notice;
             let room = match scope {
                 Scope::Community(community) => Room::Community(CommunityId::clone(community)),
                 Scope::Board(board) => Room::Board(*board),
             };
-            let user = who.user_id.clone();
-            let sockets = self.tell(self.rooms.others(&[room], &user), presence_event(notice)).await;
+            let others = self.rooms.others(&[room], &who.user_id);
+            let others = self.attendance.unsure.whom_to_tell(&notice, others);
+            let sockets = self.tell(others, presence_event(notice)).await;
             // From now on: where telling takes as long as it costs, half the time is left for everything else.
             self.attendance.news.told(sockets, self.began.elapsed());
         }
     }
 
-    async fn tell_typing(&self, heard: impl IntoIterator<Item = Heard>) {
+    pub(super) async fn tell_typing(&self, heard: impl IntoIterator<Item = Heard>) {
         for heard in heard {
             let (Heard::Started(told) | Heard::Stopped(told)) = &heard;
             let (user, post, board) = (told.user_id.clone(), told.post_id, told.board_id);
@@ -311,7 +220,7 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// To how many sockets it was.
-    async fn tell(&self, mut keys: Vec<SocketKey>, event: ServerEvent) -> usize {
+    pub(super) async fn tell(&self, mut keys: Vec<SocketKey>, event: ServerEvent) -> usize {
         let topic = Topic::of(&event);
         keys.retain(|key| self.rooms.wants(*key, topic));
         if !keys.is_empty() {
@@ -321,7 +230,7 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 }
 
-fn presence_event(notice: Notice) -> ServerEvent {
+pub(super) fn presence_event(notice: Notice) -> ServerEvent {
     match notice {
         // Who comes sits in no board yet.
         Notice::Came { scope: Scope::Community(_), who: Viewer { user_id, user_name, avatar_url } } => {
@@ -337,20 +246,4 @@ fn presence_event(notice: Notice) -> ServerEvent {
             ServerEvent::UserLeftBoard(BoardPresence { user_id, user_name, board_id })
         }
     }
-}
-
-fn unknown() -> Failure {
-    Failure::new(ErrorCode::Unavailable, "who is here is not known at the moment; try again shortly")
-}
-
-fn gone() -> Failure {
-    Failure::new(ErrorCode::Unavailable, "the socket is gone")
-}
-
-fn switched_off(what: &str) -> Failure {
-    Failure::new(ErrorCode::FeatureDisabled, format!("your community has switched {what} off"))
-}
-
-fn not_joined() -> Failure {
-    Failure::new(ErrorCode::Forbidden, "join the post or its board first")
 }

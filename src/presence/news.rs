@@ -84,6 +84,16 @@ impl News {
         Some(notice)
     }
 
+    /// Whether something of this user waits to be told there.
+    pub fn waits(&self, scope: &Scope, user: &UserId) -> bool {
+        self.numbers.contains_key(&(scope.clone(), user.clone()))
+    }
+
+    /// Whether anything waits to be told there.
+    pub fn is_waiting(&self, scope: &Scope) -> bool {
+        self.numbers.keys().any(|(of, _)| of == scope)
+    }
+
     /// Nobody minds the scope any longer.
     pub fn forget(&mut self, scope: &Scope) {
         let gone: Vec<_> = self.numbers.extract_if(|(of, _), _| of == scope).collect();

@@ -135,6 +135,11 @@ impl Own {
         present.map(|(user, attendance)| (user, self.stay_of(scope, attendance)))
     }
 
+    /// The same, without how they are there.
+    pub(super) fn users(&self, scope: &Scope) -> impl Iterator<Item = &UserId> {
+        self.scopes.get(scope).into_iter().flat_map(BTreeMap::keys)
+    }
+
     /// How many there are.
     pub(super) fn count(&self, scope: &Scope) -> usize {
         self.scopes.get(scope).map_or(0, BTreeMap::len)

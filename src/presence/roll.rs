@@ -11,7 +11,7 @@ use std::{
     mem,
 };
 
-use super::{Scope, Stay};
+use super::{Scope, Stay, roster::Roster};
 use crate::{
     circle::{Members, Said, Stamp},
     contract::{Present, Viewer},
@@ -26,7 +26,7 @@ pub(super) type Passed = (bool, Viewer);
 pub(super) struct Missed;
 
 /// What is heard while the scope is being read, at most.
-const EARLY: usize = 256;
+const EARLY: usize = 1_024;
 
 /// Of a scope that lost its memory it is asked so often before who was not named again has gone: longer than a node takes to come back.
 const SAID_AGAIN: u8 = 3;
@@ -34,7 +34,7 @@ const SAID_AGAIN: u8 = 3;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
-    members: Members,
+    members: Roster,
     /// `None` while it is not known.
     stamp: Option<Stamp>,
     /// Said by this node and not heard back, with its number.
@@ -58,8 +58,12 @@ impl Roll {
         self.stamp.is_some()
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_known() && self.unheard.is_empty()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members.len() == 0
     }
 
     /// Somebody was answered: what he does not know has to be told.
@@ -139,24 +143,25 @@ impl Roll {
     }
 
     fn replace(&mut self, stamp: Stamp, members: Members) -> Vec<Passed> {
-        let before = mem::replace(&mut self.members, members);
+        let before = mem::replace(&mut self.members, members.into());
         (self.stamp, self.behind) = (Some(stamp), None);
         if self.generation.replace(stamp.generation).is_some_and(|last| last != stamp.generation) {
             self.looks = 0;
             self.forgotten.clear();
-            for (user, stays) in &before {
+            for (user, stays) in before.users() {
                 for (node, stay) in stays {
-                    self.members.entry(user.clone()).or_default().entry(*node).or_insert_with(|| {
+                    if !self.members.get(user).is_some_and(|stays| stays.contains_key(node)) {
                         self.forgotten.insert((user.clone(), *node));
-                        stay.clone()
-                    });
+                        self.members.insert(user.clone(), *node, stay.clone());
+                    }
                 }
             }
         } else {
+            let members = &mut self.members;
             self.forgotten.retain(|(user, node)| {
-                let again = self.members.get(user).is_some_and(|stays| stays.contains_key(node));
+                let again = members.get(user).is_some_and(|stays| stays.contains_key(node));
                 if let Some(stay) = before.get(user).and_then(|stays| stays.get(node)).filter(|_| !again) {
-                    self.members.entry(user.clone()).or_default().insert(*node, stay.clone());
+                    members.insert(user.clone(), *node, stay.clone());
                 }
                 !again
             });
@@ -164,8 +169,8 @@ impl Roll {
         if !mem::replace(&mut self.shown, true) {
             return Vec::new();
         }
-        let went = before.iter().filter(|(user, _)| !self.members.contains_key(*user)).map(|of| (false, of));
-        let came = self.members.iter().filter(|(user, _)| !before.contains_key(*user)).map(|of| (true, of));
+        let went = before.users().filter(|(user, _)| !self.members.has(user)).map(|of| (false, of));
+        let came = self.members.users().filter(|(user, _)| !before.has(user)).map(|of| (true, of));
         went.chain(came).map(|(came, (user, stays))| (came, viewer(user, stays.values().next()))).collect()
     }
 
@@ -192,17 +197,17 @@ impl Roll {
 
     /// Whether nothing of this node stands in it, nor is on its way.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        self.is_known() && self.unheard.is_empty() && self.of_node(me).next().is_none()
+        self.is_settled() && !self.members.has_node(me)
     }
 
     /// The users of each node.
     pub(super) fn of_node(&self, node: NodeId) -> impl Iterator<Item = &UserId> {
-        self.members.iter().filter(move |(_, stays)| stays.contains_key(&node)).map(|(user, _)| user)
+        self.members.of_node(node)
     }
 
     /// Every node that has somebody here.
-    pub(super) fn nodes(&self) -> BTreeSet<NodeId> {
-        self.members.values().flat_map(BTreeMap::keys).copied().collect()
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.members.nodes()
     }
 
     /// Everybody of whom this node has said that he is here.
@@ -212,8 +217,8 @@ impl Roll {
 
     /// How many are here.
     pub(super) fn count(&self, me: NodeId) -> usize {
-        let more = self.unheard.keys().filter(|user| !self.members.contains_key(*user) && self.has(me, user)).count();
-        let fewer = self.unheard.keys().filter(|user| self.members.contains_key(*user) && !self.has(me, user)).count();
+        let more = self.unheard.keys().filter(|user| !self.members.has(user) && self.has(me, user)).count();
+        let fewer = self.unheard.keys().filter(|user| self.members.has(user) && !self.has(me, user)).count();
         self.members.len() + more - fewer
     }
 
@@ -225,7 +230,7 @@ impl Roll {
         at_most: usize,
         shows: impl Fn(BoardId) -> bool,
     ) -> Vec<Present> {
-        let mut members = self.members.keys().peekable();
+        let mut members = self.members.users().map(|(user, _)| user).peekable();
         let mut unheard = self.unheard.keys().peekable();
         let mut listed = Vec::new();
         while listed.len() < at_most {
@@ -257,25 +262,23 @@ impl Roll {
             self.unheard.remove(&user);
         }
         self.forgotten.remove(&(user.clone(), node));
-        let stays = self.members.entry(user.clone()).or_default();
-        let was_here = !stays.is_empty();
+        let was_here = self.members.has(&user);
         let gone = match stay {
-            Some(stay) => stays.insert(node, stay).and(None),
-            None => stays.remove(&node),
+            Some(stay) => {
+                self.members.insert(user.clone(), node, stay);
+                None
+            }
+            None => self.members.remove(&user, node),
         };
-        let passed = match (was_here, stays.is_empty()) {
-            (false, false) => Some((true, viewer(&user, stays.values().next()))),
-            (true, true) => Some((false, viewer(&user, gone.as_ref()))),
-            _ => None,
-        };
-        if stays.is_empty() {
-            self.members.remove(&user);
-        }
         self.shown = true;
-        passed
+        match (was_here, self.members.get(&user)) {
+            (false, Some(stays)) => Some((true, viewer(&user, stays.values().next()))),
+            (true, None) => Some((false, viewer(&user, gone.as_ref()))),
+            _ => None,
+        }
     }
 
-    fn has(&self, me: NodeId, user: &UserId) -> bool {
+    pub(super) fn has(&self, me: NodeId, user: &UserId) -> bool {
         self.stays(me, user).next().is_some()
     }
 

@@ -2,6 +2,8 @@
 
 mod nodes;
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;

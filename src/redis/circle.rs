@@ -9,38 +9,59 @@
 //!
 //! A word is taken, counted and published in one step (`circle/say.lua`), so that all who watch hear the same words in the same order.
 //! Who writes is published on the board's channel and kept nowhere.
+//!
+//! Invariants:
+//! - what goes wrong with one key, or with one server of a Cluster, concerns the scopes that lie there alone: they are lost
+//!   ([`Heard::Unknown`]) until they can be read again, and everything else goes on;
+//! - of a scope that is read nothing is missed, however long that takes: it is subscribed to before, and what is published
+//!   meanwhile is counted from where the reading began;
+//! - no answer is larger than a page, whatever a scope holds.
 
+mod current;
 pub mod message;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use redis::cmd;
+use redis::{FromRedisValue, RedisError, RedisResult};
 use tokio::sync::mpsc;
 
-use self::message::Message;
+use self::{current::Current, message::Message};
 use super::{
     bus::Bus,
-    key::{part_of, short},
+    key::short,
     link::{Link, LinkError},
     question::{Question, Script},
     url::RedisUrl,
 };
 use crate::{
-    circle::{Heard, Said, Stamp},
+    circle::{Heard, Said},
     ids::{BoardId, CommunityId, NodeId, UserId},
     presence::Scope,
     typing,
 };
 
-/// How long a question may take; a large scope is read within it.
+/// How long a question may take.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A node that was not heard of for so long has died.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// What nobody has watched for so long is forgotten: with two beats, soon enough for whoever was on a node that died.
-const KEPT: Duration = Duration::from_secs(20);
+pub const KEPT: Duration = Duration::from_secs(20);
+/// Of a scope in which nobody is: longer than it takes to look at it twice.
+const EMPTY: Duration = Duration::from_secs(180);
+/// Each scope is looked at once in so many beats.
+pub const PARTS: usize = 2;
+/// And one in which nobody was and of which nothing was said: a feed watches a thousand of them.
+const QUIET_PARTS: usize = 20;
+/// Fields of a page.
+const PAGE: usize = 500;
 /// Users of whom is spoken in one step there.
 const AT_ONCE: usize = 100;
 /// Steps of which the answers are awaited together.
@@ -66,15 +87,27 @@ pub struct Beat {
 pub struct Circle {
     me: NodeId,
     prefix: String,
+    url: RedisUrl,
     link: Link,
     bus: Bus,
     say: Script,
     read: Script,
+    stand: Script,
     beat: Script,
-    clear: Script,
-    watched: HashMap<Vec<u8>, Scope>,
-    /// Of this node's own users, as it was said there.
-    current: BTreeMap<UserId, BoardId>,
+    /// By channel.
+    watched: HashMap<Vec<u8>, Watched>,
+    /// What can't be read or said at the moment, and why.
+    lost: BTreeMap<Scope, String>,
+    /// Whether something that was published was left out.
+    missed: Arc<AtomicBool>,
+    current: Current,
+}
+
+/// A scope of which is heard.
+struct Watched {
+    scope: Scope,
+    /// Nobody was there, and nothing was said of it since.
+    is_quiet: bool,
 }
 
 impl Circle {
@@ -85,24 +118,32 @@ impl Circle {
         me: NodeId,
         heard: mpsc::Sender<Published>,
     ) -> Result<Self, LinkError> {
-        let hear = move |channel: &[u8], message: Vec<u8>| {
-            let published = Published { channel: channel.to_owned(), message };
-            if published.message.len() > LARGEST || heard.try_send(published).is_err() {
-                metrics::counter!("curia_circle_messages_total", "outcome" => "left_out").increment(1);
+        let missed = Arc::<AtomicBool>::default();
+        let hear = {
+            let missed = Arc::clone(&missed);
+            move |channel: &[u8], message: Vec<u8>| {
+                let published = Published { channel: channel.to_owned(), message };
+                if published.message.len() > LARGEST || heard.try_send(published).is_err() {
+                    missed.store(true, Ordering::Relaxed);
+                    metrics::counter!("curia_circle_messages_total", "outcome" => "left_out").increment(1);
+                }
             }
         };
         let bus = Bus::connect(url, ANSWER_WITHIN, hear).await?;
         Ok(Self {
             me,
             prefix: prefix.to_owned(),
+            url: url.clone(),
             link: Link::connect(url, ANSWER_WITHIN).await?,
             bus,
-            say: Script::new(include_str!("circle/say.lua")),
-            read: Script::new(include_str!("circle/read.lua")),
+            say: Script::new(concat!(include_str!("circle/count.lua"), include_str!("circle/say.lua"))),
+            read: Script::new(concat!(include_str!("circle/count.lua"), include_str!("circle/read.lua"))),
+            stand: Script::new(concat!(include_str!("circle/count.lua"), include_str!("circle/stand.lua"))),
             beat: Script::new(include_str!("circle/beat.lua")),
-            clear: Script::new(include_str!("circle/clear.lua")),
             watched: HashMap::new(),
-            current: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            missed,
+            current: Current::new(prefix),
         })
     }
 
@@ -111,67 +152,46 @@ impl Circle {
         self.bus.closed().await
     }
 
-    /// Says that this node lives for `lease`, and hears which nodes do.
-    pub async fn beat(&mut self, lease: Duration) -> Result<Beat, LinkError> {
+    /// Says that this node lives for `lease`, and hears which nodes do; or why neither can be done, though all else may.
+    pub async fn beat(&mut self, lease: Duration) -> Result<Result<Beat, RedisError>, LinkError> {
         let question = self.beat.on(&format!("{}nodes", self.prefix)).arg(self.me.to_string());
         let question = question.arg(millis(lease)).arg(millis(LEASE));
         // A way on which nothing is heard would not be noticed otherwise.
         self.bus.ping().await?;
-        let (lived, nodes): (bool, Vec<String>) = self.link.ask(question).await?;
-        Ok(Beat { lived, living: nodes.iter().filter_map(|node| node.parse().ok()).collect() })
+        // One for each question.
+        let answer = self.ask_each::<(bool, Vec<String>)>(&[question]).await?.pop().ok_or(LinkError::Closed)?;
+        Ok(match answer {
+            Ok((lived, nodes)) => {
+                Ok(Beat { lived, living: nodes.iter().filter_map(|node| node.parse().ok()).collect() })
+            }
+            Err(error) => Err(self.link.of_one(error)?),
+        })
     }
 
-    /// Hears what is said of these scopes from now on, and reads each.
-    pub async fn watch(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
-        let channels: Vec<String> = scopes.iter().map(|scope| self.key(scope)).collect();
-        if channels.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.watched.extend(channels.iter().map(|channel| channel.clone().into_bytes()).zip(scopes.iter().cloned()));
-        self.bus.subscribe(channels).await?;
-        self.read(scopes).await
-    }
-
-    /// No longer.
-    pub async fn unwatch(&mut self, scope: &Scope) -> Result<(), LinkError> {
-        let channel = self.key(scope);
-        self.watched.remove(channel.as_bytes());
-        self.bus.unsubscribe(channel).await
-    }
-
-    /// What was said of each scope, altogether.
-    pub async fn read(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
-        let read = |scope| self.read.on(&self.key(scope)).arg(draw()).arg(millis(KEPT));
-        let questions: Vec<Question> = scopes.iter().map(read).collect();
-        let answers = self.link.ask_each::<HashMap<String, String>>(&questions).await?;
-        let mut all = Vec::with_capacity(scopes.len());
-        for (scope, answer) in scopes.into_iter().zip(answers) {
-            all.extend(message::read(scope, &answer?));
-        }
-        Ok(all)
-    }
-
-    /// Takes what a node says, and tells whoever watches the scope.
-    pub async fn say(&mut self, scope: &Scope, node: NodeId, said: &[Said]) -> Result<(), LinkError> {
+    /// Takes what a node says, and tells whoever watches the scope; where that can't be done, the scope is lost.
+    pub async fn say(&mut self, scope: &Scope, node: NodeId, said: &[Said]) -> Result<Option<Heard>, LinkError> {
         let key = self.key(scope);
         let mut questions = Vec::new();
         for said in said.chunks(AT_ONCE) {
-            let mut question = self.say.on(&key).arg(draw()).arg(millis(KEPT)).arg(node.to_string());
-            for Said { user, stay, nth } in said {
-                question = question.arg(user.as_str()).arg(*nth).arg(message::written(stay.as_ref()));
-            }
-            questions.push(question);
+            let question = self.say.on(&key).arg(draw()).arg(millis(KEPT)).arg(millis(EMPTY)).arg(node.to_string());
+            questions.push(said.iter().fold(question, |question, Said { user, stay, nth }| {
+                question.arg(user.as_str()).arg(*nth).arg(message::written(stay.as_ref()))
+            }));
         }
+        let mut lost = None;
         // Each speaks of others: their order is of no concern.
         for questions in questions.chunks(TOGETHER) {
-            for answer in self.link.ask_each::<u64>(questions).await? {
-                answer?;
+            for answer in self.ask_each::<u64>(questions).await? {
+                if let Err(error) = answer {
+                    lost = Some(self.lose(scope.clone(), error)?);
+                }
             }
         }
         if node == self.me && matches!(scope, Scope::Community(_)) {
-            self.sit_down(said).await?;
+            let questions = self.current.sit_down(said);
+            self.ask_in_passing(&questions).await?;
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// Tells whoever watches the board who writes there.
@@ -181,45 +201,28 @@ impl Circle {
         self.bus.publish(&channel, &message::of_typing(self.me, heard)).await
     }
 
-    /// Which of so many parts the scope belongs to.
-    pub fn part_of(&self, scope: &Scope, parts: usize) -> usize {
-        part_of(&self.key(scope), parts)
-    }
-
-    /// Where each of these scopes stands, which is kept for longer by asking; and this node's users' boards likewise.
-    pub async fn stand(&mut self, scopes: &[Scope]) -> Result<Vec<Heard>, LinkError> {
-        let mut questions = Vec::with_capacity(2 * scopes.len());
-        for key in scopes.iter().map(|scope| self.key(scope)) {
-            questions.push(Question::from(cmd("HMGET").arg(&key).arg("generation").arg("version").to_owned()));
-            questions.push(Question::from(cmd("PEXPIRE").arg(&key).arg(millis(KEPT)).to_owned()));
-        }
-        let answers = self.link.ask_each::<redis::Value>(&questions).await?;
-        let mut stands = Vec::with_capacity(scopes.len());
-        for (scope, answer) in scopes.iter().zip(answers.into_iter().step_by(2)) {
-            // Of one that is gone there is neither: nobody stands there.
-            let counted: Option<(u64, u64)> = redis::from_redis_value(answer?).ok();
-            let (generation, version) = counted.unwrap_or_default();
-            stands.push(Heard::Stands { scope: scope.clone(), stamp: Stamp { generation, version } });
-        }
-        Ok(stands)
-    }
-
     /// Keeps what is remembered of some of this node's own users.
     pub async fn keep(&mut self, part: usize, of: usize) -> Result<(), LinkError> {
-        let keep = |user| Question::from(cmd("PEXPIRE").arg(self.current_board(user)).arg(millis(KEPT)).to_owned());
-        let of_part = self.current.keys().filter(|user| part_of(user.as_str(), of) == part);
-        let questions: Vec<Question> = of_part.map(keep).collect();
-        for questions in questions.chunks(AT_ONCE) {
-            for answer in self.link.ask_each::<redis::Value>(questions).await? {
-                answer?;
-            }
+        let users = self.current.of_part(part, of);
+        let questions: Vec<Question> = users.iter().map(|user| self.current.keep(user)).collect();
+        let mut gone = Vec::new();
+        for (users, questions) in users.chunks(AT_ONCE).zip(questions.chunks(AT_ONCE)) {
+            let answers = self.ask_each::<bool>(questions).await?;
+            gone.extend(users.iter().zip(answers).filter(|(_, kept)| matches!(kept, Ok(false))).map(|(user, _)| user));
         }
-        Ok(())
+        let again: Vec<Question> = gone.into_iter().filter_map(|user| self.current.again(user)).collect();
+        self.ask_in_passing(&again).await
+    }
+
+    /// Where these users of this node sit, unless it is known of another node.
+    pub async fn sit(&mut self, seats: Vec<(UserId, BoardId)>) -> Result<(), LinkError> {
+        let questions = self.current.sit(seats);
+        self.ask_in_passing(&questions).await
     }
 
     /// What was published, where it can be understood.
-    pub fn hear(&self, Published { channel, message }: Published) -> Option<Heard> {
-        let scope = self.watched.get(&channel)?;
+    pub fn hear(&mut self, Published { channel, message }: Published) -> Option<Heard> {
+        let Watched { scope, is_quiet } = self.watched.get_mut(&channel)?;
         let outcome = match Message::parse(&message) {
             Some(Message::Said { stamp, node, said }) => Some(Heard::Said { scope: scope.clone(), stamp, node, said }),
             // It was told here already.
@@ -227,48 +230,31 @@ impl Circle {
             Some(Message::Typing { node, heard }) => Some(Heard::Typing { node, heard }),
             None => None,
         };
+        *is_quiet = false;
         let label = if outcome.is_some() { "taken" } else { "not_understood" };
         metrics::counter!("curia_circle_messages_total", "outcome" => label).increment(1);
         outcome
     }
 
-    /// Where these users of this node sit, unless it is known of another node.
-    pub async fn sit(&mut self, seats: Vec<(UserId, BoardId)>) -> Result<(), LinkError> {
-        let sit = |(user, board): &(UserId, BoardId)| {
-            let key = self.current_board(user);
-            Question::from(cmd("SET").arg(key).arg(board.0).arg("PX").arg(millis(KEPT)).arg("NX").to_owned())
-        };
-        let questions: Vec<Question> = seats.iter().map(sit).collect();
-        self.current.extend(seats);
-        for questions in questions.chunks(AT_ONCE) {
-            for answer in self.link.ask_each::<redis::Value>(questions).await? {
-                answer?;
+    /// Over another link, where the Cluster is another than it was: what is heard does not depend on it.
+    async fn ask_each<T: FromRedisValue>(&mut self, questions: &[Question]) -> Result<Vec<RedisResult<T>>, LinkError> {
+        match self.link.ask_each(questions).await {
+            Err(LinkError::Outdated) => {
+                self.link = Link::connect(&self.url, ANSWER_WITHIN).await?;
+                self.link.ask_each(questions).await
             }
+            answers => answers,
         }
-        Ok(())
     }
 
-    /// `user_current_board` of those who sat down elsewhere, or went.
-    async fn sit_down(&mut self, said: &[Said]) -> Result<(), LinkError> {
-        let mut questions = Vec::new();
-        for Said { user, stay, .. } in said {
-            let board = stay.as_ref().and_then(|stay| stay.boards.first().copied());
-            let before = match board {
-                Some(board) => self.current.insert(user.clone(), board),
-                None => self.current.remove(user),
-            };
-            let key = self.current_board(user);
-            match (before, board) {
-                (before, Some(board)) if before != Some(board) => {
-                    let set = cmd("SET").arg(&key).arg(board.0).arg("PX").arg(millis(KEPT)).to_owned();
-                    questions.push(set.into());
+    /// Of which the answers tell nothing, and which may go without.
+    async fn ask_in_passing(&mut self, questions: &[Question]) -> Result<(), LinkError> {
+        for questions in questions.chunks(AT_ONCE) {
+            for answer in self.ask_each::<redis::Value>(questions).await? {
+                if let Err(error) = answer {
+                    self.link.of_one(error)?;
                 }
-                (Some(before), None) => questions.push(self.clear.on(&key).arg(before.0)),
-                _ => {}
             }
-        }
-        for answer in self.link.ask_each::<redis::Value>(&questions).await? {
-            answer?;
         }
         Ok(())
     }
@@ -280,10 +266,6 @@ impl Circle {
                 format!("{}community_users:{}", self.prefix, short(CommunityId::as_str(community)))
             }
         }
-    }
-
-    fn current_board(&self, user: &UserId) -> String {
-        format!("{}user_current_board:{}", self.prefix, short(user.as_str()))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - each server is asked what its slots are asked, in one piece; one that is away, or silent, keeps only that from an answer;
+//! - of a slot that is on its way to another server it is asked there, once, what the first no longer has;
 //! - where the slots lie is found out once, on connecting. What shows that it is no longer so (a refusal, a lost connection, a
 //!   server that was away some time ago) makes the whole outdated, and whoever wants to go on connects anew.
 //!
@@ -44,11 +45,23 @@ const SLOTS: u16 = 16_384;
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Cluster {
-    /// None for one that is away.
-    servers: Arc<[Option<MultiplexedConnection>]>,
+    servers: Arc<[Server]>,
     ranges: Arc<[Range]>,
     outdated: Arc<AtomicBool>,
     since: Instant,
+}
+
+/// Whether a server is asked for what is only on its way to it.
+#[derive(Clone, Copy)]
+enum Pass {
+    Usual,
+    Asking,
+}
+
+struct Server {
+    place: ConnectionAddr,
+    /// None where it is away.
+    connection: Option<MultiplexedConnection>,
 }
 
 /// Slots from the first to the last, and the place of their server.
@@ -77,40 +90,62 @@ impl Cluster {
         let told: Value = cmd("CLUSTER").arg("SLOTS").query_async(&mut first).await.map_err(refusal)?;
         let (ranges, places) = layout(&told, server.addr());
         let connecting = places.into_iter().map(|place| async move {
-            let server = server.clone().set_addr(place);
-            timeout(SERVER_WITHIN, server_connection(&server, authorities, config)).await?
+            let server = server.clone().set_addr(place.clone());
+            let connecting = timeout(SERVER_WITHIN, server_connection(&server, authorities, config)).await;
+            (place, connecting.map_err(LinkError::from).flatten())
         });
         let servers = join_all(connecting).await;
-        if servers.iter().all(Result::is_err) {
+        if servers.iter().all(|(_, connected)| connected.is_err()) {
             // Without one there are no slots at all.
-            return Err(servers.into_iter().find_map(Result::err).unwrap_or(LinkError::Outdated));
+            return Err(servers.into_iter().find_map(|(_, connected)| connected.err()).unwrap_or(LinkError::Outdated));
         }
-        Ok(Self {
-            servers: servers.into_iter().map(Result::ok).collect(),
-            ranges: ranges.into(),
-            outdated: Arc::default(),
-            since: Instant::now(),
-        })
+        let servers = servers.into_iter().map(|(place, connected)| Server { place, connection: connected.ok() });
+        Ok(Self { servers: servers.collect(), ranges: ranges.into(), outdated: Arc::default(), since: Instant::now() })
     }
 
     /// Whether the Cluster is another by now than it was on connecting, or may be.
     pub(super) fn is_outdated(&self) -> bool {
-        let is_partial = self.servers.iter().any(Option::is_none);
+        let is_partial = self.servers.iter().any(|server| server.connection.is_none());
         self.outdated.load(Ordering::Relaxed) || (is_partial && self.since.elapsed() > LOOK_EVERY)
     }
 
     /// Asks them all, each of the server that has its key, and gives an answer for each in the same order, at the latest then.
     pub(super) async fn round<T: FromRedisValue>(&self, commands: Vec<Cmd>, until: Instant) -> Vec<RedisResult<T>> {
         let mut answers: Vec<_> = commands.iter().map(|_| Err(failed(io::ErrorKind::NotConnected))).collect();
+        let servers = commands.iter().map(|command| self.server_of(command));
+        let asked = servers.enumerate().filter_map(|(place, server)| Some((place, server?))).collect();
+        self.ask(&commands, asked, Pass::Usual, until, &mut answers).await;
+        let on_their_way = answers.iter().enumerate();
+        let on_their_way: Vec<(usize, usize)> = on_their_way
+            .filter_map(|(place, answer)| Some((place, self.on_its_way_to(answer.as_ref().err()?)?)))
+            .collect();
+        if !on_their_way.is_empty() {
+            self.ask(&commands, on_their_way, Pass::Asking, until, &mut answers).await;
+        }
+        answers
+    }
+
+    /// Asks the commands at these places of these servers, and puts their answers there.
+    async fn ask<T: FromRedisValue>(
+        &self,
+        commands: &[Cmd],
+        asked: Vec<(usize, usize)>,
+        pass: Pass,
+        until: Instant,
+        answers: &mut [RedisResult<T>],
+    ) {
         let mut rounds: BTreeMap<usize, (Pipeline, Vec<usize>)> = BTreeMap::new();
-        for (place, command) in commands.into_iter().enumerate() {
-            let Some(server) = self.server_of(&command) else { continue };
+        for (place, server) in asked {
             let (pipeline, places) = rounds.entry(server).or_default();
-            pipeline.ignore_errors().add_command(command);
+            pipeline.ignore_errors();
+            if let Pass::Asking = pass {
+                pipeline.cmd("ASKING").ignore();
+            }
+            pipeline.add_command(commands[place].clone());
             places.push(place);
         }
         let asking = rounds.into_iter().filter_map(|(server, (pipeline, places))| {
-            let mut connection = self.servers[server].clone()?;
+            let mut connection = self.servers[server].connection.clone()?;
             Some(async move {
                 let asked = timeout_at(until, pipeline.query_async::<Vec<RedisResult<T>>>(&mut connection)).await;
                 (asked.unwrap_or_else(|_| Err(failed(io::ErrorKind::TimedOut))), places)
@@ -128,12 +163,27 @@ impl Cluster {
                 answers[place] = answer;
             }
         }
-        answers
+    }
+
+    /// The server to which the slot is on its way, by what the one said that has it still.
+    fn on_its_way_to(&self, error: &RedisError) -> Option<usize> {
+        if error.kind() != ErrorKind::Server(ServerErrorKind::Ask) {
+            return None;
+        }
+        let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+        let port: u16 = port.parse().ok()?;
+        // One that names no host means its own.
+        self.servers.iter().position(|server| match &server.place {
+            ConnectionAddr::Tcp(at, of) | ConnectionAddr::TcpTls { host: at, port: of, .. } => {
+                *of == port && (host.is_empty() || at == host)
+            }
+            _ => false,
+        })
     }
 
     /// Whoever has the key of the command; without a key the first that is there.
     fn server_of(&self, command: &Cmd) -> Option<usize> {
-        let Some(key) = key(command) else { return self.servers.iter().position(Option::is_some) };
+        let Some(key) = key(command) else { return self.servers.iter().position(|server| server.connection.is_some()) };
         let slot = slot(key);
         self.ranges.iter().find(|range| (range.first..=range.last).contains(&slot)).map(|range| range.server)
     }
@@ -141,7 +191,9 @@ impl Cluster {
 
 /// Whether the error is that of a server, or of a slot, and not of the whole Cluster.
 pub(super) fn is_of_one_server(error: &RedisError) -> bool {
-    error.is_io_error() || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::MasterDown)) || is_moving(error)
+    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
+    let is_of_server = matches!(error.kind(), ErrorKind::Server(BusyLoading | MasterDown | ReadOnly));
+    error.is_io_error() || is_of_server || is_moving(error)
 }
 
 fn is_moving(error: &RedisError) -> bool {

@@ -9,18 +9,14 @@
 //!   knows all that was taken here, before and meanwhile;
 //! - what Redis refuses this node's memory does not count, what it takes counts there at least as long as here.
 //!
-//! One task keeps the connection and ends with `shutdown`; it connects anew after any error, with pauses.
+//! One task keeps the way there ([`keep`]).
 
 use std::{
-    future::ready,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    convert::Infallible,
+    future::{pending, ready},
     time::Duration,
 };
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use redis::RedisError;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -29,6 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    keeper::{Here, Kept, Worked, keep},
     key::short,
     link::{Link, LinkError},
     question::{Question, Script},
@@ -43,7 +40,6 @@ use crate::{
 
 /// How long a command may wait for Redis.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Questions that wait; what does not fit is decided by memory.
 const WAITING: usize = 1_024;
 /// Questions of one round.
@@ -55,7 +51,7 @@ pub struct SharedLimits {
     memory: InMemory,
     prefix: String,
     asks: mpsc::Sender<Ask>,
-    here: Arc<AtomicBool>,
+    here: Here,
 }
 
 /// Keeps the connection of [`SharedLimits`].
@@ -63,7 +59,7 @@ pub struct Keeper {
     url: RedisUrl,
     script: Script,
     asked: mpsc::Receiver<Ask>,
-    here: Arc<AtomicBool>,
+    here: Here,
     /// Whether it was said that somebody else's key is in the way.
     told: bool,
 }
@@ -81,14 +77,14 @@ impl SharedLimits {
     /// Limits below `prefix` over what `memory` knows; the keeper is to be run.
     pub fn new(memory: InMemory, url: RedisUrl, prefix: String) -> (Self, Keeper) {
         let (asks, asked) = mpsc::channel(WAITING);
-        let here = Arc::<AtomicBool>::default();
-        let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: Arc::clone(&here), told: false };
+        let here = Here::new(Some("curia_rate_limits_shared"));
+        let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: here.clone(), told: false };
         (Self { memory, prefix, asks, here }, keeper)
     }
 
     /// Whether Redis is asked at the moment.
     pub fn is_shared(&self) -> bool {
-        self.here.load(Ordering::Relaxed)
+        self.here.is()
     }
 }
 
@@ -115,92 +111,76 @@ impl Limits for SharedLimits {
 
 impl Keeper {
     /// Works until told to stop.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(self.keep()).await;
-        self.here.store(false, Ordering::Relaxed);
+    pub async fn run(self, shutdown: CancellationToken) {
+        keep(self, shutdown).await;
     }
 
-    async fn keep(&mut self) {
-        let mut pauses = pauses();
-        let mut told = false;
-        loop {
-            let error = match Link::connect(&self.url, ANSWER_WITHIN).await {
-                Ok(link) => {
-                    self.is_here(true);
-                    let mut worked = false;
-                    let error = self.carry(link, &mut worked).await;
-                    if worked {
-                        (pauses, told) = (self::pauses(), false);
-                    }
-                    error
+    /// Answers a round of questions.
+    async fn round(&mut self, link: &mut Link, asks: &mut Vec<Ask>, worked: &mut Worked) -> Result<(), LinkError> {
+        let questions: Vec<Question> = asks.iter().map(|ask| ask.question(&self.script)).collect();
+        let mut useless = None;
+        for (ask, answer) in asks.drain(..).zip(link.ask_each::<i64>(&questions).await?) {
+            match answer {
+                Ok(wait) => {
+                    ask.settle(wait);
+                    worked.did();
                 }
-                Err(error) => error,
-            };
-            self.is_here(false);
-            if !std::mem::replace(&mut told, true) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "users are limited on each node for itself until Redis is back");
+                // Its user is limited on each node for himself, and the others are not.
+                Err(error) => match link.of_one(error) {
+                    Ok(error) => self.is_of_one(&error, ask.class),
+                    Err(error) => useless = Some(error),
+                },
             }
-            // Both without an end.
-            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-            // Memory decides what was asked meanwhile.
-            let forget = async {
-                while self.asked.recv().await.is_some() {}
-                std::future::pending::<()>().await;
-            };
-            let _ = timeout(pause, forget).await;
         }
+        useless.map_or(Ok(()), Err)
     }
 
-    fn is_here(&self, here: bool) {
-        self.here.store(here, Ordering::Relaxed);
-        metrics::gauge!("curia_rate_limits_shared").set(f64::from(u8::from(here)));
-    }
-
-    /// Said once: he may ask as often as his node lets him.
-    fn is_foreign(&mut self, error: &RedisError, class: Class) {
-        if !std::mem::replace(&mut self.told, true) {
+    /// That somebody else's key is in the way is said once: its user may ask as often as his node lets him.
+    fn is_of_one(&mut self, error: &RedisError, class: Class) {
+        let class = class.name();
+        if error.code() == Some("WRONGTYPE") && !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
                 %error,
-                class = class.name(),
+                class,
                 "what stands in Redis as a user's limit was written by none of our nodes, so he is limited on each node for itself; does somebody else use this prefix?"
             );
+        } else {
+            tracing::debug!(%error, class, "a user is limited on each node for itself");
+        }
+    }
+}
+
+impl Kept for Keeper {
+    type Way = Link;
+    type Error = LinkError;
+
+    async fn connect(&mut self) -> Result<Link, LinkError> {
+        Link::connect(&self.url, ANSWER_WITHIN).await
+    }
+
+    async fn carry(&mut self, link: &mut Link, worked: &mut Worked) -> LinkError {
+        let _here = self.here.begin();
+        let mut asks = Vec::with_capacity(AT_ONCE);
+        while self.asked.recv_many(&mut asks, AT_ONCE).await > 0 {
+            if let Err(error) = self.round(link, &mut asks, worked).await {
+                return error;
+            }
+        }
+        // Nobody is left to ask.
+        pending().await
+    }
+
+    async fn lost(&mut self, error: LinkError, first: bool) {
+        if first {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "users are limited on each node for itself until Redis is back");
         }
     }
 
-    /// Answers questions until the connection fails; `worked` where it has answered any.
-    async fn carry(&mut self, mut link: Link, worked: &mut bool) -> LinkError {
-        let mut asks = Vec::with_capacity(AT_ONCE);
-        loop {
-            if self.asked.recv_many(&mut asks, AT_ONCE).await == 0 {
-                // Nobody is left to ask.
-                std::future::pending::<()>().await;
-            }
-            let questions: Vec<Question> = asks.iter().map(|ask| ask.question(&self.script)).collect();
-            let answers = match link.ask_each::<i64>(&questions).await {
-                Ok(answers) => answers,
-                Err(error) => return error,
-            };
-            let mut useless = None;
-            for (ask, answer) in asks.drain(..).zip(answers) {
-                match answer {
-                    Ok(wait) => {
-                        ask.settle(wait);
-                        *worked = true;
-                    }
-                    // Somebody else's key is in the way of this user alone.
-                    Err(error) if error.code() == Some("WRONGTYPE") => self.is_foreign(&error, ask.class),
-                    // Its user is limited on each node for himself, and the others are not.
-                    Err(error) if link.is_of_one_server(&error) => {
-                        tracing::debug!(%error, "one server gives no answer")
-                    }
-                    Err(error) => useless = Some(error),
-                }
-            }
-            if let Some(error) = useless {
-                return link.failure(error);
-            }
-        }
+    /// Memory decides what is asked.
+    async fn meanwhile(&mut self) -> Infallible {
+        while self.asked.recv().await.is_some() {}
+        pending().await
     }
 }
 
@@ -222,14 +202,4 @@ impl Ask {
         // Who does not wait any longer was served.
         let _ = reply.send(verdict);
     }
-}
-
-/// Between two tries, growing and without an end.
-pub(super) fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
 }

@@ -9,8 +9,8 @@
 //! - a question is carried out once or not at all; a server that does not know a script is asked with its text.
 //!
 //! A link that failed is of no more use, of a Cluster neither when a server was lost or slots have moved: whoever wants to go on makes
-//! another. What is asked of a slot that is just on its way from server to server may go without an answer. The library's tasks
-//! that drive the connections end with the last clone of a link.
+//! another. What is asked of a slot that is just on its way from server to server is asked of both. The library's tasks that drive the
+//! connections end with the last clone of a link.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -132,6 +132,13 @@ impl Link {
     /// Whether the error is of one server of several, or of one slot: the question alone goes without an answer, others do not.
     pub fn is_of_one_server(&self, error: &RedisError) -> bool {
         matches!(self.way, Way::Cluster(_)) && cluster::is_of_one_server(error)
+    }
+
+    /// The error again, where it is of one key, or of one server of several, alone; else what it says of the whole.
+    pub fn of_one(&self, error: RedisError) -> Result<RedisError, LinkError> {
+        // Somebody else's key is in the way.
+        let is_foreign = error.code() == Some("WRONGTYPE");
+        if is_foreign || self.is_of_one_server(&error) { Ok(error) } else { Err(self.failure(error)) }
     }
 
     async fn round<T: FromRedisValue>(

@@ -7,16 +7,14 @@
 //! - what is open here is written again after Redis was away, whatever it has lost;
 //! - what waits is bounded by the number of connections: of each it is said once that it opens and once that it closes.
 //!
-//! One task keeps the connection and ends with `shutdown`; it connects anew after any error, with pauses.
+//! One task keeps the way there ([`keep`]).
 
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
-    future::ready,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    convert::Infallible,
+    future::{pending, ready},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -30,8 +28,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    keeper::{Here, Kept, Worked, keep},
     key::{part_of, short},
-    limits::pauses,
     link::{Link, LinkError},
     question::{Question, Script},
     url::RedisUrl,
@@ -49,7 +47,6 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// Each entry is renewed once in so many beats.
 const PARTS: usize = 12;
 const BEAT: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Questions of one round.
 const AT_ONCE: usize = 128;
 
@@ -59,7 +56,7 @@ pub struct SharedSessions {
     most: Option<u32>,
     next: AtomicU64,
     asks: mpsc::UnboundedSender<Ask>,
-    here: Arc<AtomicBool>,
+    here: Here,
 }
 
 /// Keeps the connection of [`SharedSessions`].
@@ -69,7 +66,7 @@ pub struct Keeper {
     most: Option<u32>,
     script: Script,
     asked: mpsc::UnboundedReceiver<Ask>,
-    here: Arc<AtomicBool>,
+    here: Here,
     open: BTreeMap<UserId, BTreeSet<String>>,
     /// Whether it was said that somebody else's key is in the way.
     told: bool,
@@ -99,10 +96,10 @@ impl SharedSessions {
     /// Sessions of this node below `prefix`, at most so many of a user on all nodes; the keeper is to be run.
     pub fn new(url: RedisUrl, prefix: String, node: NodeId, most: Option<u32>) -> (Self, Keeper) {
         let (asks, asked) = mpsc::unbounded_channel();
-        let here = Arc::<AtomicBool>::default();
+        let here = Here::new(None);
         let script = Script::new(include_str!("sessions.lua"));
         let (open, told) = (BTreeMap::new(), false);
-        let keeper = Keeper { url, prefix, most, script, asked, here: Arc::clone(&here), open, told };
+        let keeper = Keeper { url, prefix, most, script, asked, here: here.clone(), open, told };
         (Self { node, most, next: AtomicU64::new(1), asks, here }, keeper)
     }
 
@@ -122,7 +119,7 @@ impl Sessions for SharedSessions {
         let held = Held { of: Some((user.clone(), session.clone())), asks: self.asks.clone() };
         // Without a keeper the node is ending.
         let _ = self.asks.send(Ask::Open { user, session, reply });
-        if self.most.is_none() || !self.here.load(Ordering::Relaxed) {
+        if self.most.is_none() || !self.here.is() {
             return Box::pin(ready(Ok(Some(Box::new(held) as Box<dyn Any + Send + Sync>))));
         }
         Box::pin(async move {
@@ -137,56 +134,14 @@ impl Sessions for SharedSessions {
 
 impl Keeper {
     /// Works until told to stop; then takes back what is open here.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        let (mut pauses, mut told) = (pauses(), false);
-        loop {
-            let error = match shutdown.run_until_cancelled(Link::connect(&self.url, ANSWER_WITHIN)).await {
-                None => return,
-                Some(Err(error)) => error,
-                Some(Ok(mut link)) => {
-                    let mut worked = false;
-                    let carried = shutdown.run_until_cancelled(self.carry(&mut link, &mut worked)).await;
-                    self.here.store(false, Ordering::Relaxed);
-                    if worked {
-                        (pauses, told) = (self::pauses(), false);
-                    }
-                    match carried {
-                        Some(error) => error,
-                        None => return self.take_back(link).await,
-                    }
-                }
-            };
-            if !std::mem::replace(&mut told, true) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "connections of a user are counted on each node for itself until Redis is back");
-            }
-            // Without an end.
-            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-            let meanwhile = async {
-                while let Some(ask) = self.asked.recv().await {
-                    // This node has counted it.
-                    self.note(ask);
-                }
-                std::future::pending::<()>().await;
-            };
-            if shutdown.run_until_cancelled(timeout(pause, meanwhile)).await.is_none() {
-                return;
-            }
-        }
+    pub async fn run(self, shutdown: CancellationToken) {
+        keep(self, shutdown).await;
     }
 
-    /// Answers until the connection fails; `worked` where it did once.
-    async fn carry(&mut self, link: &mut Link, worked: &mut bool) -> LinkError {
-        match self.carried(link, worked).await {
-            Ok(never) => match never {},
-            Err(error) => error,
-        }
-    }
-
-    async fn carried(&mut self, link: &mut Link, worked: &mut bool) -> Result<std::convert::Infallible, LinkError> {
+    async fn carried(&mut self, link: &mut Link, worked: &mut Worked) -> Result<Infallible, LinkError> {
         self.renew(link, 0, 1).await?;
-        self.here.store(true, Ordering::Relaxed);
-        *worked = true;
+        let _here = self.here.begin();
+        worked.did();
         let (mut beat, mut beats, mut asks) = (interval(BEAT), 0, Vec::with_capacity(AT_ONCE));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -198,7 +153,7 @@ impl Keeper {
                 count = self.asked.recv_many(&mut asks, AT_ONCE) => {
                     if count == 0 {
                         // Nobody is left to ask.
-                        std::future::pending::<()>().await;
+                        pending::<()>().await;
                     }
                     self.round(link, &mut asks).await?;
                 }
@@ -227,13 +182,13 @@ impl Keeper {
                     }
                 }
                 (ask, answer) => {
-                    let error = answer.err().filter(|error| !self.is_foreign(error));
-                    useless = useless.or(error);
+                    let of_all = answer.err().and_then(|error| self.of_all(link, error));
+                    useless = useless.or(of_all);
                     self.note(ask);
                 }
             }
         }
-        useless.map_or(Ok(()), |error| Err(error.into()))
+        useless.map_or(Ok(()), Err)
     }
 
     fn question(&self, ask: &Ask) -> Question {
@@ -255,9 +210,8 @@ impl Keeper {
         let questions: Vec<Question> = of_part.map(renew).collect();
         for questions in questions.chunks(AT_ONCE) {
             for answer in link.ask_each::<i64>(questions).await? {
-                match answer {
-                    Err(error) if !self.is_foreign(&error) => return Err(error.into()),
-                    _ => {}
+                if let Some(error) = answer.err().and_then(|error| self.of_all(link, error)) {
+                    return Err(error);
                 }
             }
         }
@@ -282,8 +236,61 @@ impl Keeper {
         }
     }
 
+    /// What an error says of all, if it does: else one user alone is counted on each node for itself. That somebody else's key is in his
+    /// way is said once.
+    fn of_all(&mut self, link: &Link, error: RedisError) -> Option<LinkError> {
+        match link.of_one(error) {
+            Err(error) => Some(error),
+            Ok(error) => {
+                if error.code() == Some("WRONGTYPE") && !std::mem::replace(&mut self.told, true) {
+                    tracing::warn!(
+                        %error,
+                        prefix = self.prefix,
+                        "what stands in Redis as a user's sessions was written by none of our nodes, so he is counted on each node for itself; does somebody else use this prefix?"
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn key(&self, user: &UserId) -> String {
+        format!("{}user_session:{}", self.prefix, short(user.as_str()))
+    }
+}
+
+impl Kept for Keeper {
+    type Way = Link;
+    type Error = LinkError;
+
+    async fn connect(&mut self) -> Result<Link, LinkError> {
+        Link::connect(&self.url, ANSWER_WITHIN).await
+    }
+
+    async fn carry(&mut self, link: &mut Link, worked: &mut Worked) -> LinkError {
+        match self.carried(link, worked).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    async fn lost(&mut self, error: LinkError, first: bool) {
+        if first {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "connections of a user are counted on each node for itself until Redis is back");
+        }
+    }
+
+    /// This node has counted whoever comes.
+    async fn meanwhile(&mut self) -> Infallible {
+        while let Some(ask) = self.asked.recv().await {
+            self.note(ask);
+        }
+        pending().await
+    }
+
     /// The node ends: its users' places are free at once. What can't be taken back in time runs out.
-    async fn take_back(&self, mut link: Link) {
+    async fn leave(&mut self, mut link: Link) {
         let close = |(user, sessions): (&UserId, &BTreeSet<String>)| {
             let sessions: Vec<&String> = sessions.iter().collect();
             Question::from(cmd("ZREM").arg(self.key(user)).arg(sessions).to_owned())
@@ -296,23 +303,6 @@ impl Keeper {
             Ok::<(), LinkError>(())
         };
         let _ = timeout(ANSWER_WITHIN, closing).await;
-    }
-
-    /// Whether somebody else's key is in the way of one user alone: he is counted on each node for itself. Said once.
-    fn is_foreign(&mut self, error: &RedisError) -> bool {
-        let is_foreign = error.code() == Some("WRONGTYPE");
-        if is_foreign && !std::mem::replace(&mut self.told, true) {
-            tracing::warn!(
-                %error,
-                prefix = self.prefix,
-                "what stands in Redis as a user's sessions was written by none of our nodes, so he is counted on each node for itself; does somebody else use this prefix?"
-            );
-        }
-        is_foreign
-    }
-
-    fn key(&self, user: &UserId) -> String {
-        format!("{}user_session:{}", self.prefix, short(user.as_str()))
     }
 }
 

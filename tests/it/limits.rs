@@ -17,6 +17,7 @@ use crate::support::{
     program::{Serving, run},
     proxy::Proxy,
     service::Service,
+    store::{Store, on_both_stores},
 };
 
 /// Each class a number of its own, and all of them soon over.
@@ -28,6 +29,13 @@ const SMALL: [(&str, &str); 5] = [
     ("rate-other", "5/4s"),
 ];
 const SHARED: &str = "curia_rate_limits_shared";
+
+on_both_stores! {
+    each_class_has_a_limit_of_its_own_and_the_time_it_names_is_honest,
+    of_a_burst_as_many_are_taken_as_the_contract_says_and_each_other_is_told_when,
+    it_is_the_user_who_is_limited_and_not_the_socket,
+    a_user_connects_as_often_as_may_be_and_is_told_when_he_may_again,
+}
 
 fn token(user: &str) -> String {
     Service::token(user, "c1", &[], false)
@@ -59,10 +67,9 @@ async fn used_up(client: &mut Client, events: &[&str], count: usize) -> Duration
     ask(client, events[count % events.len()]).await.unwrap_or_else(|| panic!("more than {count} of {events:?}"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_class_has_a_limit_of_its_own_and_the_time_it_names_is_honest() {
+async fn each_class_has_a_limit_of_its_own_and_the_time_it_names_is_honest(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &SMALL).await;
+    let service = store.service(&forum, &SMALL).await;
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     let classes: [(&[&str], usize); 5] = [
         (&["board:join", "post:join", "feed:join"], 4),
@@ -87,10 +94,9 @@ async fn each_class_has_a_limit_of_its_own_and_the_time_it_names_is_honest() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_burst_as_many_are_taken_as_the_contract_says_and_each_other_is_told_when() {
+async fn of_a_burst_as_many_are_taken_as_the_contract_says_and_each_other_is_told_when(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start(&forum.url()).await;
+    let service = store.service(&forum, &[]).await;
     for (transport, user) in [("websocket", "ada"), ("polling", "bo")] {
         let mut client = Client::connected(&service.url, &token(user), transport).await;
         let began = Instant::now();
@@ -119,10 +125,9 @@ async fn of_a_burst_as_many_are_taken_as_the_contract_says_and_each_other_is_tol
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_the_user_who_is_limited_and_not_the_socket() {
+async fn it_is_the_user_who_is_limited_and_not_the_socket(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &SMALL).await;
+    let service = store.service(&forum, &SMALL).await;
     let mut first = Client::connected(&service.url, &token("ada"), "websocket").await;
     let mut second = Client::connected(&service.url, &token("ada"), "polling").await;
     let mut bo = Client::connected(&service.url, &token("bo"), "websocket").await;
@@ -157,10 +162,9 @@ async fn a_refusal_without_a_callback_comes_as_an_error() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_connects_as_often_as_may_be_and_is_told_when_he_may_again() {
+async fn a_user_connects_as_often_as_may_be_and_is_told_when_he_may_again(store: &Store) {
     let forum = Forum::captured().await;
-    let service = Service::start_with(&forum.url(), &[("rate-connect", "3/10s")]).await;
+    let service = store.service(&forum, &[("rate-connect", "3/10s")]).await;
     for transport in ["websocket", "polling", "websocket"] {
         Client::connected(&service.url, &token("ada"), transport).await;
     }

@@ -75,3 +75,29 @@ async fn a_lost_server_of_a_cluster_keeps_only_its_own_from_an_answer() {
     }
     assert!(lost > 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_its_way_from_server_to_server_is_asked_where_it_is() {
+    let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
+    let [from, to, _] = cluster.servers() else { panic!("three servers") };
+    let mut link = connected(&cluster.url()).await;
+    let key = (0..).map(|nth| format!("{{{nth}}}")).find(|key| from.ask(&format!("EXISTS {key}")).is_ok());
+    let key = key.expect("a key of the first");
+    let slot = from.ask(&format!("CLUSTER KEYSLOT {key}")).expect("a slot");
+    let [stays, goes, new] = ["stays", "goes", "new"].map(|name| format!("{key}{name}"));
+    for (key, number) in [(&stays, 3), (&goes, 5)] {
+        link.ask::<()>(cmd("SET").arg(key).arg(number).to_owned()).await.expect("an answer");
+    }
+    let id = |server: &Redis| server.ask("CLUSTER MYID").expect("an id");
+    to.ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", id(from))).expect("an answer");
+    from.ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", id(to))).expect("an answer");
+    from.ask(&format!("MIGRATE 127.0.0.1 {} {goes} 0 5000", to.port())).expect("an answer");
+
+    let add = Script::new(ADD);
+    let together = [&stays, &goes, &new].map(|key| add.on(key).arg(10));
+    for sums in [[13, 15, 10], [23, 25, 20]] {
+        let answers = link.ask_each::<u32>(&together).await.expect("answers");
+        assert_eq!(answers.into_iter().map(|answer| answer.expect("an answer")).collect::<Vec<_>>(), sums);
+    }
+    assert_eq!((from.ask("DBSIZE").expect("a number"), to.ask("DBSIZE").expect("a number")), ("1".into(), "2".into()));
+}

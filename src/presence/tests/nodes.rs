@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::circle::{Members, Stamp};
+use crate::circle::{Heard, Members, Stamp};
 
 const NODES: usize = 3;
 
@@ -12,6 +12,8 @@ const NODES: usize = 3;
 struct Table {
     scopes: HashMap<Scope, (Stamp, Members)>,
     generations: u64,
+    /// Of these nothing can be read or said.
+    broken: BTreeSet<Scope>,
 }
 
 impl Table {
@@ -46,6 +48,8 @@ struct Node {
     told: Told,
     coming: VecDeque<Heard>,
     watched: BTreeSet<Scope>,
+    /// Found to be broken.
+    lost: BTreeSet<Scope>,
     is_here: bool,
 }
 
@@ -66,6 +70,17 @@ enum Event {
     Kill(usize),
     /// The table is empty; who keeps connected is not told so.
     Forget,
+    /// One scope can't be read or said any longer, and what is known of it may be gone.
+    Break(usize, bool),
+    Heal(usize),
+    /// What was found broken is read anew, if it can be.
+    Retry(usize),
+}
+
+/// Every scope there is.
+fn all_scopes() -> Vec<Scope> {
+    let boards = (1..4).map(|board| Scope::Board(BoardId(board)));
+    boards.chain(COMMUNITIES.map(|community| Scope::Community(community.into()))).collect()
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -76,6 +91,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (0..NODES).prop_map(Event::Mend),
         1 => (0..NODES).prop_map(Event::Kill),
         1 => Just(Event::Forget),
+        1 => (0..all_scopes().len(), any::<bool>()).prop_map(|(scope, forgets)| Event::Break(scope, forgets)),
+        2 => (0..all_scopes().len()).prop_map(Event::Heal),
+        2 => (0..NODES).prop_map(Event::Retry),
     ]
 }
 
@@ -93,6 +111,7 @@ impl World {
             told: Told::default(),
             coming: VecDeque::new(),
             watched: BTreeSet::new(),
+            lost: BTreeSet::new(),
             is_here: false,
         }
     }
@@ -111,6 +130,7 @@ impl World {
                     node.coming.clear();
                     node.coming.push_back(Heard::Away);
                     node.watched.clear();
+                    node.lost.clear();
                 }
             }
             Event::Mend(nth) => self.mend(nth),
@@ -119,6 +139,15 @@ impl World {
                 self.nodes[nth] = Self::node(self.next);
             }
             Event::Forget => self.table.scopes.clear(),
+            Event::Break(nth, forgets) => {
+                let scope = all_scopes().swap_remove(nth);
+                if forgets {
+                    self.table.scopes.remove(&scope);
+                }
+                self.table.broken.insert(scope);
+            }
+            Event::Heal(nth) => drop(self.table.broken.remove(&all_scopes()[nth])),
+            Event::Retry(nth) => self.retry(nth),
         }
         for nth in 0..NODES {
             self.speak(nth);
@@ -130,6 +159,25 @@ impl World {
         let node = &mut self.nodes[nth];
         if !std::mem::replace(&mut node.is_here, true) {
             node.coming.push_back(Heard::Here);
+        }
+    }
+
+    fn retry(&mut self, nth: usize) {
+        for scope in std::mem::take(&mut self.nodes[nth].lost) {
+            self.read(nth, scope);
+        }
+    }
+
+    fn read(&mut self, nth: usize, scope: Scope) {
+        let is_broken = self.table.broken.contains(&scope);
+        let node = &mut self.nodes[nth];
+        if is_broken {
+            node.lost.insert(scope.clone());
+            node.coming.push_back(Heard::Unknown(scope));
+        } else {
+            node.lost.remove(&scope);
+            let (stamp, members) = self.table.scope(&scope).clone();
+            node.coming.push_back(Heard::Read { scope, stamp, members });
         }
     }
 
@@ -181,27 +229,31 @@ impl World {
         for word in words {
             match word {
                 Word::Watch(scope) | Word::Read(scope) => {
-                    let (stamp, members) = self.table.scope(&scope).clone();
-                    let node = &mut self.nodes[nth];
-                    node.watched.insert(scope.clone());
-                    node.coming.push_back(Heard::Read { scope, stamp, members });
+                    self.nodes[nth].watched.insert(scope.clone());
+                    self.read(nth, scope);
                 }
-                Word::Unwatch(scope) => drop(self.nodes[nth].watched.remove(&scope)),
+                Word::Unwatch(scope) => {
+                    self.nodes[nth].watched.remove(&scope);
+                    self.nodes[nth].lost.remove(&scope);
+                }
+                Word::Say { scope, .. } if self.table.broken.contains(&scope) => {
+                    self.nodes[nth].lost.insert(scope.clone());
+                    self.nodes[nth].coming.push_back(Heard::Unknown(scope));
+                }
                 Word::Say { scope, node, said } => {
                     let heard = self.table.say(scope.clone(), node, said);
                     let watching = self.nodes.iter_mut().filter(|node| node.watched.contains(&scope));
                     watching.for_each(|node| node.coming.push_back(heard.clone()));
                 }
-                Word::Typing(_) | Word::Seats(_) => {}
+                Word::Typing(_) | Word::Seats(_) | Word::All => {}
             }
         }
     }
 
     /// All can be reached, and what each is told at every beat of its heart is told three times.
     fn settles(&mut self) -> Result<(), TestCaseError> {
-        let all: Vec<Scope> = (1..4).map(|board| Scope::Board(BoardId(board))).collect();
-        let all = all.into_iter().chain(COMMUNITIES.map(|community| Scope::Community(community.into())));
-        let all: Vec<Scope> = all.collect();
+        let all = all_scopes();
+        self.table.broken.clear();
         for nth in 0..NODES {
             self.mend(nth);
             all.iter().for_each(|scope| self.nodes[nth].presence.watch(scope));
@@ -210,6 +262,7 @@ impl World {
             let living: BTreeSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
             for nth in 0..NODES {
                 self.speak(nth);
+                self.retry(nth);
                 while !self.nodes[nth].coming.is_empty() {
                     self.hear_next(nth)?;
                 }

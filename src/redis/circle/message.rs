@@ -1,6 +1,9 @@
 //! How what nodes say is written in Redis.
 
-use std::{collections::HashMap, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -74,22 +77,50 @@ pub(super) fn of_typing(node: NodeId, heard: &typing::Heard) -> Vec<u8> {
     serde_json::to_vec(&written).unwrap_or_default()
 }
 
-/// A scope as its hash has it; `None` of one that was never made by us. Fields that can't be read are nobody.
-pub fn read(scope: Scope, fields: &HashMap<String, String>) -> Option<Heard> {
-    let number = |field: &str| fields.get(field)?.parse().ok();
-    let stamp = Stamp { generation: number("generation")?, version: number("version")? };
-    let mut members = Members::new();
-    for (field, stays) in fields {
-        let Some(user) = field.strip_prefix(USER) else { continue };
-        let Ok(stays) = serde_json::from_str::<HashMap<String, String>>(stays) else { continue };
-        let stays =
-            stays.iter().filter_map(|(node, stay)| Some((node.parse().ok()?, serde_json::from_str(stay).ok()?)));
-        let stays: std::collections::BTreeMap<NodeId, Stay> = stays.collect();
-        if !stays.is_empty() {
-            members.insert(UserId::from(user), stays);
+/// A scope as its hash has it, read page by page. Fields that can't be read are nobody.
+#[derive(Debug)]
+pub struct Reading {
+    scope: Scope,
+    stamp: Stamp,
+    members: Members,
+}
+
+impl Reading {
+    /// Of what is counted so.
+    pub fn new(scope: Scope, stamp: Stamp) -> Self {
+        Self { scope, stamp, members: Members::new() }
+    }
+
+    /// Takes fields; one that comes again as it is by now.
+    pub fn take(&mut self, fields: &[(Vec<u8>, Vec<u8>)]) {
+        for (field, stays) in fields {
+            let user = std::str::from_utf8(field).ok().and_then(|field| field.strip_prefix(USER));
+            let Some(user) = user else { continue };
+            let Ok(stays) = serde_json::from_slice::<HashMap<String, String>>(stays) else { continue };
+            let stays =
+                stays.iter().filter_map(|(node, stay)| Some((node.parse().ok()?, serde_json::from_str(stay).ok()?)));
+            let stays: BTreeMap<NodeId, Stay> = stays.collect();
+            if !stays.is_empty() {
+                self.members.insert(UserId::from(user), stays);
+            }
         }
     }
-    Some(Heard::Read { scope, stamp, members })
+
+    /// How many were read.
+    pub fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// All of it.
+    pub fn heard(self) -> Heard {
+        Heard::Read { scope: self.scope, stamp: self.stamp, members: self.members }
+    }
+}
+
+/// How a scope is counted; `None` of what no node wrote.
+pub fn stamp(generation: Option<&[u8]>, version: Option<&[u8]>) -> Option<Stamp> {
+    let number = |text: Option<&[u8]>| std::str::from_utf8(text?).ok()?.parse().ok();
+    Some(Stamp { generation: number(generation)?, version: number(version)? })
 }
 
 #[cfg(test)]
@@ -128,9 +159,9 @@ mod tests {
         #[test]
         fn no_text_is_a_panic(text in prop::collection::vec(any::<u8>(), 0..200), field in ".*", value in ".*") {
             let _ = Message::parse(&text);
-            let fields = [("generation", "1"), ("version", "2"), (&field, &value)];
-            let fields = fields.map(|(field, value)| (field.to_owned(), value.to_owned()));
-            let _ = read(Scope::Board(BoardId(1)), &fields.into_iter().collect());
+            let mut reading = Reading::new(Scope::Board(BoardId(1)), Stamp { generation: 1, version: 2 });
+            reading.take(&[(field.into_bytes(), value.into_bytes()), (b"u:ada".to_vec(), text)]);
+            let _ = reading.heard();
         }
     }
 }

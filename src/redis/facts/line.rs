@@ -6,17 +6,10 @@
 //! - what is asked and kept at one moment goes together in one round; what does not fit the queue is not asked, or not kept;
 //! - an answer is of bounded size, whatever stands there.
 //!
-//! One task keeps the connection and ends with `shutdown`; it connects anew after any error, with pauses.
+//! One task keeps the way there ([`keep`]).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use redis::{RedisResult, Value};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -26,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kept::STAMP;
 use crate::redis::{
+    keeper::{Here, Kept, Worked, keep},
     link::{Link, LinkError},
     question::{Question, Script},
     url::RedisUrl,
@@ -39,7 +33,6 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(150);
 pub const KEPT_FOR: Duration = Duration::from_secs(600);
 /// Bytes of one thing that is kept: some thousand boards of a community.
 pub const LARGEST: usize = 256 << 10;
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Questions, and things to be kept, that wait.
 const WAITING: usize = 1_024;
 /// Of one round.
@@ -83,7 +76,7 @@ pub struct Keep {
 pub struct Line {
     prefix: String,
     asks: mpsc::Sender<Ask>,
-    here: Arc<AtomicBool>,
+    here: Here,
 }
 
 /// Keeps the connection of a [`Line`].
@@ -92,7 +85,7 @@ pub struct Keeper {
     find: Script,
     keep: Script,
     asked: mpsc::Receiver<Ask>,
-    here: Arc<AtomicBool>,
+    here: Here,
     /// Whether it was said that something is refused.
     told: bool,
 }
@@ -107,15 +100,15 @@ impl Line {
     /// Keys below `prefix`; the keeper is to be run.
     pub fn new(url: RedisUrl, prefix: String) -> (Self, Keeper) {
         let (asks, asked) = mpsc::channel(WAITING);
-        let here = Arc::<AtomicBool>::default();
+        let here = Here::new(Some("curia_facts_shared"));
         let (find, keep) = (Script::new(include_str!("find.lua")), Script::new(include_str!("keep.lua")));
-        let keeper = Keeper { url, find, keep, asked, here: Arc::clone(&here), told: false };
+        let keeper = Keeper { url, find, keep, asked, here: here.clone(), told: false };
         (Self { prefix, asks, here }, keeper)
     }
 
     /// Whether Redis is asked at the moment.
     pub fn is_here(&self) -> bool {
-        self.here.load(Ordering::Relaxed)
+        self.here.is()
     }
 
     /// What stands there, for each in its order. Cancelling is safe.
@@ -147,78 +140,31 @@ impl Line {
 
 impl Keeper {
     /// Works until told to stop.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(self.work()).await;
-        self.here.store(false, Ordering::Relaxed);
+    pub async fn run(self, shutdown: CancellationToken) {
+        keep(self, shutdown).await;
     }
 
-    async fn work(&mut self) {
-        let mut pauses = pauses();
-        let mut told = false;
-        loop {
-            let error = match Link::connect(&self.url, ANSWER_WITHIN).await {
-                Ok(link) => {
-                    self.is_here(true);
-                    let mut worked = false;
-                    let error = self.carry(link, &mut worked).await;
-                    if worked {
-                        (pauses, told) = (self::pauses(), false);
-                    }
-                    error
+    /// Answers a round of what was asked, and keeps what is to be kept.
+    async fn round(&mut self, link: &mut Link, asks: &mut Vec<Ask>) -> Result<(), LinkError> {
+        // Who does not wait any longer has asked the database.
+        asks.retain(|ask| !matches!(ask, Ask::Find { reply, .. } if reply.is_closed()));
+        let questions: Vec<Question> = asks.iter().flat_map(|ask| self.questions(ask)).collect();
+        let mut answers = link.ask_each::<Value>(&questions).await?.into_iter();
+        for ask in asks.drain(..) {
+            match ask {
+                Ask::Find { wanted, reply } => {
+                    let found = answers.by_ref().take(wanted.len()).map(|answer| self.found(answer)).collect();
+                    // As above.
+                    let _ = reply.send(found);
                 }
-                Err(error) => error,
-            };
-            self.is_here(false);
-            if !std::mem::replace(&mut told, true) {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "each node asks the database for what others know of rights until Redis is back");
-            }
-            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-            // Whoever asked meanwhile hears at once that there is no answer.
-            let forget = async {
-                while self.asked.recv().await.is_some() {}
-                std::future::pending::<()>().await;
-            };
-            let _ = timeout(pause, forget).await;
-        }
-    }
-
-    fn is_here(&self, here: bool) {
-        self.here.store(here, Ordering::Relaxed);
-        metrics::gauge!("curia_facts_shared").set(f64::from(u8::from(here)));
-    }
-
-    /// Answers until the connection fails; `worked` where it has answered any.
-    async fn carry(&mut self, mut link: Link, worked: &mut bool) -> LinkError {
-        let mut asks = Vec::with_capacity(AT_ONCE);
-        loop {
-            if self.asked.recv_many(&mut asks, AT_ONCE).await == 0 {
-                // Nobody is left to ask.
-                std::future::pending::<()>().await;
-            }
-            // Who does not wait any longer has asked the database.
-            asks.retain(|ask| !matches!(ask, Ask::Find { reply, .. } if reply.is_closed()));
-            let questions: Vec<Question> = asks.iter().flat_map(|ask| self.questions(ask)).collect();
-            let mut answers = match link.ask_each::<Value>(&questions).await {
-                Ok(answers) => answers.into_iter(),
-                Err(error) => return error,
-            };
-            for ask in asks.drain(..) {
-                match ask {
-                    Ask::Find { wanted, reply } => {
-                        let found = answers.by_ref().take(wanted.len()).map(|answer| self.found(answer)).collect();
-                        // As above.
-                        let _ = reply.send(found);
-                    }
-                    Ask::Keep(_) => {
-                        if let Some(Err(error)) = answers.next() {
-                            self.refused(&error);
-                        }
+                Ask::Keep(_) => {
+                    if let Some(Err(error)) = answers.next() {
+                        self.refused(&error);
                     }
                 }
             }
-            *worked = true;
         }
+        Ok(())
     }
 
     fn questions(&self, ask: &Ask) -> Vec<Question> {
@@ -257,6 +203,41 @@ impl Keeper {
     }
 }
 
+impl Kept for Keeper {
+    type Way = Link;
+    type Error = LinkError;
+
+    async fn connect(&mut self) -> Result<Link, LinkError> {
+        Link::connect(&self.url, ANSWER_WITHIN).await
+    }
+
+    async fn carry(&mut self, link: &mut Link, worked: &mut Worked) -> LinkError {
+        let _here = self.here.begin();
+        let mut asks = Vec::with_capacity(AT_ONCE);
+        while self.asked.recv_many(&mut asks, AT_ONCE).await > 0 {
+            match self.round(link, &mut asks).await {
+                Ok(()) => worked.did(),
+                Err(error) => return error,
+            }
+        }
+        // Nobody is left to ask.
+        pending().await
+    }
+
+    async fn lost(&mut self, error: LinkError, first: bool) {
+        if first {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "each node asks the database for what others know of rights until Redis is back");
+        }
+    }
+
+    /// Whoever asks hears at once that there is no answer.
+    async fn meanwhile(&mut self) -> Infallible {
+        while self.asked.recv().await.is_some() {}
+        pending().await
+    }
+}
+
 /// An answer of `find.lua`.
 fn found(answer: Value) -> Found {
     let text = |value| match value {
@@ -268,13 +249,4 @@ fn found(answer: Value) -> Found {
         Value::Array(values) => Found::Values(values.into_iter().map(text).collect()),
         _ => Found::Odd,
     }
-}
-
-fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_jitter()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
 }

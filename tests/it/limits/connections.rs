@@ -16,14 +16,20 @@ use super::token;
 use crate::support::{
     client::Client,
     postgres::Forum,
-    program::Serving,
     service::Service,
+    store::{Store, on_both_stores},
     wire::{Frames, Polling},
 };
 
 /// Tells hanging from working.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+on_both_stores! {
+    a_user_has_as_many_connections_as_may_be_and_what_ends_is_given_back,
+    a_socket_that_dies_on_its_way_in_keeps_no_place,
+    who_leaves_as_soon_as_he_is_let_in_keeps_no_place,
+}
 
 /// Connects, and expects to be refused for being one too many.
 pub(super) async fn is_refused(url: &str, token: &str, transport: &str) {
@@ -32,10 +38,9 @@ pub(super) async fn is_refused(url: &str, token: &str, transport: &str) {
     assert!(refused[1].as_str().is_some_and(|told| told.starts_with("rate_limited: ") && told.len() > 30), "{refused}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_has_as_many_connections_as_may_be_and_what_ends_is_given_back() {
+async fn a_user_has_as_many_connections_as_may_be_and_what_ends_is_given_back(store: &Store) {
     let forum = Forum::captured().await;
-    let node = Serving::start(&forum.url(), &["--connections-per-user", "2", "--drain", "100ms"]).await;
+    let node = store.serving(&forum, &["--connections-per-user", "2", "--drain", "100ms"]).await;
     for transport in ["websocket", "polling"] {
         let first = Client::connected(&node.url, &token("ada"), transport).await;
         let mut second = Client::connected(&node.url, &token("ada"), transport).await;
@@ -86,12 +91,11 @@ async fn a_handshake_that_fails_keeps_no_place() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_dies_on_its_way_in_keeps_no_place() {
+async fn a_socket_that_dies_on_its_way_in_keeps_no_place(store: &Store) {
     let forum = Forum::captured().await;
     let places = ["--connections-per-user", "1", "--connections-per-address", "1"];
     let flags = [&places[..], &["--rate-connect", "10000/1s", "--drain", "100ms"]].concat();
-    let node = Serving::start(&forum.url(), &flags).await;
+    let node = store.serving(&forum, &flags).await;
     let connect = format!("40{}", json!({"token": token("ada")}));
     for nth in 0..40 {
         let mut frames = Frames::open(&node.url).await;
@@ -120,10 +124,9 @@ async fn a_socket_that_dies_on_its_way_in_keeps_no_place() {
     node.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_leaves_as_soon_as_he_is_let_in_keeps_no_place() {
+async fn who_leaves_as_soon_as_he_is_let_in_keeps_no_place(store: &Store) {
     let forum = Forum::captured().await;
-    let node = Serving::start(&forum.url(), &["--rate-connect", "10000/1s", "--drain", "100ms"]).await;
+    let node = store.serving(&forum, &["--rate-connect", "10000/1s", "--drain", "100ms"]).await;
     for round in 0..10 {
         let leaving = (0..40).map(async |nth| {
             let mut frames = Frames::open(&node.url).await;

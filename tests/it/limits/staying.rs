@@ -13,14 +13,21 @@ use crate::support::{
     client::Client,
     postgres::Forum,
     service::Service,
+    store::{Store, on_both_stores},
     wire::{Frames, Polling},
 };
 
 /// What the client says to leave the namespace.
 const DISCONNECT: &str = "41";
 
-async fn node(forum: &Forum) -> Service {
-    Service::start_with(&forum.url(), &[("connections-per-user", "2"), ("rate-connect", "10000/1s")]).await
+on_both_stores! {
+    a_connection_counts_until_it_is_closed_for_whoever_leaves_and_stays,
+    whoever_leaves_and_goes_on_polling_is_sent_away,
+    a_session_that_has_expired_is_told_so_and_then_closed,
+}
+
+async fn node(store: &Store, forum: &Forum) -> Service {
+    store.service(forum, &[("connections-per-user", "2"), ("rate-connect", "10000/1s")]).await
 }
 
 /// A place is free a moment after its connection has ended.
@@ -49,10 +56,9 @@ async fn told_until_the_end(frames: &mut Frames) -> Vec<String> {
     told
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_counts_until_it_is_closed_for_whoever_leaves_and_stays() {
+async fn a_connection_counts_until_it_is_closed_for_whoever_leaves_and_stays(store: &Store) {
     let forum = Forum::captured().await;
-    let service = node(&forum).await;
+    let service = node(store, &forum).await;
     for _ in 0..2 {
         let mut stay = Vec::new();
         for _ in 0..2 {
@@ -80,10 +86,9 @@ async fn a_connection_counts_until_it_is_closed_for_whoever_leaves_and_stays() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_leaves_and_goes_on_polling_is_sent_away() {
+async fn whoever_leaves_and_goes_on_polling_is_sent_away(store: &Store) {
     let forum = Forum::captured().await;
-    let service = node(&forum).await;
+    let service = node(store, &forum).await;
     let stay =
         [Polling::connected(&service.url, &token("ada")).await, Polling::connected(&service.url, &token("ada")).await];
     for polling in &stay {
@@ -102,10 +107,9 @@ async fn whoever_leaves_and_goes_on_polling_is_sent_away() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_that_has_expired_is_told_so_and_then_closed() {
+async fn a_session_that_has_expired_is_told_so_and_then_closed(store: &Store) {
     let forum = Forum::captured().await;
-    let service = node(&forum).await;
+    let service = node(store, &forum).await;
     let short = Service::token_for("ada", "c1", &[], false, TimeDelta::seconds(2));
     let mut stay = [Frames::connected(&service.url, &short).await, Frames::connected(&service.url, &short).await];
     for frames in &mut stay {

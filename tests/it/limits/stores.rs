@@ -19,7 +19,10 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::support::proxy::Proxy;
+use crate::support::{
+    proxy::Proxy,
+    store::{Store, on_both_stores},
+};
 
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,8 +78,28 @@ async fn connection(redis: &Redis) -> redis::aio::MultiplexedConnection {
     client.get_multiplexed_async_connection().await.expect("a connection")
 }
 
-async fn are_kept(limits: Arc<dyn Limits>) {
-    let limits = limits.as_ref();
+on_both_stores! {
+    limits_are_kept,
+    limits_are_exact_however_many_ask_at_once,
+}
+
+/// Five in two seconds of each, and what keeps them.
+async fn five(store: &Store) -> (Arc<dyn Limits>, Option<Node>) {
+    match store {
+        Store::Memory => (Arc::new(InMemory::new(rates(5))), None),
+        Store::Redis(redis) => {
+            let node = Node::shared(&redis.url(), 5).await;
+            (node.limits.clone(), Some(node))
+        }
+    }
+}
+
+async fn limits_are_kept(store: &Store) {
+    let (limits, _keeper) = five(store).await;
+    are_kept(limits.as_ref()).await;
+}
+
+async fn are_kept(limits: &dyn Limits) {
     for _ in 0..5 {
         assert_eq!(take(limits, "ada", Class::Join).await, Ok(()));
     }
@@ -92,7 +115,12 @@ async fn are_kept(limits: Arc<dyn Limits>) {
     assert_eq!(take(limits, "ada", Class::Join).await, Ok(()), "after {wait:?}");
 }
 
-async fn are_exact_however_many_ask_at_once(limits: Arc<dyn Limits>) {
+async fn limits_are_exact_however_many_ask_at_once(store: &Store) {
+    let (limits, _keeper) = five(store).await;
+    are_exact(limits).await;
+}
+
+async fn are_exact(limits: Arc<dyn Limits>) {
     let asking = (0..100).map(|_| {
         let limits = Arc::clone(&limits);
         tokio::spawn(async move { take(limits.as_ref(), "crowd", Class::Join).await })
@@ -104,19 +132,8 @@ async fn are_exact_however_many_ask_at_once(limits: Arc<dyn Limits>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_are_kept_in_memory_and_in_redis() {
-    let redis = Redis::start().expect("a Redis");
-    are_kept(Arc::new(InMemory::new(rates(5)))).await;
-    are_kept(Node::shared(&redis.url(), 5).await.limits.clone()).await;
-    are_kept(Node::new("redis://127.0.0.1:1/", 5).limits.clone()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_are_exact_however_many_ask_at_once() {
-    let redis = Redis::start().expect("a Redis");
-    let node = Node::shared(&redis.url(), 5).await;
-    are_exact_however_many_ask_at_once(Arc::new(InMemory::new(rates(5)))).await;
-    are_exact_however_many_ask_at_once(node.limits.clone()).await;
+async fn limits_are_kept_where_there_is_no_redis_at_its_address() {
+    are_kept(Node::new("redis://127.0.0.1:1/", 5).limits.as_ref()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,8 +253,8 @@ async fn nobody_waits_longer_than_a_moment_for_a_redis_that_stalls() {
 async fn a_cluster_keeps_limits_in_all_its_slots_and_learns_scripts_again() {
     let cluster = RedisCluster::start(&RedisOptions::default()).expect("a Redis Cluster");
     let (one, other) = (Node::shared(&cluster.url(), 5).await, Node::shared(&cluster.url(), 5).await);
-    are_kept(one.limits.clone()).await;
-    are_exact_however_many_ask_at_once(other.limits.clone()).await;
+    are_kept(one.limits.as_ref()).await;
+    are_exact(other.limits.clone()).await;
     for round in 0..2 {
         let began = Instant::now();
         let users: Vec<_> = (0..40).map(|user| format!("user {user} of {round}")).collect();

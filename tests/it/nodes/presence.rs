@@ -11,9 +11,9 @@ use super::{
 use crate::support::{program::Place, store::until_presence};
 
 /// A node that dies is noticed within this time (contract section 7), and who was on it is told so soon after.
-const DEAD_WITHIN: Duration = Duration::from_secs(35);
+pub(super) const DEAD_WITHIN: Duration = Duration::from_secs(35);
 
-async fn knowing(forum: &Forum, redis: &str, more: &[&str]) -> Serving {
+pub(super) async fn knowing(forum: &Forum, redis: &str, more: &[&str]) -> Serving {
     let flags = [&["--redis-url", redis, "--drain", "100ms"], more].concat();
     let node = Serving::start(&forum.url(), &flags).await;
     node.until_ready().await;
@@ -25,14 +25,14 @@ async fn connected(node: &Serving, user: &str) -> Frames {
     Frames::connected(&node.url, &Service::token(user, "c1", &[], false)).await
 }
 
-async fn joins(client: &mut Frames, board: i32) -> Value {
+pub(super) async fn joins(client: &mut Frames, board: i32) -> Value {
     let answer = client.ask("board:join", json!(board)).await;
     assert_eq!(answer["ok"], json!(true), "{answer}");
     answer
 }
 
 /// The next event that is of somebody, as it is sent.
-async fn hears(client: &mut Frames) -> (String, Value) {
+pub(super) async fn hears(client: &mut Frames) -> (String, Value) {
     loop {
         let frame = client.next().await.expect("a connection that stays");
         let Some(told) = frame.strip_prefix("42") else { continue };
@@ -44,13 +44,13 @@ async fn hears(client: &mut Frames) -> (String, Value) {
     }
 }
 
-async fn hears_of(client: &mut Frames, event: &str, user: &str) {
+pub(super) async fn hears_of(client: &mut Frames, event: &str, user: &str) {
     let (told, payload) = hears(client).await;
     assert_eq!((told.as_str(), payload["userId"].as_str()), (event, Some(user)), "{payload}");
 }
 
 /// Who is here, with the number of devices of each.
-async fn listed(client: &mut Frames) -> BTreeMap<String, u64> {
+pub(super) async fn listed(client: &mut Frames) -> BTreeMap<String, u64> {
     let answer = client.ask("presence:list", json!(null)).await;
     assert_eq!(answer["ok"], json!(true), "{answer}");
     let users = answer["users"].as_array().expect("users").iter();
@@ -59,7 +59,7 @@ async fn listed(client: &mut Frames) -> BTreeMap<String, u64> {
 }
 
 /// Waits until this is the list.
-async fn until_listed(client: &mut Frames, expected: &[(&str, u64)]) {
+pub(super) async fn until_listed(client: &mut Frames, expected: &[(&str, u64)]) {
     let expected = expected.iter().map(|(user, devices)| ((*user).to_owned(), *devices)).collect();
     let mut last = BTreeMap::new();
     let asking = async {
@@ -167,21 +167,28 @@ async fn who_writes_on_another_node_is_told_once_and_ended() {
     other.stop().await;
 }
 
-/// How often each user was told to have gone, until all of `users` were.
-async fn gone(mut client: Frames, users: usize) -> (Frames, BTreeMap<String, usize>) {
-    let mut gone = BTreeMap::new();
-    while gone.len() < users {
+/// How often each user was told to have left the board, and to have gone, until all of `users` were; the former comes first.
+async fn gone(mut client: Frames, users: usize, in_board: usize) -> (Frames, [BTreeMap<String, usize>; 2]) {
+    let [mut left, mut gone] = [BTreeMap::new(), BTreeMap::new()];
+    while gone.len() < users || left.len() < in_board {
         let (event, payload) = hears(&mut client).await;
-        if event == "user:offline" {
-            *gone.entry(payload["userId"].as_str().expect("a user").to_owned()).or_default() += 1;
+        let user = payload["userId"].as_str().expect("a user").to_owned();
+        match event.as_str() {
+            "user:leftBoard" => {
+                assert!(!gone.contains_key(&user), "{user} left a board after he was gone");
+                *left.entry(user).or_default() += 1;
+            }
+            "user:offline" => *gone.entry(user).or_default() += 1,
+            _ => {}
         }
     }
-    (client, gone)
+    (client, [left, gone])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_node_that_is_killed_all_are_told_gone_once_and_of_the_others_nobody() {
     const USERS: usize = 300;
+    const IN_BOARD: usize = 100;
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
     let url = redis.url();
@@ -190,11 +197,18 @@ async fn of_a_node_that_is_killed_all_are_told_gone_once_and_of_the_others_nobod
     let [one, other, mut doomed]: [Serving; 3] =
         futures_util::future::join_all(nodes).await.try_into().unwrap_or_else(|_| unreachable!("three"));
     let mut watchers = [connected(&one, "ada").await, connected(&other, "bo").await];
+    for watcher in &mut watchers {
+        joins(watcher, 1).await;
+    }
     // One who has a second tab on a node that goes on.
     let _stays = connected(&other, "user 7").await;
     let mut crowd = Vec::new();
     for number in 0..USERS {
-        crowd.push(connected(&doomed, &format!("user {number}")).await);
+        let mut user = connected(&doomed, &format!("user {number}")).await;
+        if number < IN_BOARD {
+            joins(&mut user, 1).await;
+        }
+        crowd.push(user);
     }
     let all: Vec<(String, u64)> =
         (0..USERS).map(|number| (format!("user {number}"), 1 + u64::from(number == 7))).collect();
@@ -206,11 +220,14 @@ async fn of_a_node_that_is_killed_all_are_told_gone_once_and_of_the_others_nobod
 
     let killed = Instant::now();
     doomed.kill().await;
-    let telling = futures_util::future::join_all(watchers.map(|watcher| gone(watcher, USERS - 1)));
+    let telling = futures_util::future::join_all(watchers.map(|watcher| gone(watcher, USERS - 1, IN_BOARD)));
     let told = timeout(DEAD_WITHIN, telling).await.expect("all to be told gone in time");
     println!("all {} were told gone after {:.1} s", USERS - 1, killed.elapsed().as_secs_f64());
     let (mut watchers, gone): (Vec<Frames>, Vec<_>) = told.into_iter().unzip();
-    for (watcher, gone) in watchers.iter_mut().zip(gone) {
+    for (watcher, [left, gone]) in watchers.iter_mut().zip(gone) {
+        assert!(left.values().all(|times| *times == 1), "twice: {left:?}");
+        assert!(left.contains_key("user 7"), "who is here by another tab sits in no board any longer");
+        assert_eq!(left.len(), IN_BOARD);
         assert!(gone.values().all(|times| *times == 1), "twice: {gone:?}");
         assert!(!gone.contains_key("user 7"), "he is on another node");
         assert_eq!(listed(watcher).await, BTreeMap::from([("ada".into(), 1), ("bo".into(), 1), ("user 7".into(), 1)]));
@@ -221,4 +238,39 @@ async fn of_a_node_that_is_killed_all_are_told_gone_once_and_of_the_others_nobod
     assert!(quiet.iter().all(Result::is_err), "{quiet:?}");
     one.stop().await;
     other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_on_a_dead_node_where_nobody_looked_is_gone_within_thirty_seconds() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let one = knowing(&forum, &redis.url(), &["--ping-interval", "10m"]).await;
+    let mut doomed = knowing(&forum, &redis.url(), &["--ping-interval", "10m"]).await;
+    let mut bo = connected(&doomed, "bo").await;
+    joins(&mut bo, 1).await;
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let said = async {
+        for key in ["curia:board_users:1", "curia:community_users:c1"] {
+            let is_there = || redis::cmd("HEXISTS").arg(key).arg("u:bo").to_owned();
+            while !is_there().query_async::<bool>(&mut connection).await.expect("an answer") {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    timeout(PATIENCE, said).await.expect("him to be said");
+    // Nobody but his own node minds his board, nor his community: who looks there is let in shortly before it is forgotten.
+    doomed.kill().await;
+    let killed = Instant::now();
+    sleep(Duration::from_secs(13)).await;
+    let mut ada = connected(&one, "ada").await;
+    let answer = joins(&mut ada, 1).await;
+    println!("{:.1} s after his node died he is in {answer}", killed.elapsed().as_secs_f64());
+    until_listed(&mut ada, &[("ada", 1)]).await;
+    let took = killed.elapsed();
+    println!("gone after {took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    let answer = ada.ask("presence:list", json!({"boardId": 1})).await;
+    assert_eq!(answer["users"].as_array().map(Vec::len), Some(1), "{answer}");
+    one.stop().await;
 }

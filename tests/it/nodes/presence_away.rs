@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::store::{degraded, until_presence};
 
-async fn command(redis: &Redis, words: &[&str]) {
+pub(super) async fn command(redis: &Redis, words: &[&str]) {
     let client = redis::Client::open(redis.url()).expect("an address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
     let mut command = redis::cmd(words[0]);
@@ -11,18 +11,18 @@ async fn command(redis: &Redis, words: &[&str]) {
     command.query_async::<redis::Value>(&mut connection).await.expect("an answer");
 }
 
-async fn node(forum: &Forum, redis: &str) -> Serving {
+pub(super) async fn node(forum: &Forum, redis: &str) -> Serving {
     let node = Serving::start(&forum.url(), &["--redis-url", redis, "--drain", "100ms"]).await;
     node.until_ready().await;
     until_presence(&node.url, true).await;
     node
 }
 
-async fn connected(node: &Serving, user: &str) -> Frames {
+pub(super) async fn connected(node: &Serving, user: &str) -> Frames {
     Frames::connected(&node.url, &Service::token(user, "c1", &[], false)).await
 }
 
-async fn users(client: &mut Frames, argument: Value) -> Result<Vec<String>, String> {
+pub(super) async fn users(client: &mut Frames, argument: Value) -> Result<Vec<String>, String> {
     let answer = client.ask("presence:list", argument).await;
     let Some(users) = answer["users"].as_array() else {
         return Err(answer["error"]["code"].as_str().expect("a code").to_owned());
@@ -31,7 +31,7 @@ async fn users(client: &mut Frames, argument: Value) -> Result<Vec<String>, Stri
 }
 
 /// Waits until all of these are here, and nobody else.
-async fn until_here(client: &mut Frames, expected: &[&str]) {
+pub(super) async fn until_here(client: &mut Frames, expected: &[&str]) {
     let asking = async {
         while users(client, json!(null)).await.as_deref()
             != Ok(&expected.iter().map(|user| (*user).to_owned()).collect::<Vec<_>>())
@@ -163,16 +163,80 @@ async fn nonsense_in_redis_is_nobody_and_ends_nothing() {
     command(&redis, &["PUBLISH", key, &"x".repeat(2 << 20)]).await;
     let mut cy = connected(&one, "cy").await;
     until_here(&mut cy, &["ada", "bo", "cy"]).await;
+    one.stop().await;
+    other.stop().await;
+}
 
-    // What is of another kind altogether is said to be so, until it is taken away.
-    command(&redis, &["SET", "curia:board_users:1", "nonsense"]).await;
-    assert_eq!(cy.ask("board:join", json!(1)).await["ok"], json!(true));
-    until_presence(&one.url, false).await;
-    let why = degraded(&one.url, "presence").await.expect("a reason");
-    assert!(why.contains("wrong kind of value"), "{why}");
-    command(&redis, &["DEL", "curia:board_users:1"]).await;
-    until_presence(&one.url, true).await;
-    until_here(&mut ada, &["ada", "bo", "cy"]).await;
+/// Who is in board 1 by now; `told` grows by what the client was told of it until then.
+async fn told_of_board(client: &mut Frames, told: &mut Vec<(String, String)>) -> Value {
+    client.send(r#"4299["presence:list",{"boardId":1}]"#).await;
+    loop {
+        let frame = client.next().await.expect("a connection that stays");
+        if let Some(answer) = frame.strip_prefix("4399") {
+            return serde_json::from_str(answer).expect("JSON");
+        }
+        let Some(event) = frame.strip_prefix("42") else { continue };
+        let event: Value = serde_json::from_str(event).expect("JSON");
+        if event[0].as_str().is_some_and(|name| name.ends_with("Board")) {
+            told.push((event[0].as_str().unwrap().to_owned(), event[1]["userId"].as_str().expect("a user").to_owned()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_while_redis_is_away_is_told_once_of_those_on_other_nodes_when_it_is_back() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let url = redis.url();
+    let (one, other) = (node(&forum, &url).await, node(&forum, &url).await);
+    let (mut ada, mut bo, mut di) =
+        (connected(&one, "ada").await, connected(&other, "bo").await, connected(&one, "di").await);
+    for client in [&mut ada, &mut bo, &mut di] {
+        assert_eq!(client.ask("board:join", json!(1)).await["ok"], json!(true));
+    }
+    until_here(&mut bo, &["ada", "bo", "di"]).await;
+    let port = redis.stop().expect("an end");
+    for node in [&one, &other] {
+        until_presence(&node.url, false).await;
+    }
+    let mut cy = connected(&other, "cy").await;
+    let answer = cy.ask("board:join", json!(1)).await;
+    let named: Vec<&str> =
+        answer["users"].as_array().unwrap().iter().map(|user| user["userId"].as_str().unwrap()).collect();
+    assert_eq!((named, &answer["userCount"]), (vec!["bo", "cy"], &json!(2)), "who is on his node");
+    // Of the two that he was not named one goes meanwhile, and so does one that he was.
+    assert_eq!(di.ask("board:leave", json!(1)).await["ok"], json!(true));
+    assert_eq!(bo.ask("board:leave", json!(1)).await["ok"], json!(true));
+    let redis = Redis::start_at(port).expect("a Redis where it was");
+    let [mut of_ada, mut of_cy] = [Vec::new(), Vec::new()];
+    for (client, told) in [(&mut ada, &mut of_ada), (&mut cy, &mut of_cy)] {
+        let right = async {
+            loop {
+                let answer = told_of_board(client, told).await;
+                let users = answer[0]["users"].as_array().into_iter().flatten();
+                if users.map(|user| user["userId"].as_str().expect("a user")).eq(["ada", "cy"]) {
+                    break;
+                }
+                sleep(Duration::from_millis(1_100)).await;
+            }
+        };
+        timeout(PATIENCE, right).await.expect("the truth");
+    }
+    let event = |name: &str, user: &str| (name.to_owned(), user.to_owned());
+    let told = of_cy;
+    assert!(
+        told.contains(&event("user:joinedBoard", "ada")) && told.contains(&event("user:leftBoard", "bo")),
+        "{told:?}"
+    );
+    // Whoever is taken to be there until his node has said something else is taken to have come, too.
+    let of_di: Vec<_> = told.iter().filter(|(_, user)| user == "di").map(|(name, _)| name.as_str()).collect();
+    assert!(of_di.is_empty() || of_di == ["user:joinedBoard", "user:leftBoard"], "{told:?}");
+    assert_eq!(told.len(), 2 + of_di.len(), "each once: {told:?}");
+    of_ada.sort();
+    let joined = ["bo", "cy", "di"].map(|user| event("user:joinedBoard", user));
+    let expected = [&joined[..], &[event("user:leftBoard", "bo"), event("user:leftBoard", "di")]].concat();
+    assert_eq!(of_ada, expected, "each once");
+    drop(redis);
     one.stop().await;
     other.stop().await;
 }

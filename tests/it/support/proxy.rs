@@ -42,6 +42,11 @@ impl Proxy {
     pub fn fall_silent(&self) {
         self.way.send_modify(|way| way.silent = true);
     }
+
+    /// Forwards what comes on new connections again; those that fell silent stay so.
+    pub fn speak(&self) {
+        self.way.send_modify(|way| way.silent = false);
+    }
 }
 
 async fn accept(listener: TcpListener, mut way: watch::Receiver<Way>) {

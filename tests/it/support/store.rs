@@ -7,7 +7,7 @@ use curia_scratch::Redis;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::{postgres::Forum, service::Service, wire::http};
+use super::{postgres::Forum, program::Serving, service::Service, wire::http};
 
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +31,20 @@ impl Store {
                 let service = Service::start_with(&forum.url(), &[flags, &[("redis-url", &url)]].concat()).await;
                 until_presence(&service.url, true).await;
                 service
+            }
+        }
+    }
+
+    /// The program itself, likewise, once it shares limits as well.
+    pub async fn serving(&self, forum: &Forum, flags: &[&str]) -> Serving {
+        match self {
+            Self::Memory => Serving::start(&forum.url(), flags).await,
+            Self::Redis(redis) => {
+                let url = redis.url();
+                let node = Serving::start(&forum.url(), &[flags, &["--redis-url", &url]].concat()).await;
+                until_presence(&node.url, true).await;
+                node.until_metric("curia_rate_limits_shared", 1.0).await;
+                node
             }
         }
     }

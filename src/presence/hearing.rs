@@ -1,0 +1,121 @@
+//! What is heard from where all nodes meet, and what a node says upon it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
+
+use super::{
+    Meeting, Notice, Presence, Scope, notices,
+    roll::{Missed, Roll},
+};
+use crate::{
+    circle::{Heard, Members, Said, Stamp, Word},
+    ids::{NodeId, UserId},
+};
+
+impl Presence {
+    /// Takes what was heard there; what is to be told of it.
+    pub fn hear(&mut self, heard: Heard) -> Vec<Notice> {
+        match heard {
+            Heard::Said { scope, stamp, node, said } => return self.hear_said(scope, stamp, node, said),
+            Heard::Read { scope, stamp, members } => return self.hear_read(scope, stamp, members),
+            Heard::Stands { scope, stamp } => return self.hear_stands(scope, stamp),
+            Heard::Unknown(scope) => {
+                if let Some(roll) = self.rolls.get_mut(&scope) {
+                    roll.lose();
+                }
+            }
+            Heard::Here => {
+                if let Meeting::Among { here, words, .. } = &mut self.meeting {
+                    *here = true;
+                    words.clear();
+                    words.extend(self.rolls.keys().cloned().map(Word::Watch));
+                    words.push(Word::All);
+                }
+            }
+            Heard::Nodes(living) => self.speak_for_the_dead(&living),
+            // Not of who is here.
+            Heard::Typing { .. } => {}
+            Heard::Away => {
+                self.rolls.values_mut().for_each(Roll::lose);
+                if let Meeting::Among { here, words, missing } = &mut self.meeting {
+                    *here = false;
+                    words.clear();
+                    missing.clear();
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn hear_said(&mut self, scope: Scope, stamp: Stamp, node: NodeId, said: Vec<Said>) -> Vec<Notice> {
+        let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
+        let users: Vec<UserId> = said.iter().map(|said| said.user.clone()).collect();
+        match roll.hear(self.me, node, stamp, said) {
+            Ok(passed) => {
+                if node == self.me {
+                    // Another may have spoken for this node, taking it for dead.
+                    self.correct(&scope, users);
+                }
+                notices(&scope, passed)
+            }
+            Err(Missed) => {
+                self.push(Word::Read(scope));
+                Vec::new()
+            }
+        }
+    }
+
+    fn hear_read(&mut self, scope: Scope, stamp: Stamp, members: Members) -> Vec<Notice> {
+        let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
+        let passed = roll.read(self.me, stamp, members);
+        let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
+        users.extend(self.own.users(&scope).cloned());
+        self.correct(&scope, users);
+        if let Scope::Community(_) = scope {
+            let sits = |user: &UserId| Some((user.clone(), *self.own.stay(&scope, user)?.boards.first()?));
+            let seats = self.own.users(&scope).filter_map(sits).collect();
+            self.push(Word::Seats(seats));
+        }
+        notices(&scope, passed)
+    }
+
+    fn hear_stands(&mut self, scope: Scope, stamp: Stamp) -> Vec<Notice> {
+        let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
+        let passed = roll.give_up(self.me);
+        if !roll.stands_at(stamp) {
+            roll.lose();
+            self.push(Word::Read(scope.clone()));
+        }
+        notices(&scope, passed)
+    }
+
+    /// Says what is otherwise than it stands there of this node's users.
+    fn correct(&mut self, scope: &Scope, users: impl IntoIterator<Item = UserId>) {
+        for user in users {
+            let stay = self.own.stay(scope, &user);
+            self.say(scope.clone(), user, stay);
+        }
+    }
+
+    /// Whoever was on a node that no longer lives has gone, unless another has him. A node that has just begun may have been heard
+    /// before it is told that it lives, so it has to be missing twice.
+    fn speak_for_the_dead(&mut self, living: &BTreeSet<NodeId>) {
+        let Meeting::Among { missing, .. } = &mut self.meeting else { return };
+        let known = self.rolls.values().filter(|roll| roll.is_known()).flat_map(Roll::nodes);
+        let gone: BTreeSet<NodeId> = known.filter(|node| *node != self.me && !living.contains(node)).collect();
+        let before = mem::replace(missing, gone.clone());
+        for node in gone.intersection(&before) {
+            let of_node = |roll: &Roll| roll.of_node(*node).cloned().collect::<Vec<_>>();
+            // Boards first: see [`Scope`].
+            let dead: BTreeMap<Scope, Vec<UserId>> =
+                self.rolls.iter().map(|(scope, roll)| (scope.clone(), of_node(roll))).collect();
+            for (scope, users) in dead {
+                for user in users {
+                    self.push_said(scope.clone(), *node, Said { user, stay: None, nth: 0 });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Scopes that are watched: read in pages, looked at every few beats, and lost where they can't be read.
+
+use std::sync::atomic::Ordering;
+
+use redis::{RedisError, cmd};
+
+use super::{Circle, EMPTY, KEPT, PAGE, PARTS, QUIET_PARTS, Watched, draw, message, message::Reading, millis};
+use crate::{
+    circle::Heard,
+    presence::Scope,
+    redis::{key::part_of, link::LinkError, question::Question},
+};
+
+/// A scope's count, where to read on, and its first fields.
+type FirstPage = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+/// Where to read on, and fields.
+type Page = (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+/// A scope's count, and the number of its fields.
+type Standing = (Option<Vec<u8>>, Option<Vec<u8>>, usize);
+/// Fields of a scope that are nobody's.
+const COUNTS: usize = 2;
+
+impl Circle {
+    /// Hears what is said of these scopes from now on, and reads each.
+    pub async fn watch(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
+        let channels: Vec<String> = scopes.iter().map(|scope| self.key(scope)).collect();
+        if channels.is_empty() {
+            return Ok(Vec::new());
+        }
+        let watched = scopes.iter().cloned().map(|scope| Watched { scope, is_quiet: false });
+        self.watched.extend(channels.iter().map(|channel| channel.clone().into_bytes()).zip(watched));
+        self.bus.subscribe(channels).await?;
+        self.read(scopes).await
+    }
+
+    /// No longer.
+    pub async fn unwatch(&mut self, scope: &Scope) -> Result<(), LinkError> {
+        let channel = self.key(scope);
+        self.watched.remove(channel.as_bytes());
+        self.lost.remove(scope);
+        self.bus.unsubscribe(channel).await
+    }
+
+    /// What was said of each scope, altogether.
+    pub async fn read(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
+        let read = |scope| {
+            let question = self.read.on(&self.key(scope)).arg(draw());
+            question.arg(millis(KEPT)).arg(millis(EMPTY)).arg(PAGE)
+        };
+        let questions: Vec<Question> = scopes.iter().map(read).collect();
+        let mut all = Vec::with_capacity(scopes.len());
+        for (scope, answer) in scopes.into_iter().zip(self.ask_each::<FirstPage>(&questions).await?) {
+            all.push(match answer {
+                Ok(first) => self.read_on(scope, first).await?,
+                Err(error) => self.lose(scope, error)?,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Reads anew what was lost.
+    pub async fn read_lost(&mut self, at_once: usize) -> Result<Vec<Heard>, LinkError> {
+        let lost: Vec<Scope> = self.lost.keys().cloned().collect();
+        let mut all = Vec::new();
+        for scopes in lost.chunks(at_once) {
+            all.extend(self.read(scopes.to_vec()).await?);
+        }
+        Ok(all)
+    }
+
+    /// Of how many scopes it is not known who is there, and why of the first.
+    pub fn lost(&self) -> Option<(usize, String)> {
+        let (scope, why) = self.lost.first_key_value()?;
+        Some((self.lost.len(), format!("{}: {why}", self.key(scope))))
+    }
+
+    /// The further pages of a scope.
+    async fn read_on(&mut self, scope: Scope, first: FirstPage) -> Result<Heard, LinkError> {
+        let (generation, version, mut cursor, fields) = first;
+        let Some(stamp) = message::stamp(Some(&generation), Some(&version)) else {
+            return Ok(self.lose_for(scope, "it is counted by something that is no number".to_owned()));
+        };
+        let key = self.key(&scope);
+        let mut reading = Reading::new(scope.clone(), stamp);
+        reading.take(&fields);
+        while cursor != b"0" {
+            let next = cmd("HSCAN").arg(&key).arg(&cursor).arg("COUNT").arg(PAGE).to_owned();
+            let mut answers = self.ask_each::<Page>(&[next.into()]).await?;
+            match answers.pop().ok_or(LinkError::Closed)? {
+                Ok((next, fields)) => {
+                    reading.take(&fields);
+                    cursor = next;
+                }
+                Err(error) => return self.lose(scope, error),
+            }
+            // Of what began anew some would be missing.
+            if cursor == b"0" && !self.is_counted_from(&key, &generation).await? {
+                return Ok(self.lose_for(scope, "it began anew while it was read".to_owned()));
+            }
+        }
+        self.lost.remove(&scope);
+        if let Some(watched) = self.watched.get_mut(key.as_bytes()) {
+            watched.is_quiet = reading.count() == 0;
+        }
+        Ok(reading.heard())
+    }
+
+    async fn is_counted_from(&mut self, key: &str, generation: &[u8]) -> Result<bool, LinkError> {
+        let question = cmd("HGET").arg(key).arg("generation").to_owned();
+        let answer = self.ask_each::<Option<Vec<u8>>>(&[question.into()]).await?.pop();
+        Ok(matches!(answer, Some(Ok(Some(now))) if now == generation))
+    }
+
+    /// Which scopes are to be looked at with this beat.
+    pub fn due(&mut self, beats: usize) -> Vec<Scope> {
+        if self.missed.swap(false, Ordering::Relaxed) {
+            self.watched.values_mut().for_each(|watched| watched.is_quiet = false);
+        }
+        let is_due = |(channel, watched): &(&Vec<u8>, &Watched)| {
+            let parts = if watched.is_quiet { QUIET_PARTS } else { PARTS };
+            // Of a key, which is text.
+            let part = std::str::from_utf8(channel).map_or(0, |key| part_of(key, parts));
+            part == beats % parts && !self.lost.contains_key(&watched.scope)
+        };
+        self.watched.iter().filter(is_due).map(|(_, watched)| watched.scope.clone()).collect()
+    }
+
+    /// Where each of these scopes stands, which is kept for longer by asking.
+    pub async fn stand(&mut self, scopes: &[Scope]) -> Result<Vec<Heard>, LinkError> {
+        let stand = |scope| self.stand.on(&self.key(scope)).arg(millis(KEPT)).arg(millis(EMPTY));
+        let questions: Vec<Question> = scopes.iter().map(stand).collect();
+        let answers = self.ask_each::<Standing>(&questions).await?;
+        let mut stands = Vec::with_capacity(scopes.len());
+        for (scope, answer) in scopes.iter().zip(answers) {
+            stands.push(match answer {
+                Ok((generation, version, fields)) => {
+                    if let Some(watched) = self.watched.get_mut(self.key(scope).as_bytes()) {
+                        watched.is_quiet = fields <= COUNTS;
+                    }
+                    // Of one that is gone there is neither: nobody stands there.
+                    let stamp = message::stamp(generation.as_deref(), version.as_deref()).unwrap_or_default();
+                    Heard::Stands { scope: scope.clone(), stamp }
+                }
+                Err(error) => self.lose(scope.clone(), error)?,
+            });
+        }
+        Ok(stands)
+    }
+
+    pub(super) fn lose(&mut self, scope: Scope, error: RedisError) -> Result<Heard, LinkError> {
+        let error = self.link.of_one(error)?;
+        Ok(self.lose_for(scope, error.to_string()))
+    }
+
+    fn lose_for(&mut self, scope: Scope, why: String) -> Heard {
+        self.lost.insert(scope.clone(), why);
+        Heard::Unknown(scope)
+    }
+}

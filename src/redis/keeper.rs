@@ -1,0 +1,151 @@
+//! A way to Redis that is kept: made anew after any error, until its keeper is told to stop.
+//!
+//! Invariants:
+//! - there is one way at a time, and none is used again once it failed;
+//! - between two tries lies a pause, longer each time and with chance in it, so that nodes do not come back all at once; once a way has
+//!   worked they begin anew;
+//! - what comes while there is no way is taken by [`Kept::meanwhile`] and lies nowhere: nobody waits for Redis;
+//! - that there is no way is told at each failure, and which is the first since it worked: that one is for the log;
+//! - told to stop it stops, whatever it waits for; where there was a way, the last word is said on it ([`Kept::leave`]).
+//!
+//! One task for each, owned by whoever spawned [`keep`].
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is done on a way to Redis. Every future may be dropped at any moment.
+pub trait Kept: Send {
+    /// Of no more use after its first error.
+    type Way: Send;
+    type Error: std::error::Error + Send + Sync;
+
+    /// Between two tries; with chance in it up to twice as much.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+    /// Makes a way.
+    fn connect(&mut self) -> impl Future<Output = Result<Self::Way, Self::Error>> + Send;
+
+    /// Works on it until it fails, and says once that it did work.
+    fn carry(&mut self, way: &mut Self::Way, worked: &mut Worked) -> impl Future<Output = Self::Error> + Send;
+
+    /// There is no way, by this error; whether it is the first since one worked.
+    fn lost(&mut self, error: Self::Error, first: bool) -> impl Future<Output = ()> + Send;
+
+    /// Takes what comes while there is none.
+    fn meanwhile(&mut self) -> impl Future<Output = Infallible> + Send;
+
+    /// Says the last word, within a time of its own.
+    fn leave(&mut self, _way: Self::Way) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// Whether a way was of use.
+#[derive(Debug, Default)]
+pub struct Worked(bool);
+
+impl Worked {
+    /// It was.
+    pub fn did(&mut self) {
+        self.0 = true;
+    }
+}
+
+/// Whether Redis is asked at the moment. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Here {
+    here: Arc<AtomicBool>,
+    gauge: Option<&'static str>,
+}
+
+/// Redis is asked while this lives.
+#[derive(Debug)]
+pub struct While(Here);
+
+impl Here {
+    /// Not yet; `gauge` says it to operators.
+    pub fn new(gauge: Option<&'static str>) -> Self {
+        let here = Self { here: Arc::default(), gauge };
+        here.set(false);
+        here
+    }
+
+    /// Whether it is.
+    pub fn is(&self) -> bool {
+        self.here.load(Ordering::Relaxed)
+    }
+
+    /// It is from now on.
+    pub fn begin(&self) -> While {
+        self.set(true);
+        While(self.clone())
+    }
+
+    fn set(&self, here: bool) {
+        self.here.store(here, Ordering::Relaxed);
+        if let Some(gauge) = self.gauge {
+            metrics::gauge!(gauge).set(f64::from(u8::from(here)));
+        }
+    }
+}
+
+impl Drop for While {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// Keeps a way until told to stop.
+pub async fn keep<K: Kept>(mut kept: K, shutdown: CancellationToken) {
+    let mut pauses = pauses(K::LONGEST_PAUSE);
+    let mut first = true;
+    loop {
+        let Some(connected) = shutdown.run_until_cancelled(kept.connect()).await else { return };
+        let error = match connected {
+            Ok(mut way) => {
+                let mut worked = Worked::default();
+                let carried = shutdown.run_until_cancelled(kept.carry(&mut way, &mut worked)).await;
+                if worked.0 {
+                    (pauses, first) = (self::pauses(K::LONGEST_PAUSE), true);
+                }
+                match carried {
+                    Some(error) => error,
+                    None => return kept.leave(way).await,
+                }
+            }
+            Err(error) => error,
+        };
+        // They have no end.
+        let pause = pauses.next().unwrap_or(K::LONGEST_PAUSE);
+        let is_first = mem::replace(&mut first, false);
+        let waiting = async {
+            kept.lost(error, is_first).await;
+            let _ = timeout(pause, kept.meanwhile()).await;
+        };
+        if shutdown.run_until_cancelled(waiting).await.is_none() {
+            return;
+        }
+    }
+}
+
+fn pauses(longest: Duration) -> impl Iterator<Item = Duration> {
+    let growing = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_delay(longest);
+    growing.with_jitter().without_max_times().build()
+}
+
+#[cfg(test)]
+mod tests;
