@@ -35,7 +35,7 @@ use crate::{
         departed,
         facts::PostgresFacts,
         migrations::{self, MigrateError},
-        pool,
+        pool::{self, Pools},
         retention::Retention,
         why::NotifiedAnswers,
     },
@@ -98,7 +98,7 @@ pub enum AppError {
 /// A service that listens, and does not serve yet.
 pub struct App {
     config: Config,
-    pool: sqlx::PgPool,
+    pools: Pools,
     listener: TcpListener,
     /// Pages beside ours: the demo's.
     beside: Router,
@@ -111,9 +111,9 @@ pub struct App {
 impl App {
     /// Opens the port. The database is not asked yet: one that can't be reached is waited for.
     pub async fn build(config: Config) -> Result<Self, AppError> {
-        let pool = pool::open(&config.database.url, config.database_connections);
+        let pools = Pools::new(&config.database.url, config.database_connections);
         let listener = bind(&config.http.host, config.http.port).await?;
-        Ok(Self { config, pool, listener, beside: Router::new(), metrics: None, crowd: false })
+        Ok(Self { config, pools, listener, beside: Router::new(), metrics: None, crowd: false })
     }
 
     /// Serves the metrics of this process: on a port of their own, which is opened now, or beside the other pages.
@@ -140,7 +140,7 @@ impl App {
     /// somebody is always writing. It takes its leave quickly.
     pub async fn with_demo(mut self, crowd: bool) -> Result<Self, AppError> {
         let signer = self.config.tokens.signer().ok_or(AppError::DemoWithoutSecret)?;
-        demo::install(&self.pool).await?;
+        demo::install(&self.pools.asking).await?;
         let mut connection = connect(self.config.database.direct()).await?;
         migrations::up(&mut connection, pool::CONNECTED_WITHIN, &mut |progress| tracing::debug!("{progress}")).await?;
         let mint: demo::Mint = Arc::new(move |user| {
@@ -157,7 +157,7 @@ impl App {
             };
             Ok(signer.mint(&actor, now)?)
         });
-        self.beside = demo::router(DemoState { pool: self.pool.clone(), mint });
+        self.beside = demo::router(DemoState { pool: self.pools.asking.clone(), mint });
         self.crowd = crowd;
         self.config.drain = self.config.drain.min(DEMO_DRAIN);
         Ok(self)
@@ -165,7 +165,8 @@ impl App {
 
     /// Serves until it is told to end, then ends every task it started.
     pub async fn run(self, ending: Ending) -> Result<(), AppError> {
-        let Self { config, pool, listener, beside, metrics, crowd } = self;
+        let Self { config, pools, listener, beside, metrics, crowd } = self;
+        let pool = &pools.asking;
         let shutdown = ending.stopped().clone();
         let node = named(&listener);
         let readiness = Readiness::default();
@@ -214,7 +215,7 @@ impl App {
             ends
         });
         let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
-        let follower = Follower { pool: pool.clone(), content_limit, wake, stream, batches, relay };
+        let follower = Follower { pool: pools.reading.clone(), content_limit, wake, stream, batches, relay };
         let retention =
             Retention { pool: pool.clone(), keep: config.stream.retention, max_size: config.stream.outbox_max_size };
         let outbox = readiness.component("outbox", State::Ready);
@@ -300,7 +301,7 @@ impl App {
         shutdown.cancel();
         let ended = async {
             tasks.ended().await;
-            pool.close().await;
+            pools.close().await;
         };
         if timeout(ENDED_WITHIN, ended).await.is_err() {
             tracing::warn!("the database gives no answer; its connections are left to end with the process");

@@ -139,7 +139,7 @@ impl Config {
 
     fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
         let database = DatabaseConfig::from_reader(reader);
-        let database_connections = reader.required(&settings::DATABASE_CONNECTIONS, read::count(2..=1000));
+        let database_connections = reader.required(&settings::DATABASE_CONNECTIONS, read::count(4..=1000));
         let redis = RedisConfig::from_reader(reader);
         let tokens = TokenConfig::from_reader(reader);
         let http = HttpConfig::from_reader(reader);

@@ -15,17 +15,18 @@ WITH upto AS MATERIALIZED (
         WHERE outbox.xid = running.xid
         OFFSET 0
     ) AS late
+), page AS (
+    SELECT *, max(seq) OVER (PARTITION BY xid) AS last
+    FROM news
+    WHERE pg_visible_in_snapshot(xid, (SELECT snapshot FROM upto))
+    ORDER BY last, seq
+    LIMIT $2
 ), placed AS (
     SELECT *, row_number() OVER (ORDER BY last, seq) AS place
-    FROM (
-        SELECT *, max(seq) OVER (PARTITION BY xid) AS last
-        FROM news
-        WHERE pg_visible_in_snapshot(xid, (SELECT snapshot FROM upto))
-    ) AS whole
+    FROM page
 )
 SELECT CASE WHEN place = 1 THEN (SELECT snapshot::text FROM upto) END AS "snapshot?",
        CASE WHEN place = 1 THEN clock_timestamp() END AS "ticked_at?",
        seq AS "seq!", at AS "at!", kind AS "kind!", board_id, post_id, row_id, data::text AS data
 FROM placed
 ORDER BY place
-LIMIT $2

@@ -67,7 +67,7 @@ pub static LISTEN_DATABASE_URL: Setting = Setting::new("LISTEN_DATABASE_URL", "l
     .shown(Shown::Url)
     .help("The same database without a transaction pooler in between, for LISTEN and for migrations [default: as DATABASE_URL]");
 pub static DATABASE_CONNECTIONS: Setting =
-    Setting::new("REALTIME_DATABASE_CONNECTIONS", "database-connections", "COUNT", "a number from 2 to 1000")
+    Setting::new("REALTIME_DATABASE_CONNECTIONS", "database-connections", "COUNT", "a number from 4 to 1000")
         .default("10")
         .help("Connections to the database at most, beside the one that listens");
 pub static REDIS_URL: Setting = Setting::new(

@@ -1,4 +1,4 @@
-//! The connections that are shared: everything goes through them but the listener and what changes the schema.
+//! Connections that are opened as they are needed and given back: a server that can't be reached is waited for where it is asked.
 
 use std::time::Duration;
 
@@ -10,27 +10,44 @@ use super::database_url::DatabaseUrl;
 pub const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// For so long a connection may keep to a server that the address no longer leads to.
 const CONNECTED_AT_MOST: Duration = Duration::from_secs(60);
-/// What answered within it is not asked whether it is alive: the question would cost as much as most statements. No server is back
-/// from a restart so soon.
-const SURELY_ALIVE: Duration = Duration::from_millis(500);
+/// What a tick takes at a time: one to read it in, one to record it, and one that is on its way back.
+const READING: u32 = 3;
+/// A connection that answered within it is taken by the reader unasked: the question whether it is alive would cost him as much as
+/// most of his statements.
+const LIKELY_ALIVE: Duration = Duration::from_millis(500);
 
-/// At most so many connections, opened as they are needed: a server that can't be reached is waited for where it is asked. Whoever
-/// gets one that died within the last half of a second gets an error, and should [`forget_idle`].
-pub fn open(url: &DatabaseUrl, most: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(CONNECTED_WITHIN)
-        .max_lifetime(CONNECTED_AT_MOST)
-        .test_before_acquire(false)
-        .before_acquire(|connection, known| {
+/// The connections of a service, at most so many together as it was given.
+pub struct Pools {
+    /// For whoever reads the outbox, and asks again after any error. One of them may be dead: then others are likely to be, and he should
+    /// [`forget_idle`].
+    pub reading: PgPool,
+    /// For everybody else: each is asked whether it is alive, so that one that died meanwhile is nobody's error.
+    pub asking: PgPool,
+}
+
+impl Pools {
+    /// At most `most` connections, at least [`READING`] and one.
+    pub fn new(url: &DatabaseUrl, most: u32) -> Self {
+        let reading = options(READING).test_before_acquire(false).before_acquire(|connection, known| {
             Box::pin(async move {
-                if known.idle_for > SURELY_ALIVE {
+                if known.idle_for > LIKELY_ALIVE {
                     connection.ping().await?;
                 }
                 Ok(true)
             })
-        })
-        .connect_lazy_with(url.options())
+        });
+        let asking = options(most.saturating_sub(READING).max(1));
+        Self { reading: reading.connect_lazy_with(url.options()), asking: asking.connect_lazy_with(url.options()) }
+    }
+
+    /// Waits until all are given back and closed.
+    pub async fn close(&self) {
+        tokio::join!(self.reading.close(), self.asking.close());
+    }
+}
+
+fn options(most: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(most).acquire_timeout(CONNECTED_WITHIN).max_lifetime(CONNECTED_AT_MOST)
 }
 
 /// Gives up the connections that nobody uses: after an error, since what ended one will have ended them, and where the address may
