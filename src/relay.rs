@@ -8,23 +8,27 @@
 //!   a way that carries nothing any more;
 //! - it listens only while another makes the ticks: it would hear nothing but itself.
 //!
-//! One task, ended by `shutdown`. It connects anew after any error, with pauses, and says in `/readyz` how it stands.
+//! One task keeps the way there ([`keep`]), and says in `/readyz` how it stands.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::pending, time::Duration};
 
-use backon::ExponentialBackoff;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     batch::Batch,
-    follow::retries,
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
-    redis::{channel::Channel, link::LinkError, message::Relayed, url::RedisUrl},
+    redis::{
+        channel::Channel,
+        keeper::{Kept, Worked, keep},
+        link::LinkError,
+        message::Relayed,
+        url::RedisUrl,
+    },
     telemetry::chain,
 };
 
@@ -89,30 +93,20 @@ impl Relay {
     }
 
     /// Works until told to stop.
-    pub async fn run(mut self, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(self.keep()).await;
+    pub async fn run(self, shutdown: CancellationToken) {
+        keep(self, shutdown).await;
+    }
+}
+
+impl Kept for Relay {
+    type Way = Channel;
+    type Error = LinkError;
+
+    async fn connect(&mut self) -> Result<Channel, LinkError> {
+        Channel::connect(&self.url, self.channel.clone(), self.heard.clone()).await
     }
 
-    async fn keep(&mut self) {
-        let mut retries = retries();
-        loop {
-            let error = match Channel::connect(&self.url, self.channel.clone(), self.heard.clone()).await {
-                Ok(channel) => self.carry(channel, &mut retries).await,
-                Err(error) => error,
-            };
-            let cause = chain(&error);
-            self.redis.set(State::Degraded(format!("{cause}; changes are read from PostgreSQL until it is back")));
-            // The iterator has no end.
-            sleep(retries.next().unwrap_or(PING_EVERY)).await;
-            // The others have read it where it stands.
-            while let Ok(relayed) = self.told.try_recv() {
-                self.at = Some(relayed.announced());
-            }
-        }
-    }
-
-    /// Carries messages until the connection fails.
-    async fn carry(&mut self, mut channel: Channel, retries: &mut ExponentialBackoff) -> LinkError {
+    async fn carry(&mut self, channel: &mut Channel, worked: &mut Worked) -> LinkError {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listens = false;
@@ -130,13 +124,13 @@ impl Relay {
                             self.at = Some(relayed.announced());
                             // Who follows has nothing to say that the others do not know.
                             match relayed {
-                                Relayed::Tick { .. } => publish(&mut channel, &relayed).await,
-                                Relayed::At { .. } if leads => publish(&mut channel, &relayed).await,
+                                Relayed::Tick { .. } => publish(channel, &relayed).await,
+                                Relayed::At { .. } if leads => publish(channel, &relayed).await,
                                 Relayed::At { .. } => continue,
                             }
                         }
                         // The follower is gone; so will be this task.
-                        None => std::future::pending().await,
+                        None => pending().await,
                     },
                     error = channel.closed() => Err(error),
                     _ = self.leads.changed() => continue,
@@ -151,9 +145,23 @@ impl Relay {
                 return error;
             }
             answered = Instant::now();
-            *retries = self::retries();
+            worked.did();
             self.redis.set(State::Ready);
         }
+    }
+
+    async fn lost(&mut self, error: LinkError, _: bool) {
+        // Which logs each reason once.
+        let cause = chain(&error);
+        self.redis.set(State::Degraded(format!("{cause}; changes are read from PostgreSQL until it is back")));
+    }
+
+    /// The others read it where it stands.
+    async fn meanwhile(&mut self) -> Infallible {
+        while let Some(relayed) = self.told.recv().await {
+            self.at = Some(relayed.announced());
+        }
+        pending().await
     }
 }
 
