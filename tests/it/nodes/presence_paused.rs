@@ -5,7 +5,7 @@ use super::{
     presence_away::{command, connected, until_here, users},
     *,
 };
-use crate::support::store::{degraded, until_presence};
+use crate::support::store::{SHARED, degraded, until_presence};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_node_that_stands_still_and_goes_on_each_is_told_gone_once_and_come_once() {
@@ -107,4 +107,20 @@ async fn a_node_that_died_before_the_clock_of_redis_was_set_back_keeps_nobody_on
     println!("told gone after {:?}", killed.elapsed());
     until_listed(&mut ada, &[("ada", 1)]).await;
     one.stop().await;
+}
+
+/// Its beats would stop once nobody takes what is heard, and it would be taken for dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_does_not_read_the_database_yet_says_nothing_and_is_not_in_order() {
+    let redis = Redis::start().expect("a Redis");
+    let nowhere = "postgres://nobody@127.0.0.1:1/forum";
+    let node = Serving::start(nowhere, &["--redis-url", &redis.url(), "--drain", "100ms"]).await;
+    node.until_metric(SHARED, 1.0).await;
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let nodes: usize = redis::cmd("ZCARD").arg("curia:nodes").query_async(&mut connection).await.expect("a number");
+    assert_eq!(nodes, 0);
+    let why = degraded(&node.url, "presence").await.expect("a reason");
+    assert!(why.contains("not been reached yet"), "{why}");
+    node.stop().await;
 }

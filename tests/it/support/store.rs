@@ -12,6 +12,9 @@ use super::{postgres::Forum, program::Serving, service::Service, wire::http};
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether a node shares its limits with others.
+pub const SHARED: &str = "curia_rate_limits_shared";
+
 pub enum Store {
     Memory,
     Redis(Box<Redis>),
@@ -43,7 +46,7 @@ impl Store {
                 let url = redis.url();
                 let node = Serving::start(&forum.url(), &[flags, &["--redis-url", &url]].concat()).await;
                 until_presence(&node.url, true).await;
-                node.until_metric("curia_rate_limits_shared", 1.0).await;
+                node.until_metric(SHARED, 1.0).await;
                 node
             }
         }
