@@ -33,6 +33,9 @@ async fn a_board_without_a_community_is_nobodys_and_sends_nobody_away() {
     forum.run("UPDATE boards SET name = 'Afloat' WHERE id = 50").await;
     let answer = ada.ask("board:join", json!(50)).await;
     assert_eq!(answer["error"]["code"], "not_found");
+    // Read together with what follows, it would be told as a board that began in the community.
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'At sea', '', 1)").await;
+    assert_eq!(ada.next().await[1]["post"]["title"], "At sea");
     forum.run("UPDATE boards SET community_id = 'c1' WHERE id = 50").await;
     forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Ashore', '', 1)").await;
     assert_eq!(ada.next().await[1]["post"]["title"], "Ashore", "the socket stayed");
