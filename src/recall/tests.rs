@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{event::Rows, history::Bounds, ids::Epoch, presence::Patience};
+use crate::{dispatch::Patience, event::Rows, history::Bounds, ids::Epoch};
 
 const EPOCH: Epoch = Epoch(7);
 

@@ -15,10 +15,10 @@ const ALL: i64 = 1_000;
 type Line = (i64, String);
 
 fn line(row: &PgRow) -> Line {
-    let at: chrono::DateTime<chrono::Utc> = row.get("at");
-    let (kind, data): (String, Option<String>) = (row.get("kind"), row.get("data"));
+    let at: chrono::DateTime<chrono::Utc> = row.get("at!");
+    let (kind, data): (String, Option<String>) = (row.get("kind!"), row.get("data"));
     let ids: [Option<i32>; 3] = ["board_id", "post_id", "row_id"].map(|id| row.get(id));
-    (row.get("seq"), format!("{at} {kind} {ids:?} {data:?}"))
+    (row.get("seq!"), format!("{at} {kind} {ids:?} {data:?}"))
 }
 
 fn lines(rows: &[PgRow]) -> Vec<Line> {
@@ -29,7 +29,7 @@ fn lines(rows: &[PgRow]) -> Vec<Line> {
 async fn made(pool: &PgPool, from: &str, limit: i64) -> Option<(String, Vec<Line>)> {
     let mut reading = pool.begin_with(include_str!("../../../sql/outbox/begin.sql")).await.expect("a transaction");
     let rows = sqlx::query(MAKES).bind(from).bind(limit).fetch_all(&mut *reading).await.expect("a tick");
-    let snapshot = rows.first()?.get::<Option<String>, _>("snapshot").expect("the first row brings the snapshot");
+    let snapshot = rows.first()?.get::<Option<String>, _>("snapshot?").expect("the first row brings the snapshot");
     Some((snapshot, lines(&rows)))
 }
 
