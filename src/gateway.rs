@@ -64,8 +64,8 @@ pub struct Gateway<F> {
     communities: Cache<(CommunityId, u64), Option<Shared<CommunityFacts>>>,
     /// What a community owns or imports.
     shown: Cache<(CommunityId, u64), Boards>,
-    /// By community: what others were told of a post must not show in how soon it is refused here.
-    posts: Cache<(CommunityId, PostId, u64), Option<BoardId>>,
+    /// By community and what it shows: what others were told of a post must not show in how soon it is refused here.
+    posts: Cache<(CommunityId, u64, PostId, u64), Option<BoardId>>,
     /// Whether he is there.
     users: Cache<(UserId, u64), bool>,
 }

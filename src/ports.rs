@@ -34,7 +34,7 @@ pub trait EffectSink: Send + 'static {
     /// Whether the socket can be handed so many frames of so many bytes in all at once, beside what waits for it already.
     fn takes(&self, key: SocketKey, frames: usize, bytes: usize) -> bool;
 
-    /// Bytes that were queued for the socket and not taken yet, where that is known.
+    /// Bytes that were queued for the socket and not handed to its connection yet, at least, where that is known.
     fn waiting(&self, key: SocketKey) -> Option<u64>;
 
     /// Says that the session has expired, and ends it with the server's farewell: the client does not come back by itself.

@@ -8,7 +8,7 @@ use crate::{
     actor::Actor,
     contract::{ErrorCode, Failure},
     ids::{BoardId, CommunityId, PostId},
-    ports::FactStore,
+    ports::{FactStore, FactsError},
     versions::Subject,
 };
 
@@ -63,24 +63,26 @@ impl<F: FactStore> Gateway<F> {
         self.shown.try_get_with((id.clone(), version), Box::pin(read)).await.map_err(unavailable)
     }
 
-    /// The board in which a post stands, where the actor's community is shown it. What it is not shown is kept of no post: it would be
-    /// forgotten as soon as the post is written, moved or deleted elsewhere, and the next answer would tell by being late.
+    /// The board in which a post stands, where the actor's community is shown it; one question for all who ask at the same time, whatever it
+    /// finds. What it is not shown is kept of no post: it would be forgotten as soon as the post is written, moved or deleted elsewhere, and
+    /// the next answer would tell by being late.
     pub(super) async fn board_of(&self, actor: &Actor, post: PostId) -> Result<Option<BoardId>, Failure> {
+        let community = &actor.community;
+        // Before what it shows is asked for: that is as of this version, or newer.
+        let version = self.versions.of(Subject::Community(community));
         let (_, shown) = self.community_and_boards(actor, None).await?;
-        let key = (actor.community.clone(), post, self.versions.of(Subject::Post(post)));
-        let read = || Box::pin(self.facts.board_of_post(post));
-        let entry = self.posts.entry_by_ref(&key).or_try_insert_with(read()).await.map_err(unavailable)?;
-        let (is_fresh, board) = (entry.is_fresh(), entry.into_value());
         let is_shown = |board: &BoardId| shown.contains_key(board);
-        if let Some(board) = board.filter(is_shown) {
-            return Ok(Some(board));
+        let read = || Box::pin(async { Ok(self.facts.board_of_post(post).await?.filter(is_shown)) });
+        let key = (community.clone(), version, post, self.versions.of(Subject::Post(post)));
+        match self.posts.try_get_with(key.clone(), read()).await.map_err(unavailable)? {
+            Some(board) if is_shown(&board) => Ok(Some(board)),
+            // Whoever asked first was still shown it.
+            Some(_) => read().await.map_err(|error: FactsError| unavailable(Arc::new(error))),
+            None => {
+                self.posts.invalidate(&key).await;
+                Ok(None)
+            }
         }
-        self.posts.invalidate(&key).await;
-        if is_fresh {
-            return Ok(None);
-        }
-        // Of when it was still shown here.
-        Ok(read().await.map_err(|error| unavailable(Arc::new(error)))?.filter(is_shown))
     }
 }
 

@@ -178,3 +178,62 @@ async fn what_another_community_has_can_not_be_told_from_what_is_not_there() {
     }
     service.stop().await;
 }
+
+/// All ask at once for this post: what all are answered, and how many statements that took.
+async fn asked_at_once(watched: &Watched, all: &mut [Frames], witness: &mut Frames, post: i32) -> (Value, usize) {
+    let before = watched.asked();
+    // Nobody is answered before everybody has asked.
+    let mut held = watched.pool.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE").execute(&mut *held).await.expect("the table");
+    for frames in &mut *all {
+        frames.send(format!("421{}", json!(["post:join", post]))).await;
+        frames.send(format!("422{}", json!(["post:leave", post]))).await;
+    }
+    for frames in &mut *all {
+        // Too often: refused as it comes, behind the other.
+        let refused = frames.next().await.expect("a connection that stays");
+        assert!(refused.starts_with("432") && refused.contains("rate_limited"), "{refused}");
+    }
+    // What is queued has been begun long before.
+    for _ in 0..20 {
+        assert_eq!(witness.ask("board:join", json!(1)).await["ok"], json!(true));
+    }
+    held.rollback().await.expect("an end");
+    let mut answers = Vec::new();
+    for frames in all {
+        let answer = frames.next().await.expect("a connection that stays");
+        let answer = answer.strip_prefix("431").unwrap_or_else(|| panic!("no answer: {answer}"));
+        answers.push(serde_json::from_str::<Value>(answer).expect("JSON")[0].clone());
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    (answers.remove(0), watched.asked() - before)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_who_ask_at_once_for_a_post_that_is_not_shown_are_one_question_whether_it_is_there_or_not() {
+    let watched = Watched::start().await;
+    let insert = "INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES (77, 'cy', 'Theirs', '', 3)";
+    sqlx::query(insert).execute(&watched.pool).await.expect("a post");
+    let flags = ["--rust-log", "info", "--rate-join", "10000/1s", "--rate-other", "1/1h"];
+    let service = Serving::start(&watched.url(), &flags).await;
+    service.until_ready().await;
+    let mut owner = Frames::connected(&service.url, &Service::token("cy", "c2", &[], false)).await;
+    assert_eq!(owner.ask("post:join", json!(77)).await["ok"], json!(true));
+    let mut witness = Frames::connected(&service.url, &Service::token("ada", "c1", &[], false)).await;
+    assert_eq!(witness.ask("board:join", json!(1)).await["ok"], json!(true));
+    let mut all = Vec::new();
+    for user in 0..200 {
+        let mut frames = Frames::connected(&service.url, &Service::token(&format!("u{user}"), "c1", &[], false)).await;
+        assert_eq!(frames.ask("post:leave", json!(1)).await["ok"], json!(true));
+        all.push(frames);
+    }
+    // The first question on a connection to the database may take more.
+    assert_eq!(witness.ask("post:join", json!(9_998)).await["error"]["code"], json!("not_found"));
+    let absent = asked_at_once(&watched, &mut all, &mut witness, 9_999).await;
+    let foreign = asked_at_once(&watched, &mut all, &mut witness, 77).await;
+    assert_eq!(absent.0["error"]["code"], json!("not_found"), "{absent:?}");
+    assert_eq!(absent, foreign);
+    assert!((1..=4).contains(&absent.1), "{absent:?}");
+    service.stop().await;
+}

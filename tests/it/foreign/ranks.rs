@@ -1,6 +1,6 @@
-//! Whether two samples are of one distribution, by the ranks of their values: the test of Mann and Whitney. It asks for no shape of the
-//! distribution, and outliers count for no more than their place. Where the order of measuring was random it holds whatever else the machine
-//! had to do meanwhile.
+//! Whether two samples show that they are not of one distribution, by the ranks of their values: the test of Mann and Whitney. It asks
+//! for no shape of the distribution, and outliers count for no more than their place. Where the order of measuring was random it holds
+//! whatever else the machine had to do meanwhile.
 
 /// How many standard deviations the sum of ranks may be off: more are left to chance twice in a million.
 const LIMIT: f64 = 4.75;
@@ -32,6 +32,19 @@ impl Ranks {
         (sum - some * (all + 1.0) / 2.0) / deviation
     }
 
+    /// From how many milliseconds on it would have been seen that those of the kind `true` take longer by as much, each of them; of powers
+    /// of two.
+    fn shows(&self) -> f64 {
+        let slower =
+            |by: f64| Self(self.0.iter().map(|(time, kind)| (if *kind { time + by } else { *time }, *kind)).collect());
+        let mut steps = (-10..20).map(|power| 2.0_f64.powi(power));
+        steps.find(|by| slower(*by).are_told_apart()).unwrap_or(f64::INFINITY)
+    }
+
+    pub fn are_told_apart(&self) -> bool {
+        self.difference() > LIMIT
+    }
+
     fn median(&self, of: bool) -> f64 {
         let mut times: Vec<f64> = self.0.iter().filter(|(_, kind)| *kind == of).map(|(time, _)| *time).collect();
         times.sort_by(f64::total_cmp);
@@ -40,7 +53,10 @@ impl Ranks {
 
     fn report(&self, what: &str) -> String {
         let (one, other, difference) = (self.median(true), self.median(false), self.difference());
-        format!("{what}: {one:.3} and {other:.3} ms, {difference:.1} deviations of {} times", self.0.len())
+        let (times, shows) = (self.0.len(), self.shows());
+        format!(
+            "{what}: {one:.3} and {other:.3} ms, {difference:.1} deviations of {times} times; {shows:.3} ms more are seen"
+        )
     }
 
     pub fn are_of_one_kind(&self, what: &str) {
@@ -50,7 +66,7 @@ impl Ranks {
 
     pub fn are_of_two_kinds(&self, what: &str) {
         println!("{}", self.report(what));
-        assert!(self.difference() > LIMIT, "not told apart: {}", self.report(what));
+        assert!(self.are_told_apart(), "not told apart: {}", self.report(what));
     }
 }
 
@@ -65,10 +81,13 @@ fn ranks_tell_a_shift_and_nothing_else() {
             let time = f64::from(number * 37 % 101);
             ranks.add(number % 2 == 0, time + if number % 2 == 0 { shift } else { 0.0 });
         }
-        ranks.difference()
+        ranks
     };
-    assert!(ranks(0.0).abs() < 1.0, "{}", ranks(0.0));
-    assert!(ranks(30.0) > LIMIT && ranks(-30.0) < -LIMIT, "{} {}", ranks(30.0), ranks(-30.0));
+    let difference = |shift: f64| ranks(shift).difference();
+    assert!(difference(0.0).abs() < 1.0, "{}", difference(0.0));
+    assert!(difference(30.0) > LIMIT && difference(-30.0) < -LIMIT, "{} {}", difference(30.0), difference(-30.0));
+    let shows = ranks(0.0).shows();
+    assert!(ranks(shows).are_told_apart() && !ranks(shows / 2.0).are_told_apart(), "{shows}");
     // By hand: ranks 1, 2.5 and 4 against 2.5 and 5, of 3 and 2.
     let by_hand = Ranks(vec![(1.0, true), (2.0, true), (2.0, false), (3.0, true), (4.0, false)]);
     assert!((by_hand.difference() - (7.5 - 9.0) / (6.0_f64 / 12.0 * (6.0 - 6.0 / 20.0)).sqrt()).abs() < 1e-9);
