@@ -74,6 +74,11 @@ impl Stamp {
         self.generation == before.generation && before.version.checked_add(1) == Some(self.version)
     }
 
+    /// Whether fewer words were heard than at `later`, so that where this comes after it some were lost.
+    pub fn is_before(self, later: Self) -> bool {
+        self.generation == later.generation && self.version < later.version
+    }
+
     /// Whether a word of this stamp is in what was read at `read` already.
     pub fn is_in(self, read: Self) -> bool {
         self.generation == read.generation && self.version <= read.version

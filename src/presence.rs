@@ -205,7 +205,12 @@ impl Presence {
         }
     }
 
-    /// Whether it is known who is in the scope; where it may soon be, waiting helps.
+    /// Whether it is not known who is in the scope and may soon be, so that waiting helps.
+    pub fn may_soon_know(&self, scope: &Scope) -> bool {
+        self.is_here() && !self.knows(scope) && self.rolls.get(scope).is_some_and(|roll| !roll.is_lost)
+    }
+
+    /// Whether it is known who is in the scope.
     pub fn knows(&self, scope: &Scope) -> bool {
         match self.meeting {
             Meeting::Alone => true,

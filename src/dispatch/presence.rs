@@ -83,7 +83,7 @@ impl Attendance {
 
     pub(super) fn may_soon_know(&mut self, scope: &Scope) -> bool {
         self.presence.watch(scope);
-        self.presence.is_here() && !self.presence.knows(scope)
+        self.presence.may_soon_know(scope)
     }
 }
 

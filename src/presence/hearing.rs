@@ -24,6 +24,7 @@ impl Presence {
             Heard::Unknown(scope) => {
                 if let Some(roll) = self.rolls.get_mut(&scope) {
                     roll.lose();
+                    roll.is_lost = true;
                 }
             }
             Heard::Here => {

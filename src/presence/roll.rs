@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - a word is taken only behind the one it follows; a node that missed one knows the scope no longer until it is read anew;
+//! - words are counted upwards. Where a count that was passed comes again, in a word, a look or a reading, the latest words were lost
+//!   there, and what it says from then on are others: it is read anew, and whom it no longer names may only have been forgotten;
 //! - of a user a coming is told exactly when no node had him, a going exactly when none has him any longer, whether that shows by a word
 //!   or by reading anew;
 //! - what this node has said and not heard back yet is in every list already.
@@ -37,6 +39,14 @@ pub(super) struct Roll {
     members: Roster,
     /// `None` while it is not known.
     stamp: Option<Stamp>,
+    /// Where it stood when it was last known.
+    last: Option<Stamp>,
+    /// No word up to here can come again, since it was read.
+    heard: Option<Stamp>,
+    /// No look can find it before this.
+    looked: Option<Stamp>,
+    /// Found to have lost its latest words, and not read since.
+    went_back: bool,
     /// Said by this node and not heard back, with its number.
     unheard: BTreeMap<UserId, (u64, Option<Stay>)>,
     /// Heard while it was not known: what follows what is read then is news.
@@ -47,8 +57,8 @@ pub(super) struct Roll {
     forgotten: BTreeSet<(UserId, NodeId)>,
     /// How often it was asked since.
     looks: u8,
-    /// Of which generation it was read last.
-    generation: Option<u64>,
+    /// Whether it was found that it can't be read; then it is tried again by and by.
+    pub(super) is_lost: bool,
     /// Whether anybody was told of its members, or answered while they were not known.
     pub(super) shown: bool,
 }
@@ -73,8 +83,9 @@ impl Roll {
 
     /// It is not known any longer; who was told is remembered.
     pub(super) fn lose(&mut self) {
-        self.stamp = None;
+        self.last = self.stamp.take().or(self.last);
         self.behind = None;
+        self.is_lost = false;
         self.unheard.clear();
         self.early.clear();
     }
@@ -111,9 +122,13 @@ impl Roll {
         stamp: Stamp,
         said: Vec<Said>,
     ) -> Result<Vec<Passed>, Missed> {
+        self.went_back |= self.is_known() && self.heard.is_some_and(|heard| stamp.is_in(heard));
         match self.stamp {
             Some(before) if stamp.follows(before) => {}
-            Some(before) if stamp.is_in(before) => return Ok(Vec::new()),
+            Some(before) if stamp.is_in(before) && !self.went_back => {
+                self.heard = Some(stamp);
+                return Ok(Vec::new());
+            }
             None => {
                 if self.early.len() < EARLY {
                     self.early.push((node, stamp, said));
@@ -131,8 +146,15 @@ impl Roll {
     /// It was read, with all that was said up to `stamp`. What differs from what was told before is told, unless nobody was told
     /// anything yet.
     pub(super) fn read(&mut self, me: NodeId, stamp: Stamp, members: Members) -> Vec<Passed> {
-        let early = mem::take(&mut self.early);
-        let mut passed = self.replace(stamp, members);
+        let mut early = mem::take(&mut self.early);
+        let last = self.stamp.or(self.last);
+        let is_another = |last: Stamp| stamp.generation != last.generation || stamp.is_before(last);
+        let has_forgotten = mem::take(&mut self.went_back) || last.is_some_and(is_another);
+        if has_forgotten {
+            // These may be among what it forgot.
+            early.clear();
+        }
+        let mut passed = self.replace(stamp, members, has_forgotten);
         for (node, stamp, said) in early {
             // What does not follow was read already, or is missed by the next that does not either.
             if self.stamp.is_some_and(|before| stamp.follows(before)) {
@@ -142,10 +164,12 @@ impl Roll {
         passed
     }
 
-    fn replace(&mut self, stamp: Stamp, members: Members) -> Vec<Passed> {
+    fn replace(&mut self, stamp: Stamp, members: Members, has_forgotten: bool) -> Vec<Passed> {
         let before = mem::replace(&mut self.members, members.into());
-        (self.stamp, self.behind) = (Some(stamp), None);
-        if self.generation.replace(stamp.generation).is_some_and(|last| last != stamp.generation) {
+        (self.stamp, self.behind, self.is_lost) = (Some(stamp), None, false);
+        // Words that are in it already may still be on their way.
+        (self.looked, self.heard) = (Some(stamp), None);
+        if has_forgotten {
             self.looks = 0;
             self.forgotten.clear();
             for (user, stays) in before.users() {
@@ -174,12 +198,16 @@ impl Roll {
         went.chain(came).map(|(came, (user, stays))| (came, viewer(user, stays.values().next()))).collect()
     }
 
-    /// Whether it stands where the others do, or does by now where they did when it was last asked.
+    /// Whether it stands where the others do, or does by now where they did when it was last asked. It does not where they no longer
+    /// stand where it did by then.
     pub(super) fn stands_at(&mut self, stamp: Stamp) -> bool {
-        let is_there = |stamp: Stamp| self.stamp.is_none_or(|stands| stamp.is_in(stands));
-        let was_missed = self.behind.is_some_and(|before| !is_there(before));
-        self.behind = (!is_there(stamp)).then_some(stamp);
-        !was_missed
+        let Some(stands) = self.stamp else { return true };
+        let was_missed = self.behind.is_some_and(|before| !before.is_in(stands));
+        self.went_back |= self.looked.is_some_and(|looked| stamp.is_before(looked));
+        self.behind = (!stamp.is_in(stands)).then_some(stamp);
+        // Whatever was on its way when it was asked has been heard.
+        (self.looked, self.heard) = (Some(stands), Some(stands));
+        !was_missed && !self.went_back
     }
 
     /// Whoever was forgotten, and whose node has not said again that he is here although it had the time to.
@@ -253,7 +281,7 @@ impl Roll {
     }
 
     fn take(&mut self, me: NodeId, node: NodeId, stamp: Stamp, said: Vec<Said>) -> Vec<Passed> {
-        self.stamp = Some(stamp);
+        (self.stamp, self.heard) = (Some(stamp), Some(stamp));
         said.into_iter().filter_map(|said| self.apply(me, node, said)).collect()
     }
 

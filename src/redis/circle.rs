@@ -13,6 +13,7 @@
 //! Invariants:
 //! - what goes wrong with one key, or with one server of a Cluster, concerns the scopes that lie there alone: they are lost
 //!   ([`Heard::Unknown`]) until they can be read again, and everything else goes on;
+//! - a scope is read only where it can be said, too: where Redis takes nothing (its memory is full), it is lost until it does again;
 //! - of a scope that is read nothing is missed, however long that takes: it is subscribed to before, and what is published
 //!   meanwhile is counted from where the reading began;
 //! - no answer is larger than a page, whatever a scope holds.
@@ -37,7 +38,7 @@ use self::{current::Current, message::Message};
 use super::{
     bus::Bus,
     key::short,
-    link::{Link, LinkError},
+    link::{Link, LinkError, is_of_writing},
     question::{Question, Script},
     url::RedisUrl,
 };
@@ -87,7 +88,6 @@ pub struct Beat {
 pub struct Circle {
     me: NodeId,
     prefix: String,
-    url: RedisUrl,
     link: Link,
     bus: Bus,
     say: Script,
@@ -98,7 +98,7 @@ pub struct Circle {
     watched: HashMap<Vec<u8>, Watched>,
     /// What can't be read or said at the moment, and why.
     lost: BTreeMap<Scope, String>,
-    /// Whether something that was published was left out.
+    /// Whether something that was published may have been left out.
     missed: Arc<AtomicBool>,
     current: Current,
 }
@@ -133,7 +133,6 @@ impl Circle {
         Ok(Self {
             me,
             prefix: prefix.to_owned(),
-            url: url.clone(),
             link: Link::connect(url, ANSWER_WITHIN).await?,
             bus,
             say: Script::new(concat!(include_str!("circle/count.lua"), include_str!("circle/say.lua"))),
@@ -164,7 +163,7 @@ impl Circle {
             Ok((lived, nodes)) => {
                 Ok(Beat { lived, living: nodes.iter().filter_map(|node| node.parse().ok()).collect() })
             }
-            Err(error) => Err(self.link.of_one(error)?),
+            Err(error) => Err(self.of_one(error)?),
         })
     }
 
@@ -236,15 +235,19 @@ impl Circle {
         outcome
     }
 
-    /// Over another link, where the Cluster is another than it was: what is heard does not depend on it.
+    /// What is heard does not depend on the link.
     async fn ask_each<T: FromRedisValue>(&mut self, questions: &[Question]) -> Result<Vec<RedisResult<T>>, LinkError> {
-        match self.link.ask_each(questions).await {
-            Err(LinkError::Outdated) => {
-                self.link = Link::connect(&self.url, ANSWER_WITHIN).await?;
-                self.link.ask_each(questions).await
-            }
-            answers => answers,
+        let answers = self.link.ask_each(questions).await;
+        if self.link.has_become_another() {
+            // Another server may have taken over, and not know the latest.
+            self.missed.store(true, Ordering::Relaxed);
         }
+        answers
+    }
+
+    /// As [`Link::of_one`]; where nothing can be written, what can be read goes on.
+    fn of_one(&self, error: RedisError) -> Result<RedisError, LinkError> {
+        if is_of_writing(&error) { Ok(error) } else { self.link.of_one(error) }
     }
 
     /// Of which the answers tell nothing, and which may go without.
@@ -252,7 +255,7 @@ impl Circle {
         for questions in questions.chunks(AT_ONCE) {
             for answer in self.ask_each::<redis::Value>(questions).await? {
                 if let Err(error) = answer {
-                    self.link.of_one(error)?;
+                    self.of_one(error)?;
                 }
             }
         }

@@ -4,7 +4,8 @@
 //! - each server is asked what its slots are asked, in one piece; one that is away, or silent, keeps only that from an answer;
 //! - of a slot that is on its way to another server it is asked there, once, what the first no longer has;
 //! - where the slots lie is found out once, on connecting. What shows that it is no longer so (a refusal, a lost connection, a
-//!   server that was away some time ago) makes the whole outdated, and whoever wants to go on connects anew.
+//!   server that was away some time ago) makes the whole outdated, and whoever wants to go on connects anew; not more often than once
+//!   in [`ANEW_AFTER`].
 //!
 //! The library's own connection to a Cluster is not used: once one server is away, its search for that server and the questions to
 //! the others come to wait for each other, and nothing is answered any more
@@ -33,13 +34,15 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     authorities::Authorities,
-    link::{LinkError, config, of_cluster, refusal, server_connection},
+    link::{LinkError, config, is_of_writing, of_cluster, refusal, server_connection},
 };
 
 /// For each server: one that is away must not keep us from the others.
 const SERVER_WITHIN: Duration = Duration::from_millis(700);
 /// How often a server that was away is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How soon where the slots lie is found out again.
+const ANEW_AFTER: Duration = Duration::from_secs(1);
 const SLOTS: u16 = 16_384;
 
 /// See the module.
@@ -106,7 +109,8 @@ impl Cluster {
     /// Whether the Cluster is another by now than it was on connecting, or may be.
     pub(super) fn is_outdated(&self) -> bool {
         let is_partial = self.servers.iter().any(|server| server.connection.is_none());
-        self.outdated.load(Ordering::Relaxed) || (is_partial && self.since.elapsed() > LOOK_EVERY)
+        let age = self.since.elapsed();
+        (self.outdated.load(Ordering::Relaxed) && age > ANEW_AFTER) || (is_partial && age > LOOK_EVERY)
     }
 
     /// Asks them all, each of the server that has its key, and gives an answer for each in the same order, at the latest then.
@@ -189,11 +193,11 @@ impl Cluster {
     }
 }
 
-/// Whether the error is that of a server, or of a slot, and not of the whole Cluster.
+/// Whether the error is that of a server, or of a slot, and not of the whole Cluster. That nobody has a slot is said as that all is down.
 pub(super) fn is_of_one_server(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
-    let is_of_server = matches!(error.kind(), ErrorKind::Server(BusyLoading | MasterDown | ReadOnly));
-    error.is_io_error() || is_of_server || is_moving(error)
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly};
+    let is_of_server = matches!(error.kind(), ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | ReadOnly));
+    error.is_io_error() || is_of_server || is_moving(error) || is_of_writing(error)
 }
 
 fn is_moving(error: &RedisError) -> bool {

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     keeper::{Here, Kept, Worked, keep},
     key::short,
-    link::{Link, LinkError},
+    link::{Link, LinkError, is_foreign},
     question::{Question, Script},
     url::RedisUrl,
 };
@@ -138,7 +138,7 @@ impl Keeper {
     /// That somebody else's key is in the way is said once: its user may ask as often as his node lets him.
     fn is_of_one(&mut self, error: &RedisError, class: Class) {
         let class = class.name();
-        if error.code() == Some("WRONGTYPE") && !std::mem::replace(&mut self.told, true) {
+        if is_foreign(error) && !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
                 %error,
                 class,

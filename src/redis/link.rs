@@ -1,18 +1,19 @@
 //! A way to Redis, one server or a Cluster of them, on which questions are asked.
 //!
 //! Invariants:
-//! - whoever asks has an answer, or none, within the time that the link was made with, whatever the servers do;
+//! - whoever asks has an answer, or none, within the time that the link was made with, whatever the servers do; before that those
+//!   of a Cluster that is another than it was are found anew, within [`CONNECT_WITHIN`];
 //! - questions that are asked together are independent: each has an answer of its own, and their keys may lie in different
 //!   slots. One server is sent them in one piece, of a Cluster each the server that has its key, so that one that is away
 //!   keeps only its own from an answer;
 //! - what one question touches is one key, so that no question is of two servers;
 //! - a question is carried out once or not at all; a server that does not know a script is asked with its text.
 //!
-//! A link that failed is of no more use, of a Cluster neither when a server was lost or slots have moved: whoever wants to go on makes
-//! another. What is asked of a slot that is just on its way from server to server is asked of both. The library's tasks that drive the
+//! A link that failed is of no more use: whoever wants to go on makes another. That a server of a Cluster was lost, or that slots have
+//! moved, is no failure. What is asked of a slot that is just on its way from server to server is asked of both. The library's tasks that drive the
 //! connections end with the last clone of a link.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, mem, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult,
@@ -59,8 +60,10 @@ pub enum LinkError {
 /// See the module.
 #[derive(Clone)]
 pub struct Link {
+    url: RedisUrl,
     way: Way,
     within: Duration,
+    is_another: bool,
 }
 
 #[derive(Clone)]
@@ -72,17 +75,12 @@ enum Way {
 impl Link {
     /// Connects; every question is to be answered `within`.
     pub async fn connect(url: &RedisUrl, within: Duration) -> Result<Self, LinkError> {
-        let connecting = async {
-            let authorities = url.authorities();
-            Ok::<_, LinkError>(match url.servers() {
-                Servers::One(server) => {
-                    let connection = server_connection(server, authorities, &config(within)).await?;
-                    Way::Server(primary(connection).await?)
-                }
-                Servers::Cluster(servers) => Way::Cluster(Cluster::connect(servers, authorities, within).await?),
-            })
-        };
-        Ok(Self { way: timeout(CONNECT_WITHIN, connecting).await??, within })
+        Ok(Self { url: url.clone(), way: Way::found(url, within).await?, within, is_another: false })
+    }
+
+    /// Whether other servers may be asked by now than when this was asked last: a Cluster was found anew.
+    pub fn has_become_another(&mut self) -> bool {
+        mem::take(&mut self.is_another)
     }
 
     /// Asks one question.
@@ -102,7 +100,8 @@ impl Link {
         if let Way::Cluster(cluster) = &self.way
             && cluster.is_outdated()
         {
-            return Err(LinkError::Outdated);
+            self.way = Way::found(&self.url, self.within).await?;
+            self.is_another = true;
         }
         let until = Instant::now() + self.within;
         let commands = questions.iter().map(|question| question.command().clone()).collect();
@@ -136,9 +135,7 @@ impl Link {
 
     /// The error again, where it is of one key, or of one server of several, alone; else what it says of the whole.
     pub fn of_one(&self, error: RedisError) -> Result<RedisError, LinkError> {
-        // Somebody else's key is in the way.
-        let is_foreign = error.code() == Some("WRONGTYPE");
-        if is_foreign || self.is_of_one_server(&error) { Ok(error) } else { Err(self.failure(error)) }
+        if is_foreign(&error) || self.is_of_one_server(&error) { Ok(error) } else { Err(self.failure(error)) }
     }
 
     async fn round<T: FromRedisValue>(
@@ -161,6 +158,39 @@ impl Link {
             Way::Cluster(cluster) => Ok(cluster.round(commands, until).await),
         }
     }
+}
+
+impl Way {
+    async fn found(url: &RedisUrl, within: Duration) -> Result<Self, LinkError> {
+        let connecting = async {
+            let authorities = url.authorities();
+            Ok::<_, LinkError>(match url.servers() {
+                Servers::One(server) => {
+                    let connection = server_connection(server, authorities, &config(within)).await?;
+                    Self::Server(primary(connection).await?)
+                }
+                Servers::Cluster(servers) => Self::Cluster(Cluster::connect(servers, authorities, within).await?),
+            })
+        };
+        timeout(CONNECT_WITHIN, connecting).await?
+    }
+}
+
+/// Whether somebody else's key is in the way.
+pub(super) fn is_foreign(error: &RedisError) -> bool {
+    has_code(error, "WRONGTYPE")
+}
+
+/// Whether the server can be read and not be written to: its memory is full, it can't save, or has too few replicas.
+pub(super) fn is_of_writing(error: &RedisError) -> bool {
+    ["OOM", "MISCONF", "NOREPLICAS"].into_iter().any(|code| has_code(error, code))
+}
+
+/// Whether the error has this code, or is of a script in which one was raised that has: Redis 6 names that in its text alone.
+fn has_code(error: &RedisError, code: &str) -> bool {
+    let of_script = error.detail().filter(|text| text.starts_with("Error running script"));
+    let mut words = of_script.into_iter().flat_map(|text| text.split(|char: char| !char.is_ascii_alphanumeric()));
+    error.code() == Some(code) || words.any(|word| word == code)
 }
 
 pub(super) async fn server_connection(
@@ -216,5 +246,36 @@ pub(super) async fn of_cluster(mut connection: MultiplexedConnection) -> Result<
             Err(LinkError::Other { kind: NO_CLUSTER, source: Some(error) })
         }
         Err(error) => Err(refusal(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    fn error(answer: &str) -> RedisError {
+        let answer = parse_redis_value(format!("-{answer}\r\n").as_bytes()).and_then(Value::extract_error);
+        answer.expect_err("an error")
+    }
+
+    #[test]
+    fn an_error_in_a_script_is_told_by_its_code_whatever_the_version() {
+        let six =
+            |raised: &str| error(&format!("ERR Error running script (call to f_05ab): @user_script:12: {raised}"));
+        let foreign = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        for error in [error(foreign), six(foreign)] {
+            assert!(is_foreign(&error) && !is_of_writing(&error), "{error}");
+        }
+        let full = "OOM command not allowed when used memory > 'maxmemory'.";
+        let unsaved =
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.";
+        for error in [error(full), six(&format!("@user_script: 12: -{full}")), error(unsaved), six(unsaved)] {
+            assert!(is_of_writing(&error) && !is_foreign(&error), "{error}");
+        }
+        for error in [error("ERR unknown command 'WRONGTYPE'"), six("user_script:3: attempt to index nil")] {
+            assert!(!is_of_writing(&error) && !is_foreign(&error), "{error}");
+        }
     }
 }

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     keeper::{Here, Kept, Worked, keep},
     key::{part_of, short},
-    link::{Link, LinkError},
+    link::{Link, LinkError, is_foreign},
     question::{Question, Script},
     url::RedisUrl,
 };
@@ -163,6 +163,12 @@ impl Keeper {
 
     async fn round(&mut self, link: &mut Link, asks: &mut Vec<Ask>) -> Result<(), LinkError> {
         let questions: Vec<Question> = asks.iter().map(|ask| self.question(ask)).collect();
+        for ask in asks.iter() {
+            if let Ask::Open { user, session, .. } = ask {
+                // Should this be the last round, its answer is not waited for.
+                self.open.entry(user.clone()).or_default().insert(session.clone());
+            }
+        }
         // Where a Cluster hears them in another order, an entry that was closed before it opened runs out.
         let answers = match link.ask_each::<i64>(&questions).await {
             Ok(answers) => answers,
@@ -176,9 +182,9 @@ impl Keeper {
             match (ask, answer) {
                 (Ask::Open { user, session, reply }, Ok(0)) => {
                     metrics::counter!("curia_connections_refused_total", "by" => "user").increment(1);
-                    if reply.send(Err(TooManySessions(self.most.unwrap_or_default()))).is_err() {
-                        // Who does not wait any longer was let in, and is counted as soon as his entry is renewed.
-                        self.open.entry(user).or_default().insert(session);
+                    // Who does not wait any longer was let in, and is counted as soon as his entry is renewed.
+                    if reply.send(Err(TooManySessions(self.most.unwrap_or_default()))).is_ok() {
+                        self.forget(&user, &session);
                     }
                 }
                 (ask, answer) => {
@@ -225,13 +231,15 @@ impl Keeper {
                 // As above.
                 let _ = reply.send(Ok(()));
             }
-            Ask::Close { user, session } => {
-                if let Some(sessions) = self.open.get_mut(&user) {
-                    sessions.remove(&session);
-                    if sessions.is_empty() {
-                        self.open.remove(&user);
-                    }
-                }
+            Ask::Close { user, session } => self.forget(&user, &session),
+        }
+    }
+
+    fn forget(&mut self, user: &UserId, session: &str) {
+        if let Some(sessions) = self.open.get_mut(user) {
+            sessions.remove(session);
+            if sessions.is_empty() {
+                self.open.remove(user);
             }
         }
     }
@@ -242,7 +250,7 @@ impl Keeper {
         match link.of_one(error) {
             Err(error) => Some(error),
             Ok(error) => {
-                if error.code() == Some("WRONGTYPE") && !std::mem::replace(&mut self.told, true) {
+                if is_foreign(&error) && !std::mem::replace(&mut self.told, true) {
                     tracing::warn!(
                         %error,
                         prefix = self.prefix,

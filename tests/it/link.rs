@@ -9,10 +9,9 @@ use curia_realtime::redis::{
 };
 use curia_scratch::{Redis, RedisCluster, RedisOptions};
 use redis::cmd;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 /// Tells hanging from working.
-const PATIENCE: Duration = Duration::from_secs(30);
 const WITHIN: Duration = Duration::from_secs(2);
 /// Adds to a number and gives it, or fails where the key is no number.
 const ADD: &str = "return redis.call('INCRBY', KEYS[1], ARGV[1])";
@@ -59,12 +58,19 @@ async fn a_lost_server_of_a_cluster_keeps_only_its_own_from_an_answer() {
     let answers = link.ask_each::<u32>(&questions(60)).await.expect("answers");
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     let lost: usize = cluster.servers()[0].ask("DBSIZE").expect("a number").parse().expect("a number");
-    let url = cluster.url();
     cluster.lose(0).expect("an end");
-    let noticed = async { while link.ask_each::<u32>(&questions(3)).await.is_ok() {} };
-    timeout(PATIENCE, noticed).await.expect("a link that has failed");
-
-    let mut link = connected(&url).await;
+    // Whose servers are found anew, at once and by and by.
+    let until = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < until {
+        let began = Instant::now();
+        let answers = link.ask_each::<u32>(&questions(60)).await.expect("answers");
+        assert!(began.elapsed() < WITHIN / 2, "{:?}", began.elapsed());
+        let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+        assert!(refused.iter().all(|error| link.is_of_one_server(error)), "{refused:?}");
+        assert_eq!(refused.len(), lost);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let mut link = connected(&cluster.url()).await;
     for _ in 0..5 {
         let began = Instant::now();
         let answers = link.ask_each::<u32>(&questions(60)).await.expect("answers");

@@ -12,6 +12,8 @@ const NODES: usize = 3;
 struct Table {
     scopes: HashMap<Scope, (Stamp, Members)>,
     generations: u64,
+    /// How each scope was before each of its words, the latest last.
+    before: HashMap<Scope, Vec<(Stamp, Members)>>,
     /// Of these nothing can be read or said.
     broken: BTreeSet<Scope>,
 }
@@ -24,7 +26,23 @@ impl Table {
         })
     }
 
+    /// Loses the latest words of a scope.
+    fn set_back(&mut self, scope: &Scope, words: usize) {
+        let Some(before) = self.before.get_mut(scope) else { return };
+        before.truncate((before.len() + 1).saturating_sub(words).max(1));
+        if let Some(before) = before.pop() {
+            self.scopes.insert(scope.clone(), before);
+        }
+    }
+
+    fn forget(&mut self, scope: &Scope) {
+        self.scopes.remove(scope);
+        self.before.remove(scope);
+    }
+
     fn say(&mut self, scope: Scope, node: NodeId, said: Vec<Said>) -> Heard {
+        let before = self.scope(&scope).clone();
+        self.before.entry(scope.clone()).or_default().push(before);
         let (stamp, members) = self.scope(&scope);
         stamp.version += 1;
         for Said { user, stay, .. } in &said {
@@ -70,6 +88,8 @@ enum Event {
     Kill(usize),
     /// The table is empty; who keeps connected is not told so.
     Forget,
+    /// The latest words of a scope are lost: with the way of all to it, or it is another server by now and nobody is told so.
+    SetBack(usize, usize, bool),
     /// One scope can't be read or said any longer, and what is known of it may be gone.
     Break(usize, bool),
     Heal(usize),
@@ -91,6 +111,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (0..NODES).prop_map(Event::Mend),
         1 => (0..NODES).prop_map(Event::Kill),
         1 => Just(Event::Forget),
+        2 => (0..all_scopes().len(), 1usize..5, any::<bool>())
+            .prop_map(|(scope, words, breaks)| Event::SetBack(scope, words, breaks)),
         1 => (0..all_scopes().len(), any::<bool>()).prop_map(|(scope, forgets)| Event::Break(scope, forgets)),
         2 => (0..all_scopes().len()).prop_map(Event::Heal),
         2 => (0..NODES).prop_map(Event::Retry),
@@ -124,25 +146,18 @@ impl World {
                     self.hear_next(nth)?;
                 }
             }
-            Event::Cut(nth) => {
-                let node = &mut self.nodes[nth];
-                if std::mem::take(&mut node.is_here) {
-                    node.coming.clear();
-                    node.coming.push_back(Heard::Away);
-                    node.watched.clear();
-                    node.lost.clear();
-                }
-            }
+            Event::Cut(nth) => self.cut(nth),
             Event::Mend(nth) => self.mend(nth),
             Event::Kill(nth) => {
                 self.next += 1;
                 self.nodes[nth] = Self::node(self.next);
             }
-            Event::Forget => self.table.scopes.clear(),
+            Event::Forget => all_scopes().iter().for_each(|scope| self.table.forget(scope)),
+            Event::SetBack(nth, words, breaks) => self.set_back(&all_scopes()[nth], words, breaks),
             Event::Break(nth, forgets) => {
                 let scope = all_scopes().swap_remove(nth);
                 if forgets {
-                    self.table.scopes.remove(&scope);
+                    self.table.forget(&scope);
                 }
                 self.table.broken.insert(scope);
             }
@@ -153,6 +168,28 @@ impl World {
             self.speak(nth);
         }
         Ok(())
+    }
+
+    fn cut(&mut self, nth: usize) {
+        let node = &mut self.nodes[nth];
+        if std::mem::take(&mut node.is_here) {
+            node.coming.clear();
+            node.coming.push_back(Heard::Away);
+            node.watched.clear();
+            node.lost.clear();
+        }
+    }
+
+    fn set_back(&mut self, scope: &Scope, words: usize, breaks: bool) {
+        if breaks {
+            (0..NODES).for_each(|nth| self.cut(nth));
+        } else if let Some((stamp, _)) = self.table.scopes.get(scope) {
+            // They have looked there since they read it.
+            for node in self.nodes.iter_mut().filter(|node| node.watched.contains(scope)) {
+                node.coming.push_back(Heard::Stands { scope: scope.clone(), stamp: *stamp });
+            }
+        }
+        self.table.set_back(scope, words);
     }
 
     fn mend(&mut self, nth: usize) {
@@ -317,9 +354,8 @@ proptest! {
     }
 }
 
-/// Nobody is told anything of what a place forgot, if those who were there say so again.
-#[test]
-fn what_was_forgotten_and_is_said_again_is_no_news() {
+/// Three nodes with somebody in a board on each, after what happened to where they meet, and their ways there: nobody is told anything.
+fn is_no_news(happened: &[Event]) {
     let mut world = World::new();
     for (nth, user) in [(0, 0), (1, 1), (2, 2)] {
         world.happens(Event::Mend(nth)).unwrap();
@@ -330,13 +366,12 @@ fn what_was_forgotten_and_is_said_again_is_no_news() {
     world.settles().unwrap();
     let there = world.present();
     assert_eq!(there.len(), 6);
-    world.happens(Event::Forget).unwrap();
     for node in &mut world.nodes {
         // From now on the least notice is one too many.
         assert_eq!(std::mem::take(&mut node.told.0), there);
     }
-    for nth in 0..NODES {
-        world.happens(Event::Cut(nth)).unwrap();
+    for event in happened {
+        world.happens(event.clone()).unwrap();
     }
     // Those who come back later are waited for, and one of them in vain.
     for nth in [0, 2, 1] {
@@ -349,6 +384,23 @@ fn what_was_forgotten_and_is_said_again_is_no_news() {
         assert_eq!(node.presence.list(&Scope::Board(BoardId(1)), 9, |_| false).unwrap().count, 3);
     }
     assert!(world.table.scopes.values().all(|(_, members)| members.len() != 1 && members.len() != 2), "said again");
+}
+
+/// Of a place that forgot all, if those who were there say so again.
+#[test]
+fn what_was_forgotten_and_is_said_again_is_no_news() {
+    is_no_news(&[Event::Forget, Event::Cut(0), Event::Cut(1), Event::Cut(2)]);
+}
+
+/// Of one that lost the latest words: an older copy of it has come in its place.
+#[test]
+fn what_was_set_back_and_is_said_again_is_no_news() {
+    let board = all_scopes().iter().position(|scope| *scope == Scope::Board(BoardId(1))).unwrap();
+    for words in 1..3 {
+        for breaks in [false, true] {
+            is_no_news(&[Event::SetBack(board, words, breaks)]);
+        }
+    }
 }
 
 /// A scope that nobody minds is forgotten only once what was said of it is taken back.
@@ -382,4 +434,32 @@ fn a_node_that_was_spoken_for_and_lives_says_that_its_people_are_there() {
     world.nodes[0].coming.push_back(heard);
     world.settles().unwrap();
     assert_eq!(world.table.scope(&scope).1.len(), 1);
+}
+
+/// Nobody waits for what was just found to be unreadable.
+#[test]
+fn a_scope_that_cant_be_read_is_not_waited_for_until_it_is_read() {
+    let scope = Scope::Board(BoardId(1));
+    let mut presence = Presence::among(GRACE, NodeId(0));
+    presence.watch(&scope);
+    assert!(!presence.may_soon_know(&scope), "where nothing is heard");
+    presence.hear(Heard::Here);
+    assert!(presence.may_soon_know(&scope));
+    presence.hear(Heard::Unknown(scope.clone()));
+    assert!(!presence.may_soon_know(&scope) && !presence.knows(&scope));
+    let read = |version| Heard::Read {
+        scope: scope.clone(),
+        stamp: Stamp { generation: 1, version },
+        members: Members::new(),
+    };
+    presence.hear(read(1));
+    assert!(!presence.may_soon_know(&scope) && presence.knows(&scope));
+    // A word is missing, and it is read anew at once.
+    presence.hear(Heard::Said {
+        scope: scope.clone(),
+        stamp: Stamp { generation: 1, version: 3 },
+        node: NodeId(1),
+        said: Vec::new(),
+    });
+    assert!(presence.may_soon_know(&scope));
 }

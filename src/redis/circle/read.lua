@@ -1,6 +1,8 @@
 -- A scope, which comes to be if it is not there yet: its count, then the first page of its fields with the cursor to the next.
 -- KEYS[1]: its hash. ARGV: a generation in case it has none, for how long it is kept with somebody in it and with nobody, fields of a page.
 local generation, version = counted(KEYS[1], ARGV[1])
+-- Where nothing can be written, nothing can be said either: then it is not read.
+redis.call('HSET', KEYS[1], 'generation', generation)
 keep(KEYS[1], ARGV[2], ARGV[3])
 local page = redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[4])
 return {generation, version, page[1], page[2]}

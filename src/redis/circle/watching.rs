@@ -148,7 +148,7 @@ impl Circle {
     }
 
     pub(super) fn lose(&mut self, scope: Scope, error: RedisError) -> Result<Heard, LinkError> {
-        let error = self.link.of_one(error)?;
+        let error = self.of_one(error)?;
         Ok(self.lose_for(scope, error.to_string()))
     }
 

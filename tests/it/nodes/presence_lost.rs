@@ -69,6 +69,44 @@ async fn a_foreign_key_at_one_board_leaves_all_others_right_and_heals_when_it_go
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_whose_memory_is_full_is_named_steadily_while_events_go_on_and_heals() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (one, other) = (node(&forum, &redis.url()).await, node(&forum, &redis.url()).await);
+    let mut ada = connected(&one, "ada").await;
+    until_here(&mut ada, &["ada"]).await;
+    told_the_same(&forum, &one, &other, async |writer| {
+        command(&redis, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+        command(&redis, &["CONFIG", "SET", "maxmemory", "1"]).await;
+        let mut bo = connected(&other, "bo").await;
+        joins(&mut ada, 1).await;
+        joins(&mut bo, 1).await;
+        for node in [&one, &other] {
+            until_presence(&node.url, false).await;
+        }
+        // Behind three beats.
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            for node in [&one, &other] {
+                let why = degraded(&node.url, "presence").await.expect("it is not known who is here");
+                assert!(why.contains("boards or communities") && why.contains("maxmemory"), "{why}");
+            }
+            writer.writes(1).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        command(&redis, &["CONFIG", "SET", "maxmemory", "0"]).await;
+        for node in [&one, &other] {
+            until_presence(&node.url, true).await;
+        }
+        until_in_board(&mut ada, 1, &["ada", "bo"]).await;
+        until_here(&mut bo, &["ada", "bo"]).await;
+    })
+    .await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_counted_by_nonsense_is_counted_anew_and_nobody_is_lost() {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");

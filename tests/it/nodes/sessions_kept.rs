@@ -1,7 +1,10 @@
 //! What Redis holds of sessions is what is there: while they come and go, when a node ends, and where it can't be asked or is in the way.
 
+use chrono::TimeDelta;
+use curia_realtime::{ids::NodeId, ports::Sessions, redis::sessions::SharedSessions};
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     sessions::{TWO, connection, connects, is_full, node},
@@ -215,5 +218,36 @@ async fn where_the_clock_of_redis_was_set_back_who_is_there_counts_and_no_longer
     assert!(latest[0].1 <= (chrono::Utc::now() + lease).timestamp_millis() as f64, "{latest:?}");
     for node in nodes {
         node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_opens_while_the_node_ends_is_taken_back() {
+    let redis = Redis::start().expect("a Redis");
+    let mut there = connection(&redis).await;
+    let url = redis.url().parse().expect("an address");
+    let (sessions, keeper) = SharedSessions::new(url, "curia:".to_owned(), NodeId(7), None);
+    let shutdown = CancellationToken::new();
+    let keeping = tokio::spawn(keeper.run(shutdown.clone()));
+    let _first = sessions.open(&Service::actor("ada", "c1", &[], false, TimeDelta::hours(1))).await;
+    until_entries(&mut there, "ada", 1).await;
+
+    let mut pause = redis::cmd("CLIENT");
+    pause.arg("PAUSE").arg(60_000).arg("WRITE").query_async::<()>(&mut there).await.expect("a pause");
+    let _second = sessions.open(&Service::actor("bo", "c1", &[], false, TimeDelta::hours(1))).await;
+    let asked = async {
+        loop {
+            let told: String = redis::cmd("INFO").arg("clients").query_async(&mut there).await.expect("an answer");
+            if told.contains("blocked_clients:1") {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, asked).await.expect("a question that is not answered yet");
+    shutdown.cancel();
+    redis::cmd("CLIENT").arg("UNPAUSE").query_async::<()>(&mut there).await.expect("an answer");
+    keeping.await.expect("an end");
+    for user in ["ada", "bo"] {
+        assert_eq!(entries(&mut there, user).await, 0, "{user}");
     }
 }

@@ -93,7 +93,7 @@ impl Service {
         Self::sign(secret, &Self::actor(user, community, roles, admin, valid))
     }
 
-    fn actor(user: &str, community: &str, roles: &[&str], admin: bool, valid: TimeDelta) -> Actor {
+    pub fn actor(user: &str, community: &str, roles: &[&str], admin: bool, valid: TimeDelta) -> Actor {
         Actor {
             user: user.into(),
             community: community.into(),
