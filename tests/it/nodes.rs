@@ -9,6 +9,7 @@ mod presence;
 mod presence_away;
 mod presence_large;
 mod presence_lost;
+mod presence_minded;
 mod presence_paused;
 mod redis_away;
 mod rights;
