@@ -5,6 +5,7 @@ mod costs;
 mod crowd;
 mod facts;
 mod forms;
+mod meeting;
 mod presence;
 mod presence_away;
 mod presence_large;
