@@ -201,7 +201,10 @@ impl<S: EffectSink> Dispatcher<S> {
                 () = shutdown.cancelled() => return,
                 () = async { sleep_until(due.unwrap_or(self.began)).await }, if due.is_some() => self.tell_due().await,
                 batch = batches.recv() => match batch {
-                    Some(batch) => self.apply(batch).await,
+                    Some(batch) => {
+                        self.apply(batch).await;
+                        self.hear_waiting(heard.as_mut()).await;
+                    }
                     None => return,
                 },
                 Some(heard) = async { heard.as_mut()?.recv().await }, if heard.is_some() => self.hear(heard).await,
@@ -210,6 +213,15 @@ impl<S: EffectSink> Dispatcher<S> {
                     None => return,
                 },
             }
+        }
+    }
+
+    /// What other nodes said has its turn between two batches, however many there are: what waits by now, and no more.
+    async fn hear_waiting(&mut self, heard: Option<&mut mpsc::Receiver<circle::Heard>>) {
+        let Some(waiting) = heard else { return };
+        for _ in 0..waiting.len() {
+            let Ok(heard) = waiting.try_recv() else { return };
+            self.hear(heard).await;
         }
     }
 

@@ -3,18 +3,22 @@
 //! Invariants:
 //! - nobody waits for Redis: what is to be said waits in a bounded queue, and where that is full everything known of other nodes is
 //!   given up and read anew;
+//! - no beat waits for the dispatcher: while it is behind nothing more is said or taken of what is published, and the beats go on;
 //! - what is heard reaches the dispatcher in the order in which Redis put it, and a scope that was read before anything said of it
 //!   later;
 //! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew;
 //! - `/readyz` says that who is here is known once everything that this node minds was read, and not before; where that
 //!   can't be done of some scopes it names one of them, and all others are as they were.
 //!
-//! One task keeps the way there ([`keep`]). It is to begin with the dispatcher: what is heard has to be taken, or the beats end.
+//! One task keeps the way there ([`keep`]).
+
+mod backlog;
+mod carrying;
+mod round;
 
 use std::{
-    collections::VecDeque,
     convert::Infallible,
-    future::{pending, ready},
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,19 +27,17 @@ use std::{
 };
 
 use redis::RedisError;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, timeout},
-};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::backlog::Backlog;
 use crate::{
     circle::{Heard, Word},
     http::readiness::{Component, State},
     ids::NodeId,
     ports,
     redis::{
-        circle::{Circle, KEPT, LEASE, PARTS, Published},
+        circle::{Circle, KEPT, LEASE, Published},
         keeper::{Kept, Worked, keep},
         link::LinkError,
         url::RedisUrl,
@@ -47,6 +49,8 @@ use crate::{
 const BEAT: Duration = Duration::from_secs(3);
 /// Steps of the dispatcher whose words may wait.
 const WAITING: usize = 4_096;
+/// Of which are taken at once.
+const STEPS: usize = 256;
 /// What is published may wait.
 const PUBLISHED: usize = 8_192;
 // A node that dies leaves nobody here for longer than 30 s (contract section 7), whoever watches: what it says lasts for its lease, and
@@ -100,7 +104,7 @@ pub struct Meeting {
     grace: Duration,
     words: mpsc::Receiver<Vec<Word>>,
     overflown: Arc<AtomicBool>,
-    heard: mpsc::Sender<Heard>,
+    backlog: Backlog,
 }
 
 impl Meeting {
@@ -110,174 +114,24 @@ impl Meeting {
         let (heard, hearing) = mpsc::channel(AT_ONCE);
         let overflown = Arc::<AtomicBool>::default();
         let ends = Ends { words: Words { words: saying, overflown: Arc::clone(&overflown) }, heard: hearing };
-        (Self { url, prefix: prefix.to_owned(), me, presence, grace, words, overflown, heard }, ends)
+        (
+            Self {
+                url,
+                prefix: prefix.to_owned(),
+                me,
+                presence,
+                grace,
+                words,
+                overflown,
+                backlog: Backlog::new(heard),
+            },
+            ends,
+        )
     }
 
     /// Works until told to stop.
     pub async fn run(self, shutdown: CancellationToken) {
         keep(self, shutdown).await;
-    }
-
-    /// Says and hears until something fails.
-    async fn meet(
-        &mut self,
-        circle: &mut Circle,
-        published: &mut mpsc::Receiver<Published>,
-        worked: &mut Worked,
-    ) -> Result<Infallible, Broken> {
-        // Others have to know that it lives before it says anything.
-        circle.beat(LEASE).await?.map_err(Broken::Beatless)?;
-        self.overflown.store(false, Ordering::Relaxed);
-        self.hear(Heard::Here).await;
-        let (mut beat, mut course) = (interval(BEAT), Course::new());
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        beat.tick().await;
-        loop {
-            if self.overflown.load(Ordering::Relaxed) {
-                return Err(Broken::Overflown);
-            }
-            tokio::select! {
-                biased;
-                _ = beat.tick() => {
-                    self.beat(circle, published, &mut course).await?;
-                    worked.did();
-                }
-                // One after the other: however much there is to be said, the beats go on.
-                () = ready(()), if !course.words.is_empty() => self.say(circle, &mut course).await?,
-                words = self.words.recv() => match words {
-                    Some(words) => course.words.extend(words),
-                    // The dispatcher is gone; so will be this task.
-                    None => pending().await,
-                },
-                Some(published) = published.recv() => self.hear_published(circle, published).await,
-                error = circle.closed() => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Says that this node lives, hears which do, and looks where a part of the scopes stand.
-    async fn beat(
-        &mut self,
-        circle: &mut Circle,
-        published: &mut mpsc::Receiver<Published>,
-        course: &mut Course,
-    ) -> Result<(), Broken> {
-        let mut heard = Vec::new();
-        match circle.beat(LEASE).await? {
-            Ok(beat) if beat.lived => {
-                course.lived = Instant::now();
-                course.beatless = None;
-                heard.push(Heard::Nodes(beat.living));
-            }
-            Ok(_) => return Err(Broken::Buried),
-            // By then the dead would be taken to be here.
-            Err(error) if course.lived.elapsed() > LEASE => return Err(Broken::Beatless(error)),
-            Err(error) => course.beatless = Some(error.to_string()),
-        }
-        course.beats += 1;
-        for scopes in circle.due(course.beats).chunks(AT_ONCE) {
-            heard.extend(circle.stand(scopes).await?);
-        }
-        circle.keep(course.beats % PARTS, PARTS).await?;
-        // What led there was published before.
-        while let Ok(published) = published.try_recv() {
-            self.hear_published(circle, published).await;
-        }
-        for heard in heard {
-            self.hear(heard).await;
-        }
-        for heard in circle.read_lost(AT_ONCE).await? {
-            self.hear(heard).await;
-        }
-        self.report(circle, course);
-        Ok(())
-    }
-
-    /// Says the next of what is to be said; scopes that are to be watched together.
-    async fn say(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
-        let Some(word) = course.words.pop_front() else { return Ok(()) };
-        let heard = match word {
-            Word::Watch(scope) => {
-                let mut new = vec![scope];
-                while let Some(Word::Watch(scope)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
-                    new.push(scope.clone());
-                    course.words.pop_front();
-                }
-                circle.watch(new).await?
-            }
-            Word::Unwatch(scope) => {
-                circle.unwatch(&scope).await?;
-                Vec::new()
-            }
-            Word::Read(scope) => circle.read(vec![scope]).await?,
-            Word::Say { scope, node, said } => circle.say(&scope, node, &said).await?.into_iter().collect(),
-            Word::Seats(seats) => {
-                circle.sit(seats).await?;
-                Vec::new()
-            }
-            Word::Typing(heard) => {
-                circle.write(&heard).await?;
-                Vec::new()
-            }
-            Word::All => {
-                course.has_read_all = true;
-                self.report(circle, course);
-                Vec::new()
-            }
-        };
-        let is_lost = heard.iter().any(|heard| matches!(heard, Heard::Unknown(_)));
-        for heard in heard {
-            self.hear(heard).await;
-        }
-        if is_lost {
-            self.report(circle, course);
-        }
-        Ok(())
-    }
-
-    /// Says in `/readyz` how it stands.
-    fn report(&self, circle: &Circle, course: &Course) {
-        if !course.has_read_all {
-            return;
-        }
-        self.presence.set(match (circle.lost(), &course.beatless) {
-            (None, None) => State::Ready,
-            (Some((count, why)), _) => State::Degraded(format!(
-                "who is here is not known of {count} boards or communities until they can be read; of all others it is; {why}"
-            )),
-            (None, Some(why)) => {
-                State::Degraded(format!("it can't be told at the moment which nodes live; who is here is known; {why}"))
-            }
-        });
-    }
-
-    async fn hear_published(&self, circle: &mut Circle, published: Published) {
-        if let Some(heard) = circle.hear(published) {
-            self.hear(heard).await;
-        }
-    }
-
-    async fn hear(&self, heard: Heard) {
-        // Without a dispatcher the service is stopping.
-        let _ = self.heard.send(heard).await;
-    }
-}
-
-/// How far one way has come.
-struct Course {
-    /// Still to be said.
-    words: VecDeque<Word>,
-    beats: usize,
-    /// When it was last known to be taken to live, and why not since.
-    lived: Instant,
-    beatless: Option<String>,
-    /// Whether everything that this node minded at first was read, or found to be lost.
-    has_read_all: bool,
-}
-
-impl Course {
-    fn new() -> Self {
-        Self { words: VecDeque::new(), beats: 0, lived: Instant::now(), beatless: None, has_read_all: false }
     }
 }
 
@@ -305,13 +159,19 @@ impl Kept for Meeting {
         // Which logs each reason once.
         let cause = chain(&error);
         self.presence.set(State::Degraded(format!("{cause}; who is here is not known until it is back")));
-        self.hear(Heard::Away).await;
+        self.backlog.give_up();
     }
 
     /// Nobody hears what is said.
     async fn meanwhile(&mut self) -> Infallible {
-        while self.words.recv().await.is_some() {}
-        pending().await
+        loop {
+            tokio::select! {
+                words = self.words.recv() => if words.is_none() {
+                    return pending().await;
+                },
+                () = self.backlog.hand_over() => {}
+            }
+        }
     }
 
     /// Whoever was here goes with this node, unless he comes to another in time.

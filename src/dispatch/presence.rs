@@ -81,6 +81,11 @@ impl Attendance {
         }
     }
 
+    /// Whether he is not there, and nobody is about to be told that he went.
+    pub(super) fn is_gone(&self, scope: &Scope, user: &UserId) -> bool {
+        !self.presence.has(scope, user) && !self.news.waits(scope, user)
+    }
+
     pub(super) fn may_soon_know(&mut self, scope: &Scope) -> bool {
         self.presence.watch(scope);
         self.presence.may_soon_know(scope)
@@ -156,11 +161,11 @@ impl<S: EffectSink> Dispatcher<S> {
                 self.attendance.news.forget(&scope);
             }
             let (rooms, attendance) = (&self.rooms, &mut self.attendance);
-            attendance.unsure.forget_unless(|board, key| {
+            let is_unsure = |board| {
                 let scope = Scope::Board(board);
-                let is_sure = attendance.presence.is_settled(&scope) && !attendance.news.is_waiting(&scope);
-                !is_sure && rooms.sits_in(key, board)
-            });
+                !attendance.presence.is_settled(&scope) || attendance.news.is_waiting(&scope)
+            };
+            attendance.unsure.forget_unless(is_unsure, |board, key| rooms.sits_in(key, board));
         }
     }
 

@@ -223,9 +223,9 @@ impl Roll {
         gone.filter_map(|(user, node)| self.apply(me, node, Said { user, stay: None, nth: 0 })).collect()
     }
 
-    /// Whether nothing of this node stands in it, nor is on its way.
+    /// Whether nothing of this node stands in it, nor is on its way: of what was never read nothing was said.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        self.is_settled() && !self.members.has_node(me)
+        (self.is_settled() || self.generation.is_none()) && !self.members.has_node(me)
     }
 
     /// The users of each node.

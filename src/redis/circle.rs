@@ -65,8 +65,6 @@ const QUIET_PARTS: usize = 20;
 const PAGE: usize = 500;
 /// Users of whom is spoken in one step there.
 const AT_ONCE: usize = 100;
-/// Steps of which the answers are awaited together.
-const TOGETHER: usize = 8;
 /// Bytes of a message that is taken; what is said at once is less.
 const LARGEST: usize = 1 << 20;
 
@@ -167,30 +165,34 @@ impl Circle {
         })
     }
 
-    /// Takes what a node says, and tells whoever watches the scope; where that can't be done, the scope is lost.
-    pub async fn say(&mut self, scope: &Scope, node: NodeId, said: &[Said]) -> Result<Option<Heard>, LinkError> {
-        let key = self.key(scope);
-        let mut questions = Vec::new();
-        for said in said.chunks(AT_ONCE) {
-            let question = self.say.on(&key).arg(draw()).arg(millis(KEPT)).arg(millis(EMPTY)).arg(node.to_string());
-            questions.push(said.iter().fold(question, |question, Said { user, stay, nth }| {
-                question.arg(user.as_str()).arg(*nth).arg(message::written(stay.as_ref()))
-            }));
-        }
-        let mut lost = None;
-        // Each speaks of others: their order is of no concern.
-        for questions in questions.chunks(TOGETHER) {
-            for answer in self.ask_each::<u64>(questions).await? {
-                if let Err(error) = answer {
-                    lost = Some(self.lose(scope.clone(), error)?);
-                }
+    /// Takes what nodes say, all in one round, and tells whoever watches the scopes; where that can't be done, a scope is lost. In
+    /// which order they are taken is no promise: of nobody is to be spoken twice.
+    pub async fn say(&mut self, round: &BTreeMap<(Scope, NodeId), Vec<Said>>) -> Result<Vec<Heard>, LinkError> {
+        let (mut scopes, mut questions, mut seats) = (Vec::new(), Vec::new(), Vec::new());
+        for ((scope, node), said) in round {
+            let key = self.key(scope);
+            for said in said.chunks(AT_ONCE) {
+                let question = self.say.on(&key).arg(draw()).arg(millis(KEPT)).arg(millis(EMPTY)).arg(node.to_string());
+                questions.push(said.iter().fold(question, |question, Said { user, stay, nth }| {
+                    question.arg(user.as_str()).arg(*nth).arg(message::written(stay.as_ref()))
+                }));
+                scopes.push(scope);
+            }
+            if *node == self.me && matches!(scope, Scope::Community(_)) {
+                seats.extend(self.current.sit_down(said));
             }
         }
-        if node == self.me && matches!(scope, Scope::Community(_)) {
-            let questions = self.current.sit_down(said);
-            self.ask_in_passing(&questions).await?;
+        questions.extend(seats);
+        let (mut lost, mut scopes) = (BTreeMap::new(), scopes.into_iter());
+        for answer in self.ask_each::<redis::Value>(&questions).await? {
+            match (scopes.next(), answer) {
+                (_, Ok(_)) => {}
+                (Some(scope), Err(error)) => drop(lost.insert(scope, self.lose(scope.clone(), error)?)),
+                // Of which the answer tells nothing.
+                (None, Err(error)) => drop(self.link.of_one(error)?),
+            }
         }
-        Ok(lost)
+        Ok(lost.into_values().collect())
     }
 
     /// Tells whoever watches the board who writes there.

@@ -46,6 +46,7 @@ on_both_stores! {
     it_ends_by_itself_after_the_silence,
     it_ends_with_the_socket_the_post_the_board_and_the_right_to_it,
     who_has_joined_neither_the_post_nor_its_board_is_refused,
+    whom_the_roles_of_a_board_of_his_own_community_shut_out_is_refused,
     who_has_switched_typing_off_neither_tells_nor_hears,
 }
 
@@ -149,6 +150,33 @@ async fn who_has_joined_neither_the_post_nor_its_board_is_refused(store: &Store)
         assert_eq!(refused["error"]["code"], "invalid_payload", "{refused}");
     }
     has_heard_nothing(&mut reader).await;
+    service.stop().await;
+}
+
+async fn whom_the_roles_of_a_board_of_his_own_community_shut_out_is_refused(store: &Store) {
+    let forum = Forum::captured().await;
+    forum.run(r#"UPDATE boards SET settings = '{"permissions": {"allowedRoles": ["crew"]}}' WHERE id = 1"#).await;
+    let service = store.service(&forum, &LONG).await;
+    let crew = |user| Service::token(user, "c1", &["crew"], false);
+    let mut reader = Client::connected(&service.url, &crew("ada"), "websocket").await;
+    does(&mut reader, "board:join", json!({"boardId": 1, "typing": true})).await;
+    let mut bo = connected(&service, "bo").await;
+    for (event, argument) in [("board:join", json!(1)), ("post:join", json!(1)), ("typing:start", json!({"postId": 1}))]
+    {
+        let refused = bo.ask(event, argument).await;
+        assert_eq!(refused["error"]["code"], "forbidden", "{event}: {refused}");
+    }
+    let mut cy = Client::connected(&service.url, &crew("cy"), "websocket").await;
+    does(&mut cy, "post:join", json!(1)).await;
+    does(&mut cy, "typing:start", json!({"postId": 1})).await;
+    loop {
+        let told = reader.next().await;
+        // Of nobody else who writes.
+        if told[0] == "typing:start" {
+            assert_eq!(told[1]["userId"], "cy");
+            break;
+        }
+    }
     service.stop().await;
 }
 

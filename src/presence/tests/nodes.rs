@@ -463,3 +463,26 @@ fn a_scope_that_cant_be_read_is_not_waited_for_until_it_is_read() {
     });
     assert!(presence.may_soon_know(&scope));
 }
+
+/// Boards that somebody asked for, and nobody minds any longer, are forgotten whether they could be read or not.
+#[test]
+fn what_could_never_be_read_is_forgotten_once_nobody_minds_it() {
+    let away = &mut World::new().nodes[0].presence;
+    let boards: BTreeSet<Scope> = (1..1_000).map(|board| Scope::Board(BoardId(board))).collect();
+    let asked = |presence: &mut Presence| boards.iter().for_each(|board| presence.watch(board));
+    asked(away);
+    let minded = |scope: &Scope| *scope == Scope::Board(BoardId(7));
+    assert_eq!(away.forget_unless(minded).len(), 998);
+    assert_eq!(away.rolls.len(), 1);
+    assert!(away.take_words().is_empty(), "nobody hears it");
+
+    away.hear(Heard::Here);
+    away.take_words();
+    asked(away);
+    for scope in &boards {
+        away.hear(Heard::Unknown(scope.clone()));
+    }
+    assert_eq!(away.take_words().len(), 998);
+    assert_eq!(away.forget_unless(minded).len(), 998);
+    assert!(away.take_words().iter().all(|word| matches!(word, Word::Unwatch(_))));
+}

@@ -1,0 +1,211 @@
+//! What is done on one way to where all nodes meet, until it fails.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::{pending, ready},
+    sync::atomic::Ordering,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{AT_ONCE, BEAT, Broken, Meeting, STEPS, round};
+use crate::{
+    circle::{Heard, Word},
+    http::readiness::State,
+    redis::{
+        circle::{Circle, LEASE, PARTS, Published},
+        keeper::Worked,
+    },
+};
+
+/// How far one way has come.
+struct Course {
+    /// Still to be said.
+    words: VecDeque<Word>,
+    /// Just taken.
+    steps: Vec<Vec<Word>>,
+    beats: usize,
+    /// When it was last known to be taken to live, and why not since.
+    lived: Instant,
+    beatless: Option<String>,
+    /// Whether everything that this node minded at first was read, or found to be lost.
+    has_read_all: bool,
+}
+
+impl Course {
+    fn new() -> Self {
+        let (words, steps) = (VecDeque::new(), Vec::new());
+        Self { words, steps, beats: 0, lived: Instant::now(), beatless: None, has_read_all: false }
+    }
+}
+
+impl Meeting {
+    /// Says and hears until something fails.
+    pub(super) async fn meet(
+        &mut self,
+        circle: &mut Circle,
+        published: &mut mpsc::Receiver<Published>,
+        worked: &mut Worked,
+    ) -> Result<Infallible, Broken> {
+        // Others have to know that it lives before it says anything.
+        circle.beat(LEASE).await?.map_err(Broken::Beatless)?;
+        // What was said before is void.
+        for _ in 0..self.words.len() {
+            let _ = self.words.try_recv();
+        }
+        self.overflown.store(false, Ordering::Relaxed);
+        self.backlog.push(Heard::Here);
+        let (mut beat, mut course) = (interval(BEAT), Course::new());
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beat.tick().await;
+        loop {
+            if self.overflown.load(Ordering::Relaxed) {
+                return Err(Broken::Overflown);
+            }
+            let may_hear = !self.backlog.is_behind();
+            let may_say = may_hear || self.backlog.begins();
+            tokio::select! {
+                biased;
+                _ = beat.tick() => {
+                    self.beat(circle, published, &mut course).await?;
+                    worked.did();
+                }
+                () = self.backlog.hand_over() => {}
+                // Round by round: however much there is to be said, the beats go on, and what others say is heard.
+                () = ready(()), if may_hear && !course.words.is_empty() => {
+                    self.say(circle, &mut course).await?;
+                    self.hear_published(circle, published);
+                }
+                steps = self.words.recv_many(&mut course.steps, STEPS), if may_say => match steps {
+                    // The dispatcher is gone; so will be this task.
+                    0 => pending().await,
+                    _ if self.backlog.begins() => course.steps.clear(),
+                    _ => course.words.extend(course.steps.drain(..).flatten()),
+                },
+                Some(first) = published.recv(), if may_hear => {
+                    circle.hear(first).into_iter().for_each(|heard| self.backlog.push(heard));
+                    self.hear_published(circle, published);
+                }
+                error = circle.closed() => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Says that this node lives, hears which do, and looks where a part of the scopes stand.
+    async fn beat(
+        &mut self,
+        circle: &mut Circle,
+        published: &mut mpsc::Receiver<Published>,
+        course: &mut Course,
+    ) -> Result<(), Broken> {
+        let is_behind = self.backlog.is_behind();
+        let mut heard = Vec::new();
+        match circle.beat(LEASE).await? {
+            Ok(beat) if beat.lived => {
+                course.lived = Instant::now();
+                course.beatless = None;
+                heard.push(Heard::Nodes(beat.living));
+            }
+            Ok(_) => return Err(Broken::Buried),
+            // By then the dead would be taken to be here.
+            Err(error) if course.lived.elapsed() > LEASE => return Err(Broken::Beatless(error)),
+            Err(error) => course.beatless = Some(error.to_string()),
+        }
+        course.beats += 1;
+        for scopes in circle.due(course.beats).chunks(AT_ONCE) {
+            heard.extend(circle.stand(scopes).await?);
+        }
+        circle.keep(course.beats % PARTS, PARTS).await?;
+        if is_behind {
+            // Asking keeps the scopes, and what is found is found at the next look.
+            heard.retain(|heard| !matches!(heard, Heard::Stands { .. }));
+        } else {
+            // What led there was published before.
+            self.hear_published(circle, published);
+            heard.extend(circle.read_lost(AT_ONCE).await?);
+        }
+        heard.into_iter().for_each(|heard| self.backlog.push(heard));
+        self.report(circle, course);
+        Ok(())
+    }
+
+    /// Says the next of what is to be said, together what can be.
+    async fn say(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
+        let round = round::next(&mut course.words);
+        if !round.is_empty() {
+            let lost = circle.say(&round).await?;
+            self.take(circle, course, lost);
+            return Ok(());
+        }
+        let Some(word) = course.words.pop_front() else { return Ok(()) };
+        let heard = match word {
+            Word::Watch(scope) => {
+                let mut new = vec![scope];
+                while let Some(Word::Watch(scope)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
+                    new.push(scope.clone());
+                    course.words.pop_front();
+                }
+                circle.watch(new).await?
+            }
+            Word::Unwatch(scope) => {
+                circle.unwatch(&scope).await?;
+                Vec::new()
+            }
+            Word::Read(scope) => circle.read(vec![scope]).await?,
+            // Of nobody, or it would be in the round.
+            Word::Say { .. } => Vec::new(),
+            Word::Seats(seats) => {
+                circle.sit(seats).await?;
+                Vec::new()
+            }
+            Word::Typing(heard) => {
+                circle.write(&heard).await?;
+                Vec::new()
+            }
+            Word::All => {
+                course.has_read_all = true;
+                self.report(circle, course);
+                Vec::new()
+            }
+        };
+        self.take(circle, course, heard);
+        Ok(())
+    }
+
+    /// Takes what was answered.
+    fn take(&mut self, circle: &Circle, course: &Course, heard: Vec<Heard>) {
+        let is_lost = heard.iter().any(|heard| matches!(heard, Heard::Unknown(_)));
+        heard.into_iter().for_each(|heard| self.backlog.push(heard));
+        if is_lost {
+            self.report(circle, course);
+        }
+    }
+
+    /// Says in `/readyz` how it stands.
+    fn report(&self, circle: &Circle, course: &Course) {
+        if !course.has_read_all {
+            return;
+        }
+        self.presence.set(match (circle.lost(), &course.beatless) {
+            (None, None) => State::Ready,
+            (Some((count, why)), _) => State::Degraded(format!(
+                "who is here is not known of {count} boards or communities until they can be read; of all others it is; {why}"
+            )),
+            (None, Some(why)) => {
+                State::Degraded(format!("it can't be told at the moment which nodes live; who is here is known; {why}"))
+            }
+        });
+    }
+
+    /// Takes what has been published so far.
+    fn hear_published(&mut self, circle: &mut Circle, published: &mut mpsc::Receiver<Published>) {
+        for _ in 0..published.len() {
+            let Ok(published) = published.try_recv() else { return };
+            circle.hear(published).into_iter().for_each(|heard| self.backlog.push(heard));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The way to where all nodes meet, with a dispatcher that does what the test wants.
+
+use curia_realtime::{
+    circle::{Heard, Said, Word},
+    http::readiness::{Readiness, State},
+    ids::{BoardId, NodeId},
+    meeting::{Ends, Meeting, Words},
+    ports::Circle,
+    presence::{Scope, Stay},
+    redis::circle::LEASE,
+};
+use redis::aio::MultiplexedConnection;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+const ME: NodeId = NodeId(7);
+/// Of a lease at least so much is always left: no more than one beat comes late.
+const LEFT: Duration = Duration::from_secs(8);
+
+fn board(id: i32) -> Scope {
+    Scope::Board(BoardId(id))
+}
+
+/// One that is there.
+struct Met {
+    words: Words,
+    heard: mpsc::Receiver<Heard>,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+async fn met(redis: &Redis) -> Met {
+    let readiness = Readiness::default().component("presence", State::Ready);
+    let url = redis.url().parse().expect("a URL");
+    let (meeting, Ends { words, mut heard }) = Meeting::new(url, "curia:", ME, readiness, Duration::ZERO);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(meeting.run(stop.clone()));
+    assert_eq!(heard.recv().await, Some(Heard::Here));
+    Met { words, heard, stop, running }
+}
+
+/// For how long the node is taken to live.
+async fn left(redis: &mut MultiplexedConnection) -> Duration {
+    let until: f64 = redis::cmd("ZSCORE")
+        .arg("curia:nodes")
+        .arg(ME.to_string())
+        .query_async(redis)
+        .await
+        .expect("the node to be among those that live");
+    let (seconds, micros): (f64, f64) = redis::cmd("TIME").query_async(redis).await.expect("the time");
+    Duration::from_secs_f64((until / 1e3 - seconds - micros / 1e6).max(0.0))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_takes_nothing_for_longer_than_a_lease_is_not_taken_for_dead() {
+    let redis = Redis::start().expect("a Redis");
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let Met { words, mut heard, stop, running } = met(&redis).await;
+
+    // Many more answers than may wait, and then more to say than may.
+    words.say((1..200).map(|id| Word::Watch(board(id))).collect());
+    let began = Instant::now();
+    let mut least = LEASE;
+    let mut is_full = false;
+    while began.elapsed() < LEASE + Duration::from_secs(9) {
+        if !is_full && began.elapsed() > Duration::from_secs(5) {
+            (0..10_000).for_each(|_| words.say(vec![Word::Read(board(1))]));
+            is_full = true;
+        }
+        least = least.min(left(&mut connection).await);
+        assert!(least > LEFT, "after {:?} it is taken to live for {least:?}", began.elapsed());
+        sleep(Duration::from_millis(200)).await;
+    }
+    println!("of its lease {least:?} were left at least");
+
+    // What could not be taken is given up, and everything begins anew.
+    let mut all = Vec::new();
+    while all.last() != Some(&Heard::Here) {
+        all.push(timeout(PATIENCE, heard.recv()).await.expect("to be heard").expect("a meeting that goes on"));
+    }
+    println!("{} heard until all began anew", all.len());
+    assert!(all.contains(&Heard::Away) && all.len() < 40, "{} heard", all.len());
+    words.say(vec![Word::Watch(board(1))]);
+    let read = async { while !matches!(heard.recv().await, Some(Heard::Read { scope, .. }) if scope == board(1)) {} };
+    timeout(PATIENCE, read).await.expect("the board to be read");
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+}
+
+/// On one thread: nothing is said before all of it is to be.
+#[tokio::test]
+async fn what_a_crowd_does_at_once_is_said_in_a_round_for_each_place_and_in_order() {
+    const USERS: u64 = 60;
+    let redis = Redis::start().expect("a Redis");
+    let Met { words, mut heard, stop, running } = met(&redis).await;
+    let community = Scope::Community("c1".into());
+    words.say(vec![Word::Watch(board(1)), Word::Watch(community.clone())]);
+    for _ in 0..2 {
+        assert!(matches!(heard.recv().await, Some(Heard::Read { .. })));
+    }
+    let says = |scope: &Scope, user: u64, stay: Option<Stay>, nth: u64| {
+        let said = vec![Said { user: format!("user {user}").as_str().into(), stay, nth }];
+        words.say(vec![Word::Say { scope: scope.clone(), node: ME, said }]);
+    };
+    let here = || Some(Stay { nameless: 1, ..Stay::default() });
+    for user in 0..USERS {
+        says(&board(1), user, here(), 2 * user + 1);
+        says(&community, user, here(), 2 * user + 2);
+    }
+    says(&board(1), 0, None, 1_000);
+
+    let mut told = Vec::new();
+    let telling = async {
+        while told.len() < 3 {
+            if let Some(Heard::Said { scope, said, .. }) = heard.recv().await {
+                told.push((scope, said.len(), said.last().map(|said| said.nth)));
+            }
+        }
+    };
+    timeout(PATIENCE, telling).await.unwrap_or_else(|_| panic!("three rounds, not more words for each"));
+    let last = 2 * USERS;
+    let users = USERS as usize;
+    assert_eq!(told, [(board(1), users, Some(last - 1)), (community, users, Some(last)), (board(1), 1, Some(1_000))]);
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+}
