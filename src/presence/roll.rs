@@ -225,7 +225,7 @@ impl Roll {
 
     /// Whether nothing of this node stands in it, nor is on its way: of what was never read nothing was said.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        (self.is_settled() || self.generation.is_none()) && !self.members.has_node(me)
+        (self.is_settled() || self.stamp.or(self.last).is_none()) && !self.members.has_node(me)
     }
 
     /// The users of each node.
