@@ -30,8 +30,9 @@ use crate::{
     wake::Wake,
 };
 
-/// A node that leaves changes without a tick for so long may hold the lease and be stuck, or be gone without PostgreSQL knowing: another
-/// makes the tick. Where nobody rings for a change it is found with the safety poll, a second later at most: two seconds together.
+/// A node that leaves changes without a tick for so long may hold the lease and be stuck, or be gone without PostgreSQL knowing:
+/// another makes the tick. Where nobody rings for a change it is found with the safety poll, a second later as it is set by default:
+/// within two seconds together.
 const TAKE_OVER: Duration = Duration::from_millis(800);
 /// From tick to tick it takes at least so many times as long as the reading of one took: what is left is the forum's.
 const SPREAD: u32 = 5;
@@ -113,7 +114,9 @@ impl Follower {
         if ticks {
             course.hearing.ignore();
         } else if !course.reader.amid_a_tick() {
-            match course.hearing.next(course.reader.standing(), self.wake.lease_due()).await {
+            let until =
+                course.unticked.map_or(self.wake.lease_due(), |since| self.wake.lease_due().min(since + TAKE_OVER));
+            match course.hearing.next(course.reader.standing(), until).await {
                 Heard::Next(batch, snapshot) => {
                     course.ticked(false);
                     course.reader.advance(batch.tick, snapshot);
@@ -146,15 +149,17 @@ impl Follower {
                 }
             }
             Ok(Found::Unticked) => {
-                if course.unticked.is_none() {
-                    course.unticked = Some(Instant::now());
+                let known = course.unticked.is_some();
+                let since = *course.unticked.get_or_insert_with(Instant::now);
+                if !known {
                     self.wake.stir().await;
                 }
-                self.rest(&course.hearing).await;
+                // Nobody rings again for what is there already.
+                self.rest(&course.hearing, TAKE_OVER.saturating_sub(since.elapsed())).await;
             }
             Ok(Found::Nothing) => {
                 course.unticked = None;
-                self.rest(&course.hearing).await;
+                self.rest(&course.hearing, Duration::MAX).await;
             }
             Err(error @ OutboxError::Discontinued { .. }) => {
                 self.stream.set(State::NotReady(chain(&error)));
@@ -181,10 +186,10 @@ impl Follower {
         taken
     }
 
-    /// Until it is time to look again; what is heard says so by itself.
-    async fn rest(&mut self, hearing: &Hearing) {
+    /// Until it is time to look again, `at_most` so long; what is heard says so by itself.
+    async fn rest(&mut self, hearing: &Hearing, at_most: Duration) {
         if !hearing.carries() {
-            self.wake.rest().await;
+            self.wake.rest(at_most).await;
         }
     }
 

@@ -135,15 +135,16 @@ impl Wake {
         }
     }
 
-    /// Waits until it is time to look again.
-    pub async fn rest(&mut self) {
-        if let Err(error) = self.wait().await {
+    /// Waits until it is time to look again, no longer than `at_most` or the poll, whichever is more.
+    pub async fn rest(&mut self, at_most: Duration) {
+        if let Err(error) = self.wait(at_most).await {
             self.lost(&error);
         }
     }
 
-    async fn wait(&mut self) -> Result<(), WakeError> {
+    async fn wait(&mut self, at_most: Duration) -> Result<(), WakeError> {
         let Pace { poll, park_after, safety_poll } = self.pace;
+        let at_most = at_most.max(poll);
         let (quiet, leads) = (self.stirred.elapsed(), self.holds_lease());
         let Some(listener) = &mut self.listener else {
             sleep(if quiet < park_after { poll } else { poll.max(UNHEARD) }).await;
@@ -152,7 +153,7 @@ impl Wake {
         // Whoever follows sleeps later than the leader, whose bell wakes both.
         let sleeps = self.parked || (!leads && quiet >= park_after * 2);
         if sleeps {
-            match timeout(safety_poll, listener.rung()).await {
+            match timeout(safety_poll.min(at_most), listener.rung()).await {
                 Ok(rung) => {
                     rung?;
                     // Still parked: the news is read first, and whoever reads it stirs.
