@@ -1,8 +1,8 @@
 //! Reads the stream again where memory does not reach back far enough, once for all who come back at the same time.
 //!
 //! Invariants:
-//! - one reading at a time, each at least twice as far back as what was asked for where so much is kept: how often the database
-//!   is asked does not grow with the number of those who ask;
+//! - one reading at a time, twice as far back as what was asked for where so much is kept and has room: how often the database is
+//!   asked does not grow with the number of those who ask;
 //! - nothing is handed over before the dispatcher has applied the rights as of the moment of reading;
 //! - what could not be had is not tried again for a while.
 //!
@@ -74,36 +74,55 @@ impl<A: Archive> Recall<A> {
         shutdown.run_until_cancelled(serving).await;
     }
 
-    /// Whether memory now reaches back to `owed`.
+    /// Whether memory now reaches back to `owed`: twice as far where that may be had and fits beside what is there, else no further.
     async fn reach(&self, owed: Place) -> Result<bool, FactsError> {
-        let Some(stretch) = self.read(owed).await? else { return Ok(false) };
+        let asked = if owed == Place::end_of(owed.tick) { owed.tick.0 } else { owed.tick.0 - 1 };
+        let floor = self.reached.borrow().floor.tick.0;
+        let twice = floor.saturating_sub((floor - asked).saturating_mul(2)).max(0);
+        for from in [twice, asked] {
+            if let Some(stretch) = self.read(Tick(from)).await?
+                && self.hand_over(stretch).await
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// From `from` to what is in memory. What ended a connection ends the question and not the past: it is asked once more.
+    async fn read(&self, from: Tick) -> Result<Option<Stretch>, FactsError> {
+        let Reached { epoch, floor, .. } = *self.reached.borrow();
+        let read = || {
+            metrics::counter!("curia_recalls_total").increment(1);
+            self.archive.stretch(epoch, from, floor.tick, self.options.history.records)
+        };
+        match read().await {
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "the past is looked up once more");
+                read().await
+            }
+            found => found,
+        }
+    }
+
+    /// Whether the dispatcher took it in, once it has applied the rights as of the moment of reading.
+    async fn hand_over(&self, stretch: Stretch) -> bool {
         let applied = Place::end_of(stretch.as_of);
         let mut reached = self.reached.clone();
         let waiting = async { reached.wait_for(|reached| reached.told >= applied).await.is_ok() };
         if !timeout(APPLIED_WITHIN, waiting).await.unwrap_or(false) {
-            return Ok(false);
+            return false;
         }
         let (bounds, window, upto) = (self.options.history, self.options.merge_window, stretch.upto);
         let Ok(older) = tokio::task::spawn_blocking(move || Box::new(stretch.history(bounds, window))).await else {
-            return Ok(false);
+            return false;
         };
         let (reply, fits) = oneshot::channel();
         // A dispatcher that is gone answers nobody.
         let _ = self.requests.send(Request::Extend { older, upto, reply }).await;
-        Ok(fits.await.unwrap_or(false))
-    }
-
-    async fn read(&self, owed: Place) -> Result<Option<Stretch>, FactsError> {
-        let Reached { epoch, floor, .. } = *self.reached.borrow();
-        let from = if owed == Place::end_of(owed.tick) { owed.tick.0 } else { owed.tick.0 - 1 };
-        let twice = floor.tick.0.saturating_sub((floor.tick.0 - from).saturating_mul(2)).max(0);
-        for from in [twice, from] {
-            metrics::counter!("curia_recalls_total").increment(1);
-            let limit = self.options.history.records;
-            if let Some(stretch) = self.archive.stretch(epoch, Tick(from), floor.tick, limit).await? {
-                return Ok(Some(stretch));
-            }
-        }
-        Ok(None)
+        fits.await.unwrap_or(false)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::{
     event::Needs,
     ids::{Epoch, Place, Tick},
     ports::{Archive, FactsError},
-    postgres::{rows, said::Said},
+    postgres::{pool, rows, said::Said},
 };
 
 /// The outbox as the place where the past is looked up.
@@ -25,7 +25,11 @@ pub struct OutboxArchive {
 
 impl Archive for OutboxArchive {
     async fn stretch(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Option<Stretch>, FactsError> {
-        self.read(epoch, from, upto, limit).await.map_err(|error| FactsError(Said(error).into()))
+        self.read(epoch, from, upto, limit).await.map_err(|error| {
+            // Whoever asks once more should not be given another that ended with it.
+            pool::forget_idle(&self.pool);
+            FactsError(Said(error).into())
+        })
     }
 }
 
