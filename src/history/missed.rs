@@ -112,7 +112,9 @@ impl<F> History<F> {
                 return Err(Gap::TooMany);
             }
         }
-        Ok(found.in_order())
+        let told = found.in_order();
+        // What is told once more counts as what was missed does, whatever the cursor claims.
+        if told.len() > self.bounds.missed { Err(Gap::TooMany) } else { Ok(told) }
     }
 
     fn rights_since(&self, what: Resumed<'_>) -> Option<Place> {

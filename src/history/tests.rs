@@ -117,3 +117,20 @@ fn a_cursor_that_claims_that_counts_were_held_back_long_ago_is_not_searched_for(
     assert_eq!(missed(19_000), Ok(1), "the newest of them");
     assert_eq!(missed(1), Err(Gap::TooMany));
 }
+
+#[test]
+fn counts_that_are_told_again_count_as_missed() {
+    let held = i64::try_from(BOUNDS.missed).unwrap();
+    let memory = |missed: i32| {
+        let mut history = History::new(Bounds { records: 1_000, ..BOUNDS }, Place::before(Tick(0)));
+        // Each of a post of its own, and delivered as far as the cursor says; then what certainly was not.
+        (1..=held).for_each(|tick| history.push(count(i32::try_from(tick).unwrap(), tick, 1), 1));
+        (1..=missed).for_each(|post| history.push(ended(1_000 + post, 1, held + i64::from(post)), 1));
+        history
+    };
+    let cursor = Cursor { held_from: Some(Tick(1)), ..Cursor::end_of(Epoch(1), Tick(held)) };
+    let missed =
+        |history: &History<i32>| history.missed(&cursor, Resumed::Board(BoardId(1)), |_, _| false).map(|all| all.len());
+    assert_eq!(missed(&memory(0)), Ok(BOUNDS.missed));
+    assert_eq!(missed(&memory(1)), Err(Gap::TooMany), "together they are one more than the bound");
+}
