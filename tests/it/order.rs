@@ -1,5 +1,7 @@
 //! Nothing lost, nothing twice, each row's changes in their order: design section 2.
 
+mod made;
+
 use std::{
     collections::BTreeMap,
     sync::{
