@@ -23,6 +23,13 @@ async fn post(pool: &PgPool, title: &str) {
     sqlx::query(insert).bind(title).execute(pool).await.expect("a post");
 }
 
+/// Somebody who sits in board 1 while others are away: what he is told is there for them.
+async fn witness(service: &Service) -> Client {
+    let mut witness = Client::connected(&service.url, &token("bo"), "websocket").await;
+    witness.ask("board:join", json!(1)).await;
+    witness
+}
+
 async fn what_was_missed_arrives_in_order_and_then_the_answer(transport: &str) {
     let forum = Forum::captured().await;
     let service = Service::start(&forum.url()).await;
@@ -32,8 +39,7 @@ async fn what_was_missed_arrives_in_order_and_then_the_answer(transport: &str) {
     let seen = ada.next().await;
     drop(ada);
 
-    let mut witness = Client::connected(&service.url, &token("bo"), "websocket").await;
-    witness.ask("board:join", json!(1)).await;
+    let mut witness = witness(&service).await;
     for title in ["One", "Two", "Three"] {
         post(&forum.pool, title).await;
     }
@@ -80,8 +86,11 @@ async fn an_event_of_board_and_post_comes_once_to_who_resumes_both() {
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     let since = ada.ask("board:join", json!(1)).await["cursor"].clone();
     drop(ada);
+    let mut witness = witness(&service).await;
     forum.run("UPDATE posts SET title = 'Ebb' WHERE id = 1").await;
     forum.run("INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', 'At noon.')").await;
+    assert_eq!(witness.next().await[0], "board:postUpdated");
+    assert_eq!(witness.next().await[0], "post:commentCountChanged");
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     ada.emit("board:join", json!({"boardId": 1, "since": since})).await;
     assert_eq!(ada.next().await[0], "board:postUpdated");
@@ -100,11 +109,13 @@ async fn what_died_meanwhile_is_not_shown_as_alive() {
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     let since = ada.ask("feed:join", json!({})).await["cursor"].clone();
     drop(ada);
+    let mut witness = witness(&service).await;
     forum
         .run("INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES (77, 'cy', 'Brief', '', 1)")
         .await;
     forum.run("DELETE FROM posts WHERE id = 77").await;
     post(&forum.pool, "Lasting").await;
+    while witness.next().await[1]["post"]["title"] != "Lasting" {}
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     ada.emit("feed:join", json!({"since": since})).await;
     let deleted = ada.next().await;
@@ -216,10 +227,12 @@ async fn more_than_may_wait_for_a_client_is_not_sent_at_once_but_to_be_loaded() 
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     let since = ada.ask("board:join", json!(1)).await["cursor"].clone();
     drop(ada);
+    let mut witness = witness(&service).await;
     for _ in 0..8 {
         forum
             .run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Long', repeat('sea ', 4000), 1)")
             .await;
+        assert_eq!(witness.next().await[1]["post"]["title"], "Long");
     }
     let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
     assert_eq!(ada.ask("board:join", json!({"boardId": 1, "since": since})).await["recovered"], json!(false));
