@@ -152,8 +152,13 @@ pub struct Polling {
 
 impl Polling {
     pub async fn open(url: &str) -> Self {
+        Self::open_with(url, &[]).await
+    }
+
+    /// Whose first request has these headers.
+    pub async fn open_with(url: &str, headers: &[(&str, &str)]) -> Self {
         let path = "/socket.io/?EIO=4&transport=polling".to_owned();
-        let answer = http(url, Method::GET, &path, &[], String::new()).await;
+        let answer = http(url, Method::GET, &path, headers, String::new()).await;
         let opened: Value = serde_json::from_str(&answer.body()[1..]).expect("an open packet");
         let sid = opened["sid"].as_str().expect("an id");
         Self { url: url.to_owned(), path: format!("{path}&sid={sid}") }

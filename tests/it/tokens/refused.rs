@@ -1,5 +1,6 @@
 //! Tokens that are worth nothing: each is refused with its code, and no line of the log holds anything of it.
 
+use axum::http::{StatusCode, header::AUTHORIZATION};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -11,7 +12,7 @@ use crate::support::{
     postgres::Forum,
     program::Serving,
     service::{SECRET, Service},
-    wire::Frames,
+    wire::{Frames, Polling},
 };
 
 /// What must not be read in any log.
@@ -22,6 +23,8 @@ const PIECE: usize = 32;
 /// Everything is logged.
 const ALL: [&str; 4] =
     ["--rust-log", "trace,socketioxide=trace,engineioxide=trace", "--rate-session-refresh", "1000/1s"];
+/// A longer one finds no place in a request's head, which is at most 16 KiB long.
+const FITS_A_HEADER: usize = 15_000;
 /// So that a token of 100 KB comes as far as being a token.
 const LONG_MESSAGES: [&str; 2] = ["--max-message-size", "1MiB"];
 
@@ -63,6 +66,7 @@ fn refused_by_secret() -> Vec<(&'static str, String, &'static str)> {
         ("no exp", of(json!({"exp": null})), "auth_invalid"),
         ("not yet", of(json!({"nbf": Utc::now().timestamp() + 60})), "auth_invalid"),
         ("too long", of(json!({"name": MARK.repeat(1_000)})), "auth_invalid"),
+        ("too long, but not for a header", of(json!({"name": MARK.repeat(220)})), "auth_invalid"),
         ("100 KB", of(json!({"name": MARK.repeat(2_200)})), "auth_invalid"),
         ("nothing", String::new(), "auth_missing"),
     ];
@@ -129,6 +133,16 @@ async fn all_are_refused_and_none_is_logged(
             assert!(!message.contains(MARK), "{message}");
         }
     }
+    let mut too_long = 0;
+    for (what, token, code) in table.iter().filter(|(_, token, _)| token.len() < FITS_A_HEADER) {
+        too_long += usize::from(token.len() > 8 * 1024);
+        for refused in refused_by_header(&serving.url, token).await {
+            let message = refused["message"].as_str().expect("a message");
+            assert_eq!(message.split(':').next(), Some(*code), "{what}, in a header");
+            assert!(!message.contains(MARK), "{message}");
+        }
+    }
+    assert_eq!(too_long, table.iter().filter(|(what, ..)| what.contains("not for a header")).count());
     for (what, token, code) in table {
         let refused = ada.ask("session:refresh", json!({"token": token})).await;
         assert_eq!(refused["error"]["code"], *code, "{what}");
@@ -136,6 +150,29 @@ async fn all_are_refused_and_none_is_logged(
     drop(ada);
     let tokens: Vec<_> = table.iter().map(|(what, token, _)| (*what, token.as_str())).collect();
     none_is_in(&serving.stop().await, &tokens);
+}
+
+/// What is said, on either transport, to who sends a token in the header of his first request.
+async fn refused_by_header(url: &str, token: &str) -> [Value; 2] {
+    let bearer = format!("Bearer {token}");
+    let mut frames = Frames::upgrade(url, Some((AUTHORIZATION, &bearer))).await.expect("an upgrade");
+    frames.send("40").await;
+    let polling = Polling::open_with(url, &[(AUTHORIZATION.as_str(), &bearer)]).await;
+    assert_eq!(polling.send("40".to_owned()).await, StatusCode::OK);
+    assert!(frames.next().await.is_some_and(|opened| opened.starts_with('0')), "a session");
+    let by_frame = frames.next().await.expect("an answer");
+    let by_poll = loop {
+        let answer = polling.poll().await;
+        assert_eq!(answer.status(), StatusCode::OK, "a session that goes on until it is refused");
+        // A ping may come first.
+        if let Some(packet) = answer.body().split('\u{1e}').find(|packet| packet.starts_with("44")) {
+            break packet.to_owned();
+        }
+    };
+    [by_frame, by_poll].map(|said| {
+        let refused = said.strip_prefix("44").unwrap_or_else(|| panic!("no refusal: {said}"));
+        serde_json::from_str(refused).expect("JSON")
+    })
 }
 
 /// Nothing of any of these tokens is in the log, which holds everything that this service ever says.
