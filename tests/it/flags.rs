@@ -86,3 +86,72 @@ async fn who_connects_while_his_community_is_switched_off_is_told_nothing_until_
     }
     service.stop().await;
 }
+
+/// Reads on until it is told this of this user, whatever else it is told before.
+async fn hears(client: &mut Client, event: &str, user: &str) {
+    loop {
+        let told = client.next_of_all().await;
+        if told[0] == event && told[1]["userId"] == user {
+            return;
+        }
+    }
+}
+
+/// All that it is told up to the answer of its next command, which has to be nothing.
+async fn has_heard_nothing(client: &mut Client) {
+    client.emit("feed:leave", json!(null)).await;
+    assert_eq!(client.next_of_all().await, json!(["ack", "feed:leave", {"ok": true}]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_switched_off_is_not_told_who_comes_or_writes_meanwhile_either() {
+    let forum = Forum::captured().await;
+    forum
+        .run(
+            "INSERT INTO imported_boards (source_board_id, source_community_id, importing_community_id, imported_by_user_id)
+             VALUES (1, 'c1', 'c2', 'ada')",
+        )
+        .await;
+    let service = Service::start_with(&forum.url(), &[("offline-grace", "100ms")]).await;
+    let token = |user, community| Service::token(user, community, &[], false);
+    let mut ada = Client::connected(&service.url, &token("ada", "c1"), "websocket").await;
+    // Shown the same board, where it is on.
+    let mut witness = Client::connected(&service.url, &token("di", "c2"), "websocket").await;
+    for client in [&mut ada, &mut witness] {
+        for (event, argument) in [("board:join", json!({"boardId": 1, "typing": true})), ("post:join", json!(1))] {
+            assert_eq!(client.ask(event, argument).await["ok"], json!(true));
+        }
+    }
+    hears(&mut ada, "user:joinedBoard", "di").await;
+    forum.run(OFF).await;
+    assert_eq!(ada.next_of_all().await[1]["features"], features(false));
+
+    let mut bo = Client::connected(&service.url, &token("bo", "c1"), "websocket").await;
+    for answer in joins(&mut bo, &Value::Null).await {
+        assert_eq!(answer["error"]["code"], json!("feature_disabled"), "{answer}");
+    }
+    has_heard_nothing(&mut ada).await;
+    for client in [&mut bo, &mut ada] {
+        for (event, argument) in [("typing:start", json!({"postId": 1})), ("presence:list", json!({"boardId": 1}))] {
+            let answer = client.ask(event, argument).await;
+            assert_eq!(answer["error"]["code"], json!("feature_disabled"), "{event}: {answer}");
+        }
+    }
+    let mut cy = Client::connected(&service.url, &token("cy", "c2"), "websocket").await;
+    for (event, argument) in [("board:join", json!(1)), ("post:join", json!(1)), ("typing:start", json!({"postId": 1}))]
+    {
+        assert_eq!(cy.ask(event, argument).await["ok"], json!(true), "{event}");
+    }
+    for event in ["user:joinedBoard", "typing:start"] {
+        hears(&mut witness, event, "cy").await;
+    }
+    drop(cy);
+    hears(&mut witness, "user:leftBoard", "cy").await;
+    drop(bo);
+    // Behind her going, whom nobody is told of.
+    let mut ed = Client::connected(&service.url, &token("ed", "c2"), "websocket").await;
+    assert_eq!(ed.ask("board:join", json!(1)).await["ok"], json!(true));
+    hears(&mut witness, "user:joinedBoard", "ed").await;
+    has_heard_nothing(&mut ada).await;
+    service.stop().await;
+}
