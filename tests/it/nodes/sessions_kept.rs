@@ -31,6 +31,27 @@ async fn until_entries(there: &mut MultiplexedConnection, user: &str, expected: 
     assert!(timeout(LEASE / 3, asking).await.is_ok(), "{user} has no {expected} but {}", entries(there, user).await);
 }
 
+/// Those of the user, who has no others.
+async fn members(there: &mut MultiplexedConnection, user: &str) -> Vec<String> {
+    redis::cmd("ZRANGE")
+        .arg(format!("curia:user_session:{user}"))
+        .arg(0)
+        .arg(-1)
+        .query_async(there)
+        .await
+        .expect("some")
+}
+
+/// Each of these of the user lasts on at this moment.
+async fn last_on(there: &mut MultiplexedConnection, user: &str, members: &[String]) {
+    let mut asking = redis::pipe();
+    asking.atomic().cmd("TIME").cmd("ZMSCORE").arg(format!("curia:user_session:{user}")).arg(members);
+    let answer: ((u64, u64), Vec<Option<f64>>) = asking.query_async(there).await.expect("an answer");
+    let ((seconds, micros), until) = answer;
+    let now = (seconds * 1_000 + micros / 1_000) as f64;
+    assert!(until.iter().all(|until| until.is_some_and(|until| until > now)), "{user} at {now}: {until:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_connections_come_and_go_none_runs_out_that_lives_and_none_stays_that_has_gone() {
     let forum = Forum::captured().await;
@@ -46,6 +67,12 @@ async fn while_connections_come_and_go_none_runs_out_that_lives_and_none_stays_t
             staying.spawn(async move { while frames.next().await.is_some() {} });
         }
     }
+    let mut stay = Vec::new();
+    for user in USERS {
+        until_entries(&mut there, user, 2).await;
+        stay.push(members(&mut there, user).await);
+        assert_eq!(stay.last().map(Vec::len), Some(2));
+    }
     let mut passing: Vec<Vec<Frames>> = USERS.iter().map(|_| Vec::new()).collect();
     let began = Instant::now();
     let mut turn = 0;
@@ -59,6 +86,10 @@ async fn while_connections_come_and_go_none_runs_out_that_lives_and_none_stays_t
             passing.remove(0).close().await;
         }
         turn += 1;
+        // Of those who stay none is missing for a moment.
+        for (user, stay) in USERS.iter().zip(&stay) {
+            last_on(&mut there, user, stay).await;
+        }
         until_entries(&mut there, USERS[user], 2 + passing.len()).await;
         // The oldest would have to answer pings, too.
         if passing.len() > 4 {
