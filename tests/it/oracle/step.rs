@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 
 use super::{
     forum::{COMMUNITIES, ROLES, Standing},
@@ -21,7 +21,10 @@ pub const POST: &str =
 pub enum Step {
     BoardRoles(usize, Vec<&'static str>),
     Malformed(usize),
+    /// Behind a post in it, in one transaction.
+    PostAndRoles(usize, Vec<&'static str>),
     CommunityRoles(&'static str, Vec<&'static str>),
+    CommunityMalformed(&'static str),
     Import(usize, &'static str, bool),
     Give(usize, &'static str),
     CreateBoard(&'static str, Vec<&'static str>),
@@ -51,7 +54,9 @@ pub fn any_step(people: usize) -> impl Strategy<Value = Step> {
     let rights = prop_oneof![
         3 => (nth(), roles()).prop_map(|(board, roles)| Step::BoardRoles(board, roles)),
         1 => nth().prop_map(Step::Malformed),
-        1 => (community(), roles()).prop_map(|(community, roles)| Step::CommunityRoles(community, roles)),
+        2 => (nth(), roles()).prop_map(|(board, roles)| Step::PostAndRoles(board, roles)),
+        2 => (community(), roles()).prop_map(|(community, roles)| Step::CommunityRoles(community, roles)),
+        1 => community().prop_map(Step::CommunityMalformed),
         3 => (nth(), community(), any::<bool>()).prop_map(|(board, to, active)| Step::Import(board, to, active)),
         1 => (nth(), community()).prop_map(|(board, to)| Step::Give(board, to)),
         2 => (community(), roles()).prop_map(|(community, roles)| Step::CreateBoard(community, roles)),
@@ -82,22 +87,29 @@ fn settings(roles: &[&str]) -> Value {
     json!({"permissions": {"allowedRoles": roles}})
 }
 
+fn malformed() -> Value {
+    json!({"permissions": {"allowedRoles": "crew"}})
+}
+
 impl Step {
     /// Commits it, and gives what that has to tell; `None` of what nothing is committed for.
     pub async fn write(&self, pool: &PgPool, standing: &Standing, people: &[Person]) -> Option<Vec<Told>> {
         match self {
             Self::BoardRoles(nth, roles) => set(pool, standing, standing.board(*nth)?, settings(roles)).await,
-            Self::Malformed(nth) => {
-                let settings = json!({"permissions": {"allowedRoles": "crew"}});
-                set(pool, standing, standing.board(*nth)?, settings).await
+            Self::Malformed(nth) => set(pool, standing, standing.board(*nth)?, malformed()).await,
+            Self::PostAndRoles(nth, roles) => {
+                let board = standing.board(*nth)?;
+                let mut transaction = done(pool.begin().await);
+                let post = sqlx::query_scalar(POST).bind("cy").bind(board).fetch_one(&mut *transaction);
+                let mut told = vec![Told::of_post("board:newPost", board, done(post.await), To::Board(board))];
+                told.extend(set(&mut *transaction, standing, board, settings(roles)).await?);
+                done(transaction.commit().await);
+                Some(told)
             }
             Self::CommunityRoles(community, roles) => {
-                let update = sqlx::query("UPDATE communities SET settings = $2 WHERE id = $1");
-                done(update.bind(community).bind(settings(roles)).execute(pool).await);
-                let to = Some(To::Community((*community).to_owned()));
-                let told = Told { name: "community:settingsChanged".to_owned(), to, ..Told::default() };
-                Some((standing.communities[*community] != settings(roles)).then_some(told).into_iter().collect())
+                Some(set_community(pool, standing, community, settings(roles)).await)
             }
+            Self::CommunityMalformed(community) => Some(set_community(pool, standing, community, malformed()).await),
             Self::Import(nth, to, active) => {
                 let import = "INSERT INTO imported_boards
                     (source_board_id, source_community_id, importing_community_id, imported_by_user_id, is_active)
@@ -198,11 +210,19 @@ impl Step {
     }
 }
 
-async fn set(pool: &PgPool, standing: &Standing, board: i32, settings: Value) -> Option<Vec<Told>> {
+async fn set(to: impl PgExecutor<'_>, standing: &Standing, board: i32, settings: Value) -> Option<Vec<Told>> {
     let update = sqlx::query("UPDATE boards SET settings = $2 WHERE id = $1");
-    done(update.bind(board).bind(&settings).execute(pool).await);
+    done(update.bind(board).bind(&settings).execute(to).await);
     let told = Told::of_board("board:settingsChanged", board, To::Board(board));
     Some((standing.boards[&board].1 != settings).then_some(told).into_iter().collect())
+}
+
+async fn set_community(pool: &PgPool, standing: &Standing, community: &str, settings: Value) -> Vec<Told> {
+    let update = sqlx::query("UPDATE communities SET settings = $2 WHERE id = $1");
+    done(update.bind(community).bind(&settings).execute(pool).await);
+    let to = Some(To::Community(community.to_owned()));
+    let told = Told { name: "community:settingsChanged".to_owned(), to, ..Told::default() };
+    (standing.communities[community] != settings).then_some(told).into_iter().collect()
 }
 
 fn deleted(standing: &Standing, post: i32) -> Option<Told> {

@@ -160,8 +160,19 @@ async fn refused_by_header(url: &str, token: &str) -> [Value; 2] {
     let polling = Polling::open_with(url, &[(AUTHORIZATION.as_str(), &bearer)]).await;
     assert_eq!(polling.send("40".to_owned()).await, StatusCode::OK);
     assert!(frames.next().await.is_some_and(|opened| opened.starts_with('0')), "a session");
-    let said = [frames.next().await.expect("an answer"), polling.poll().await.into_body()];
-    said.map(|said| serde_json::from_str(said.strip_prefix("44").expect("a refusal")).expect("JSON"))
+    let by_frame = frames.next().await.expect("an answer");
+    let by_poll = loop {
+        let answer = polling.poll().await;
+        assert_eq!(answer.status(), StatusCode::OK, "a session that goes on until it is refused");
+        // A ping may come first.
+        if let Some(packet) = answer.body().split('\u{1e}').find(|packet| packet.starts_with("44")) {
+            break packet.to_owned();
+        }
+    };
+    [by_frame, by_poll].map(|said| {
+        let refused = said.strip_prefix("44").unwrap_or_else(|| panic!("no refusal: {said}"));
+        serde_json::from_str(refused).expect("JSON")
+    })
 }
 
 /// Nothing of any of these tokens is in the log, which holds everything that this service ever says.
