@@ -3,6 +3,7 @@
 use curia_scratch::{RedisCluster, RedisOptions};
 
 use super::{
+    presence::hears,
     presence_away::{command, connected, node, until_here, users},
     *,
 };
@@ -69,6 +70,45 @@ async fn a_foreign_key_at_one_board_leaves_all_others_right_and_heals_when_it_go
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_lost_the_latest_words_hears_them_again_and_nobody_is_told_of_it() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (one, other) = (node(&forum, &redis.url()).await, node(&forum, &redis.url()).await);
+    let (mut ada, mut bo) = (connected(&one, "ada").await, connected(&other, "bo").await);
+    joins(&mut ada, 1).await;
+    joins(&mut bo, 1).await;
+    until_in_board(&mut ada, 1, &["ada", "bo"]).await;
+    // As a replica has it that heard of ada alone; and another comes by a word of the number that bo's had.
+    let key = "curia:board_users:1";
+    command(&redis, &["HINCRBY", key, "version", "-1"]).await;
+    command(&redis, &["HDEL", key, "u:bo"]).await;
+    let mut cy = connected(&one, "cy").await;
+    joins(&mut cy, 1).await;
+    let named_again = async {
+        while redis.ask(&format!("HEXISTS {key} u:bo")).expect("an answer") != "1" {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, named_again).await.expect("bo");
+    for client in [&mut ada, &mut bo] {
+        until_in_board(client, 1, &["ada", "bo", "cy"]).await;
+    }
+    assert_eq!(cy.ask("board:leave", json!(1)).await["ok"], json!(true));
+    for client in [&mut ada, &mut bo] {
+        // Whoever came, until he went; of herself nobody is told.
+        let mut told = Vec::new();
+        while told.last() != Some(&("user:leftBoard".to_owned(), "cy".to_owned())) {
+            let (event, payload) = hears(client).await;
+            told.push((event, payload["userId"].as_str().expect("a user").to_owned()));
+        }
+        let gone: Vec<_> = told.iter().filter(|(event, _)| event == "user:leftBoard").collect();
+        assert_eq!(gone.len(), 1, "{told:?}");
+    }
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_whose_memory_is_full_is_named_steadily_while_events_go_on_and_heals() {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
@@ -102,8 +142,12 @@ async fn a_redis_whose_memory_is_full_is_named_steadily_while_events_go_on_and_h
         until_here(&mut bo, &["ada", "bo"]).await;
     })
     .await;
-    one.stop().await;
-    other.stop().await;
+    for node in [one, other] {
+        let log = node.stop().await;
+        let in_order = log.iter().map(Value::to_string);
+        let in_order = in_order.filter(|line| line.contains("in order") && line.contains("presence")).count();
+        assert_eq!(in_order, 2, "when it began and when it healed");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,6 +236,10 @@ async fn a_lost_server_of_a_cluster_takes_away_who_is_in_its_own_boards_alone() 
         let why = degraded(&node.url, "presence").await.expect("a reason");
         assert!(why.contains("of all others it is"), "{why}");
     }
-    one.stop().await;
-    other.stop().await;
+    for node in [one, other] {
+        let log = node.stop().await;
+        // Sessions, limits and facts, of which one server has a part.
+        let left: Vec<_> = log.iter().filter(|line| line.to_string().contains("until Redis is back")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
