@@ -35,6 +35,8 @@ const SAID_AGAIN: u8 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     members: Roster,
+    /// Whether it ever was known.
+    was_read: bool,
     /// `None` while it is not known.
     stamp: Option<Stamp>,
     /// Said by this node and not heard back, with its number.
@@ -166,6 +168,7 @@ impl Roll {
                 !again
             });
         }
+        self.was_read = true;
         if !mem::replace(&mut self.shown, true) {
             return Vec::new();
         }
@@ -197,7 +200,7 @@ impl Roll {
 
     /// Whether nothing of this node stands in it, nor is on its way: of what was never read nothing was said.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        (self.is_settled() || self.generation.is_none()) && !self.members.has_node(me)
+        (self.is_settled() || !self.was_read) && !self.members.has_node(me)
     }
 
     /// The users of each node.
