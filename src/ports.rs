@@ -110,8 +110,8 @@ pub trait Sessions: Send + Sync + 'static {
 /// The way to the place where all nodes meet, to say who is here and who writes. What is heard there comes back to the dispatcher as
 /// [`crate::circle::Heard`].
 pub trait Circle: Send + Sync + 'static {
-    /// Takes words to be said in order, without waiting. Where they can't be taken everything that is known of others is given up and
-    /// read anew ([`crate::circle::Heard::Away`], then `Here`).
+    /// Takes words to be said, of each user in order, without waiting. Where they can't be taken everything that is known of others
+    /// is given up and read anew ([`crate::circle::Heard::Away`], then `Here`).
     fn say(&self, words: Vec<Word>);
 }
 

@@ -37,6 +37,8 @@ const SAID_AGAIN: u8 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     members: Roster,
+    /// Whether it ever was known.
+    was_read: bool,
     /// `None` while it is not known.
     stamp: Option<Stamp>,
     /// Where it stood when it was last known.
@@ -190,6 +192,7 @@ impl Roll {
                 !again
             });
         }
+        self.was_read = true;
         if !mem::replace(&mut self.shown, true) {
             return Vec::new();
         }
@@ -225,7 +228,7 @@ impl Roll {
 
     /// Whether nothing of this node stands in it, nor is on its way: of what was never read nothing was said.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        (self.is_settled() || self.stamp.or(self.last).is_none()) && !self.members.has_node(me)
+        (self.is_settled() || !self.was_read) && !self.members.has_node(me)
     }
 
     /// The users of each node.

@@ -100,3 +100,35 @@ async fn rights_that_changed_meanwhile_are_asked_for_anew() {
     assert_eq!(answer.await.unwrap(), Err(NotTyping::Where));
     assert_eq!(told(&stage), [""; 0]);
 }
+
+/// A way to other nodes that notes how far the dispatcher has come when it says something.
+struct Saying {
+    reached: watch::Receiver<Reached>,
+    said: mpsc::UnboundedSender<(Tick, Vec<circle::Word>)>,
+}
+
+impl Circle for Saying {
+    fn say(&self, words: Vec<circle::Word>) {
+        let _ = self.said.send((self.reached.borrow().told.tick, words));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_other_nodes_say_has_its_turn_between_two_batches() {
+    let Stage { dispatcher, .. } = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let (hears, heard) = mpsc::channel(16);
+    let (said, mut saying) = mpsc::unbounded_channel();
+    let reached = dispatcher.reached.subscribe();
+    let dispatcher = dispatcher.among(NodeId(1), PATIENCE, Saying { reached, said }, heard);
+    let (batch, batches) = mpsc::channel(100);
+    let (_request, requests) = mpsc::channel(1);
+    let mut forum = Forum::default();
+    for tick in 1..=100 {
+        batch.try_send(forum.batch(tick, &[Act::Post(1)])).unwrap();
+    }
+    drop(batch);
+    hears.try_send(circle::Heard::Here).unwrap();
+    // Ends with the batches, of which one is always ready.
+    dispatcher.run(batches, requests, CancellationToken::new()).await;
+    assert_eq!(saying.try_recv().unwrap(), (Tick(1), vec![circle::Word::All]));
+}
