@@ -138,7 +138,7 @@ impl Follower {
     async fn take(&mut self, found: Result<Found, OutboxError>, course: &mut Course) -> Option<()> {
         match found {
             Ok(Found::Page(batch)) => {
-                course.ticked(batch.made.is_some());
+                course.ticked(course.reader.made_here());
                 let last = batch.last;
                 self.hand_over(batch, &course.told).await?;
                 // Whoever hears the ticks of another has to be in time for the next.
@@ -170,6 +170,8 @@ impl Follower {
                 self.batches.send(Batch::discontinuity(epoch, tick)).await.ok()?;
             }
             Err(error) => {
+                // While the database is away nobody is late.
+                course.unticked = None;
                 course.reader.forget_idle();
                 self.wait_for_database(&error, &mut course.retries).await;
             }

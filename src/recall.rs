@@ -63,7 +63,8 @@ impl<A: Archive> Recall<A> {
                         Ok(false) => refused = Some((owed.tick, Instant::now() + REFUSED_FOR)),
                         Err(error) => {
                             tracing::warn!(error = &error as &dyn std::error::Error, "the past can't be looked up");
-                            refused = Some((owed.tick, Instant::now() + REFUSED_FOR));
+                            // Nobody else's is had sooner, and whoever waits for it would wait behind all others.
+                            refused = Some((Tick(i64::MAX), Instant::now() + REFUSED_FOR));
                         }
                     }
                 }
@@ -89,20 +90,11 @@ impl<A: Archive> Recall<A> {
         Ok(false)
     }
 
-    /// From `from` to what is in memory. What ended a connection ends the question and not the past: it is asked once more.
+    /// From `from` to what is in memory.
     async fn read(&self, from: Tick) -> Result<Option<Stretch>, FactsError> {
         let Reached { epoch, floor, .. } = *self.reached.borrow();
-        let read = || {
-            metrics::counter!("curia_recalls_total").increment(1);
-            self.archive.stretch(epoch, from, floor.tick, self.options.history.records)
-        };
-        match read().await {
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "the past is looked up once more");
-                read().await
-            }
-            found => found,
-        }
+        metrics::counter!("curia_recalls_total").increment(1);
+        self.archive.stretch(epoch, from, floor.tick, self.options.history.records).await
     }
 
     /// Whether the dispatcher took it in, once it has applied the rights as of the moment of reading.

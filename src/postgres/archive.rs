@@ -25,11 +25,15 @@ pub struct OutboxArchive {
 
 impl Archive for OutboxArchive {
     async fn stretch(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Option<Stretch>, FactsError> {
-        self.read(epoch, from, upto, limit).await.map_err(|error| {
-            // Whoever asks once more should not be given another that ended with it.
-            pool::forget_idle(&self.pool);
-            FactsError(Said(error).into())
-        })
+        let found = match self.read(epoch, from, upto, limit).await {
+            // What ended a connection ends the question and not the past; others will have ended with it.
+            Err(sqlx::Error::Io(_)) => {
+                pool::forget_idle(&self.pool);
+                self.read(epoch, from, upto, limit).await
+            }
+            found => found,
+        };
+        found.map_err(|error| FactsError(Said(error).into()))
     }
 }
 

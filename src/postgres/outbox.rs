@@ -85,6 +85,8 @@ pub struct OutboxReader {
     /// The latest moment at which anything was read.
     seen: Option<Snapshot>,
     unfinished: Option<Unfinished>,
+    /// Of the tick that was handed out last, whole or in part.
+    made_here: bool,
 }
 
 /// Where a reader stands.
@@ -115,7 +117,7 @@ impl OutboxReader {
     /// `pool` at a time; rows' content is cut to `content_limit` bytes.
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
         let Position { epoch, tick, snapshot } = take_up(&pool, None).await?;
-        Ok(Self { pool, content_limit, epoch, tick, snapshot, seen: None, unfinished: None })
+        Ok(Self { pool, content_limit, epoch, tick, snapshot, seen: None, unfinished: None, made_here: false })
     }
 
     /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes
@@ -132,6 +134,7 @@ impl OutboxReader {
             snapshot,
             seen: None,
             unfinished: None,
+            made_here: false,
         };
         Ok(())
     }
@@ -149,6 +152,11 @@ impl OutboxReader {
     /// The same with the moments of reading.
     pub fn standing(&self) -> Standing<'_> {
         Standing { epoch: self.epoch, tick: self.tick, snapshot: &self.snapshot, seen: self.seen.as_ref() }
+    }
+
+    /// Whether this reader made the tick of which it handed something out last.
+    pub fn made_here(&self) -> bool {
+        self.made_here
     }
 
     /// Whether a tick was handed out in part, and its next page is next.
@@ -211,6 +219,7 @@ impl OutboxReader {
             if !self.record(tick, &snapshot, at).await? {
                 return Ok(Found::Unticked);
             }
+            self.made_here = true;
             self.seen = Some(snapshot.clone());
             return self.begin_pages(reading, tick, snapshot, fences).await.map(Found::Page);
         }
@@ -227,6 +236,7 @@ impl OutboxReader {
         if !recorded {
             return Ok(Found::Unticked);
         }
+        self.made_here = true;
         let made = Some(Box::new(Made { follows: self.snapshot.clone(), snapshot: snapshot.clone() }));
         self.advance(tick, snapshot);
         let rows = Arc::new(rows);
@@ -240,6 +250,7 @@ impl OutboxReader {
         let seen = self.still_kept(&mut reading).await?;
         let fences = self.fences(&mut reading, &snapshot).await?;
         let outbox = self.first_page(&mut reading, &snapshot).await?;
+        self.made_here = false;
         if outbox.len() > PAGE {
             self.seen = Some(seen);
             return self.begin_pages(reading, tick, snapshot, fences).await;

@@ -189,7 +189,7 @@ impl Circle {
                 (_, Ok(_)) => {}
                 (Some(scope), Err(error)) => drop(lost.insert(scope, self.lose(scope.clone(), error)?)),
                 // Of which the answer tells nothing.
-                (None, Err(error)) => drop(self.link.of_one(error)?),
+                (None, Err(error)) => drop(self.of_one(error)?),
             }
         }
         Ok(lost.into_values().collect())

@@ -122,7 +122,7 @@ pub fn socket(socket: &SocketReport, told: &str) -> String {
     let _ = write!(text, ", until {}; served up to {told}", socket.expires_at.to_rfc3339());
     match socket.waiting {
         // What the kernel was handed is known, not what the client has read; frames on their way there are not counted.
-        Some(0) => text.push_str(", and all of it was handed to its connection"),
+        Some(0) => text.push_str(", and nothing is known to wait here"),
         Some(bytes) => drop(write!(text, ", and at least {bytes} bytes of it wait here")),
         None => {}
     }

@@ -6,7 +6,8 @@ use crate::support::{client::Client, postgres::Forum, service::Service};
 
 const OFF: &str = r#"UPDATE communities SET settings = '{"realtime": {"enabled": false}}' WHERE id = 'c1'"#;
 const ON: &str = "UPDATE communities SET settings = '{}' WHERE id = 'c1'";
-/// Something of every kind in Ada's community, one transaction after the other; the last is told to whoever watches board 3.
+/// Something of every kind in Ada's community, one transaction after the other; the last two are told to whoever watches board 3, the
+/// count when all others that were held back have been told.
 const ALL_SORTS: &str = r#"
     INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Unheard', '', 1);
     INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', 'Of her own post');
@@ -15,7 +16,8 @@ const ALL_SORTS: &str = r#"
     UPDATE boards SET description = 'Other' WHERE id = 1;
     UPDATE boards SET settings = '{"permissions": {"allowedRoles": ["crew"]}}' WHERE id = 2;
     UPDATE boards SET settings = '{}' WHERE id = 2;
-    INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Elsewhere', '', 3)"#;
+    INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Elsewhere', '', 3);
+    UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = (SELECT max(id) FROM posts)"#;
 
 async fn all_sorts(forum: &Forum, witness: &mut Client) {
     for statement in ALL_SORTS.split(';') {
@@ -23,6 +25,8 @@ async fn all_sorts(forum: &Forum, witness: &mut Client) {
     }
     let told = witness.next().await;
     assert_eq!((&told[0], &told[1]["post"]["title"]), (&json!("board:newPost"), &json!("Elsewhere")), "{told}");
+    let told = witness.next().await;
+    assert_eq!(told[0], json!("post:voteChanged"), "{told}");
 }
 
 /// Every way into a room, with a cursor and without.

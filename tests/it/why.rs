@@ -12,7 +12,7 @@ use crate::support::{
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is said of a socket for which nothing waits.
-const HANDED_OVER: &str = "and all of it was handed to its connection";
+const NOTHING_WAITS: &str = "and nothing is known to wait here";
 
 async fn why(forum: &Forum, arguments: &[&str]) -> Ran {
     let url = forum.url();
@@ -191,7 +191,7 @@ async fn up_to_which_cursor_a_socket_has_been_served_is_told_on_every_node() {
         for user in ["ada", "bo"] {
             // Whichever event is asked for.
             for event in [&events[0], &events[round]] {
-                let told = until_served(&forum, user, event, &format!("{upto}, {HANDED_OVER}")).await;
+                let told = until_served(&forum, user, event, &format!("{upto}, {NOTHING_WAITS}")).await;
                 let each = format!(" has told its sockets everything up to {upto}\n");
                 assert_eq!(told.matches(&each).count(), 2, "{told}");
             }
@@ -233,7 +233,7 @@ async fn what_a_socket_has_not_taken_yet_is_told_beside_how_far_it_was_served() 
     let bytes: usize = waits.strip_suffix(" bytes of it wait here").expect("a number").parse().expect("a number");
     assert!((1..600 * 20_000).contains(&bytes), "{told}");
     assert!(told.contains("room board:1: sent"), "{told}");
-    until_served(&forum, "bo", &event, &format!("{upto}, {HANDED_OVER}")).await;
+    until_served(&forum, "bo", &event, &format!("{upto}, {NOTHING_WAITS}")).await;
     drop(deaf);
     service.stop().await;
 }
