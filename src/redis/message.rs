@@ -1,7 +1,9 @@
 //! What nodes tell each other of a tick: a line of text that says which, and behind it, as JSON, what the tick holds.
 //!
-//!     curia-relay 2 <epoch> <tick> <snapshot of the tick before> <its own>
-//!     {"entries": [...], "rows": {...}}
+//! ```text
+//! curia-relay 2 <epoch> <tick> <snapshot of the tick before> <its own>
+//! {"entries": [...], "rows": {...}}
+//! ```
 //!
 //! The first line alone, without snapshots, says that the tick is recorded: it is too large to be relayed, or there is nothing
 //! new. A node reads whatever it can't take from here in PostgreSQL, so a message never has to arrive, and never has to be
