@@ -43,8 +43,8 @@ impl<F: FactStore> Gateway<F> {
         Ok(found)
     }
 
-    /// The boards that a community shows. Where they have to be asked for, `named` is asked for with them, whether it is among them or not:
-    /// then it is at hand. Whoever asks for what is not shown here learns nothing from how long that takes.
+    /// The boards that a community shows. Where they have to be asked for, `named` is asked for with them, and is at hand then if it is
+    /// among them. If not, whoever asks learns nothing from how long that takes.
     pub(super) async fn shown_in(&self, id: &CommunityId, named: Option<BoardId>) -> Result<Boards, Failure> {
         let version = self.versions.of(Subject::Community(id));
         let read = async {

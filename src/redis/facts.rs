@@ -145,21 +145,27 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
         let by_community = !of.is_empty();
         let (mut facts, mut shown) = (HashMap::new(), HashMap::new());
         let (mut missing, mut missing_of) = (BTreeMap::new(), BTreeMap::new());
-        for (board, found) in named.into_iter().zip(&mut found) {
-            match shared.take::<BoardFacts>(&board, found) {
-                Ok(known) => _ = facts.insert(board, known),
-                Err(lacking) => _ = missing.insert(board, lacking),
-            }
-        }
+        let of_named: Vec<Found> = found.by_ref().take(named.len()).collect();
         for (community, found) in of.into_iter().zip(found) {
             match shared.take::<Shown>(&community, found) {
                 Ok(Shown(known)) => shown.extend(known),
                 Err(lacking) => _ = missing_of.insert(community, lacking),
             }
         }
-        if by_community && missing_of.is_empty() {
-            // Nobody may tell from the time it takes whether there is a board that his community is not shown.
-            missing.retain(|board, _| shown.contains_key(board));
+        // Nobody may tell from the time it takes whether there is a board that his community is not shown: what stands of one is looked
+        // at only where it is known to be shown, which may be behind the reading.
+        let mut unseen = Vec::new();
+        for (board, found) in named.into_iter().zip(of_named) {
+            if by_community && !missing_of.is_empty() {
+                unseen.push((board, shared.versions.span(BoardFacts::subject(&board)), found));
+            } else if by_community && !shown.contains_key(&board) {
+                continue;
+            } else {
+                match shared.take::<BoardFacts>(&board, found) {
+                    Ok(known) => _ = facts.insert(board, known),
+                    Err(lacking) => _ = missing.insert(board, lacking),
+                }
+            }
         }
         // Of a board that is named, what stands of it alone counts.
         shown.retain(|board, _| !missing.contains_key(board));
@@ -167,8 +173,15 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
         if missing.is_empty() && missing_of.is_empty() {
             return Ok(shown);
         }
-        let (named, of) = (missing.keys().copied().collect(), missing_of.keys().cloned().collect());
-        let read = self.database.boards(named, of).await?;
+        let named = missing.keys().copied().chain(unseen.iter().map(|(board, ..)| *board)).collect();
+        let read = self.database.boards(named, missing_of.keys().cloned().collect()).await?;
+        for (board, before, found) in unseen {
+            if read.contains_key(&board)
+                && let Err(lacking) = shared.take::<BoardFacts>(&board, found)
+            {
+                missing.insert(board, Missing { before, ..lacking });
+            }
+        }
         for (board, lacking) in missing {
             // That there is none is not kept: nobody asks for what his community is not shown.
             if let Some(known) = read.get(&board) {
