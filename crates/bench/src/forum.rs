@@ -22,7 +22,13 @@ const CONTENT: &str = include_str!("../sql/forum.sql");
 /// A server as an operator would run it, but for checkpoints: one that falls into a variant's turn would be that variant's loss.
 pub fn server() -> Result<(Postgres, PostgresPrograms), BenchError> {
     let programs = curia_scratch::provide::postgres()?;
-    let settings = [("shared_buffers", "256MB"), ("checkpoint_timeout", "1h"), ("max_wal_size", "8GB")];
+    let settings = [
+        ("shared_buffers", "256MB"),
+        ("checkpoint_timeout", "1h"),
+        ("max_wal_size", "8GB"),
+        // All loads of a round are connected at once.
+        ("max_connections", "400"),
+    ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let server = Postgres::start_with(&programs, &Options { fsync: true, settings, port: None })?;
     Ok((server, programs))
