@@ -25,6 +25,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 pub struct Arguments {
     simulate: bool,
     port: Option<u16>,
+    /// Served as it is; without one it is built.
+    program: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -39,7 +41,12 @@ impl Arguments {
                     let port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port > 0);
                     arguments.port = Some(port.ok_or("--port takes a number from 1 to 65535")?);
                 }
-                _ => return Err(format!("demo takes [--simulate] [--port <port>], not {word}")),
+                "--program" => {
+                    let program =
+                        words.next().ok_or("--program takes the path of a curia-realtime that is built already")?;
+                    arguments.program = Some(program.into());
+                }
+                _ => return Err(format!("demo takes [--simulate] [--port <port>] [--program <path>], not {word}")),
             }
         }
         Ok(arguments)
@@ -52,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let Some(mut demo) = Demo::start(arguments, &interrupt)? else { return Ok(()) };
     if demo.answers(&interrupt)? {
         println!("\n  Open {} in two windows.\n  Ctrl-C ends it and leaves nothing behind.\n", demo.address());
-        println!("{}", own_client(demo.port, &shown(&service_program()?)));
+        println!("{}", own_client(demo.port, &shown(&demo.program)));
     }
     while !interrupt.asked() {
         demo.lives()?;
@@ -67,6 +74,7 @@ pub struct Demo {
     service: Keeper,
     postgres: Postgres,
     port: u16,
+    program: PathBuf,
 }
 
 impl Demo {
@@ -77,15 +85,13 @@ impl Demo {
             Some(port) => port,
             None => (FIRST_PORT..=u16::MAX).find(|port| is_free(*port)).ok_or("no port from 4000 up is free")?,
         };
-        println!("building the service (the first time takes a few minutes) ...");
-        let mut build = Command::new(env!("CARGO"));
-        let (status, _) = step::run(build.args(["build", "--quiet", "--bin", "curia-realtime"]), interrupt)?;
-        if interrupt.asked() {
-            return Ok(None);
-        }
-        if !status.success() {
-            return Err(format!("cargo build failed ({status})").into());
-        }
+        let program = match &arguments.program {
+            Some(program) => program.clone(),
+            None => match built(interrupt)? {
+                Some(program) => program,
+                None => return Ok(None),
+            },
+        };
         provide::postgres()?;
         let postgres = Postgres::start(&Options::default())?;
         let database = postgres.create_database("forum")?;
@@ -96,8 +102,8 @@ impl Demo {
         if arguments.simulate {
             words.push("--simulate");
         }
-        let service = Keeper::start(service_program()?, words)?;
-        Ok(Some(Self { service, postgres, port }))
+        let service = Keeper::start(&program, words)?;
+        Ok(Some(Self { service, postgres, port, program }))
     }
 
     /// Where its page is.
@@ -154,9 +160,18 @@ fn shown(program: &Path) -> String {
     here.unwrap_or_else(|| program.to_owned()).display().to_string()
 }
 
-/// The service lies where cargo built us.
-fn service_program() -> Result<PathBuf, Box<dyn Error>> {
-    Ok(env::current_exe()?.with_file_name("curia-realtime"))
+/// Builds the service, which then lies where cargo built us; `None` when we were asked to end meanwhile.
+fn built(interrupt: &Interrupt) -> Result<Option<PathBuf>, Box<dyn Error>> {
+    println!("building the service (the first time takes a few minutes) ...");
+    let mut build = Command::new(env!("CARGO"));
+    let (status, _) = step::run(build.args(["build", "--quiet", "--bin", "curia-realtime"]), interrupt)?;
+    if interrupt.asked() {
+        return Ok(None);
+    }
+    if !status.success() {
+        return Err(format!("cargo build failed ({status})").into());
+    }
+    Ok(Some(env::current_exe()?.with_file_name("curia-realtime")))
 }
 
 #[cfg(test)]
@@ -170,7 +185,12 @@ mod tests {
     #[test]
     fn arguments_are_read_or_named() {
         assert_eq!(parse(""), Ok(Arguments::default()));
-        assert_eq!(parse("--port 4100 --simulate"), Ok(Arguments { simulate: true, port: Some(4100) }));
+        let port = Some(4100);
+        assert_eq!(parse("--port 4100 --simulate"), Ok(Arguments { simulate: true, port, program: None }));
+        let program = Some("target/release/curia-realtime".into());
+        let of_release = Arguments { program, ..Arguments::default() };
+        assert_eq!(parse("--program target/release/curia-realtime"), Ok(of_release));
+        assert!(parse("--program").is_err());
         assert!(parse("--port").is_err() && parse("--port 0").is_err() && parse("--port 70000").is_err());
         assert!(parse("--fast").unwrap_err().contains("--fast"));
     }

@@ -14,8 +14,9 @@ use std::{env, error::Error, path::Path, process::ExitCode};
 
 const USAGE: &str = "usage: cargo xtask <command>
 
-  demo [--simulate] [--port <port>]
-            a small forum with a page to open in two windows; Ctrl-C leaves nothing behind
+  demo [--simulate] [--port <port>] [--program <path>]
+            a small forum with a page to open in two windows; Ctrl-C leaves nothing behind. It builds the service, or takes a program
+            that is built already
   bench <writer|latency|reconnect|backlog|fence|idle|nodes> [--help]
             what the triggers cost the forum's writers; how soon a commit reaches the browsers
   chaos [--seed <n>] [--minutes <m>] [--broken <name>] [--help]
