@@ -69,7 +69,7 @@ class Window {
   async enter(boardId, name) {
     const joined = this.page.locator('[data-testid="log-entry"][data-kind="ack"][data-event="board:join"]')
       .filter({ hasText: `boardId ${boardId}` }).first();
-    await Promise.all([joined.waitFor(), this.text("board-name", name).waitFor(), this.board(boardId).click()]);
+    await Promise.all([joined.waitFor({ state: "attached" }), this.text("board-name", name).waitFor(), this.board(boardId).click()]);
     await this.by("compose-form").waitFor();
   }
 }
@@ -152,6 +152,31 @@ assert.equal(told(ada, SECRET).length, 1, "frames are looked into");
 assert.deepEqual(told(chidi, SECRET), [], "nothing of it was sent to who is shut out");
 assert.deepEqual(told(chidi, "flowerpot"), []);
 assert.equal(await chidi.text("log", SECRET).count(), 0);
-assert.deepEqual([...ada.errors, ...chidi.errors], []);
+
+// A telephone shows one part at a time, and nothing of it stands out sideways.
+const bruno = await Window.open();
+await bruno.become("bruno");
+await bruno.page.setViewportSize({ width: 390, height: 844 });
+const tab = (pane) => bruno.page.locator(`.tabs [data-show="${pane}"]`);
+const fits = async (what) => {
+  const [content, window] = await bruno.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(content <= window, `${what} is ${content} px wide on a telephone of ${window}`);
+};
+await fits("the board");
+await tab("boards").click();
+await fits("the list of boards");
+await bruno.enter(1, "Workshop floor");
+const POCKET = "From somebody's pocket";
+await seen("a post written on a telephone", [ada.post(POCKET), bruno.post(POCKET)], async () => {
+  await bruno.by("compose-title").fill(POCKET);
+  await bruno.by("compose-content").fill("On the stairs already.");
+  await bruno.by("compose-submit").click();
+});
+await seen("a vote on a telephone", bruno.post(POCKET).locator('[data-testid="vote-count"]', { hasText: /^1$/ }), () =>
+  ada.post(POCKET).getByTestId("vote-button").click());
+await tab("events").click();
+await bruno.logged("post:voteAdded").waitFor();
+await fits("the event log");
+assert.deepEqual([...ada.errors, ...chidi.errors, ...bruno.errors], []);
 
 await browser.close();
