@@ -159,8 +159,10 @@ await bruno.become("bruno");
 await bruno.page.setViewportSize({ width: 390, height: 844 });
 const tab = (pane) => bruno.page.locator(`.tabs [data-show="${pane}"]`);
 const fits = async (what) => {
-  const [content, window] = await bruno.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-  assert.ok(content <= window, `${what} is ${content} px wide on a telephone of ${window}`);
+  const wide = await bruno.page.evaluate(() => [...document.querySelectorAll("body *")]
+    .filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > innerWidth + 1)
+    .map((part) => part.outerHTML.slice(0, 80)));
+  assert.deepEqual(wide, [], `${what} is wider than a telephone`);
 };
 await fits("the board");
 await tab("boards").click();
