@@ -156,7 +156,7 @@ assert.equal(await chidi.text("log", SECRET).count(), 0);
 // A telephone shows one part at a time, and nothing of it stands out sideways.
 const bruno = await Window.open();
 await bruno.become("bruno");
-await bruno.page.setViewportSize({ width: 390, height: 844 });
+await bruno.page.setViewportSize({ width: 360, height: 780 });
 const tab = (pane) => bruno.page.locator(`.tabs [data-show="${pane}"]`);
 const fits = async (what) => {
   const wide = await bruno.page.evaluate(() => [...document.querySelectorAll("body *")]
@@ -176,6 +176,12 @@ await seen("a post written on a telephone", [ada.post(POCKET), bruno.post(POCKET
 });
 await seen("a vote on a telephone", bruno.post(POCKET).locator('[data-testid="vote-count"]', { hasText: /^1$/ }), () =>
   ada.post(POCKET).getByTestId("vote-button").click());
+// The longest that stands in the bar.
+await bruno.page.evaluate(() => {
+  document.querySelector('[data-testid="person-picker"]').value = "juno";
+  document.querySelector('[data-testid="connection-state"]').textContent = "Reconnecting";
+});
+await fits("the bar");
 await tab("events").click();
 await bruno.logged("post:voteAdded").waitFor();
 await fits("the event log");

@@ -209,6 +209,20 @@ async fn a_cut_at_the_size_limit_sends_everybody_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_that_is_begun_by_hand_as_the_page_says_sends_everybody_back() {
+    let page = include_str!("../../docs/outbox.md");
+    let by_hand = page.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).expect("statements");
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let (mut ada, since) = seen(&service, &forum.pool).await;
+    forum.run(by_hand).await;
+    begun_for(&forum.pool, "by hand").await;
+    sent_away(&mut ada).await;
+    begins_anew(&mut ada, &since, &forum.pool).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cursor_of_another_database_is_answered_with_a_new_beginning() {
     let (here, there) = (Forum::captured().await, Forum::captured().await);
     let service = Service::start(&there.url()).await;
