@@ -43,6 +43,8 @@ pub enum Heard {
     Unknown(Scope),
     /// These nodes live.
     Nodes(BTreeSet<NodeId>),
+    /// A beat of this node has passed, and whatever was said until then was heard before.
+    Beat,
     /// Somebody on another node writes, or has ended.
     Typing { node: NodeId, heard: typing::Heard },
     /// Nothing is heard any longer.

@@ -30,7 +30,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::news::News;
+pub use self::{news::News, roll::SAID_AGAIN};
 use self::{
     own::Own,
     roll::{Passed, Roll},

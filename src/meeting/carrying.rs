@@ -126,6 +126,7 @@ impl Meeting {
         } else {
             // What led there was published before.
             self.hear_published(circle, published);
+            heard.push(Heard::Beat);
             heard.extend(circle.read_lost(AT_ONCE).await?);
         }
         heard.into_iter().for_each(|heard| self.backlog.push(heard));

@@ -30,8 +30,8 @@ pub(super) struct Missed;
 /// What is heard while the scope is being read, at most.
 const EARLY: usize = 1_024;
 
-/// Of a scope that lost its memory it is asked so often before who was not named again has gone: longer than a node takes to come back.
-const SAID_AGAIN: u8 = 3;
+/// Of a scope that lost its memory so many beats pass before who was not named again has gone.
+pub const SAID_AGAIN: u8 = 4;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -57,8 +57,8 @@ pub(super) struct Roll {
     behind: Option<Stamp>,
     /// Whom a place that lost its memory no longer names, by the nodes that had them: these have to say so again, or he has gone.
     forgotten: BTreeSet<(UserId, NodeId)>,
-    /// How often it was asked since.
-    looks: u8,
+    /// How many beats have passed since.
+    beats: u8,
     /// Whether it was found that it can't be read; then it is tried again by and by.
     pub(super) is_lost: bool,
     /// Whether anybody was told of its members, or answered while they were not known.
@@ -172,7 +172,7 @@ impl Roll {
         // Words that are in it already may still be on their way.
         (self.looked, self.heard) = (Some(stamp), None);
         if has_forgotten {
-            self.looks = 0;
+            self.beats = 0;
             self.forgotten.clear();
             for (user, stays) in before.users() {
                 for (node, stay) in stays {
@@ -213,17 +213,25 @@ impl Roll {
         !was_missed && !self.went_back
     }
 
-    /// Whoever was forgotten, and whose node has not said again that he is here although it had the time to.
-    pub(super) fn give_up(&mut self, me: NodeId) -> Vec<Passed> {
+    /// Another beat: whoever was forgotten has gone if his node has not said again that he is here although it had the time to.
+    pub(super) fn beat(&mut self, me: NodeId) -> Vec<Passed> {
         if self.forgotten.is_empty() {
             return Vec::new();
         }
-        self.looks = self.looks.saturating_add(1);
-        if self.looks < SAID_AGAIN {
-            return Vec::new();
-        }
-        let gone = mem::take(&mut self.forgotten).into_iter();
-        gone.filter_map(|(user, node)| self.apply(me, node, Said { user, stay: None, nth: 0 })).collect()
+        self.beats = self.beats.saturating_add(1);
+        if self.beats < SAID_AGAIN { Vec::new() } else { self.give_up(me, |_| true) }
+    }
+
+    /// Whoever was forgotten and whose node has died: nobody will say again that he is here, nor hear that he is not.
+    pub(super) fn bury(&mut self, me: NodeId, dead: NodeId) -> Vec<Passed> {
+        self.give_up(me, |node| node == dead)
+    }
+
+    fn give_up(&mut self, me: NodeId, is_over: impl Fn(NodeId) -> bool) -> Vec<Passed> {
+        // What this node said it says again itself.
+        let is_over = |(_, node): &(UserId, NodeId)| *node != me && is_over(*node);
+        let gone: Vec<_> = self.forgotten.extract_if(.., is_over).collect();
+        gone.into_iter().filter_map(|(user, node)| self.apply(me, node, Said { user, stay: None, nth: 0 })).collect()
     }
 
     /// Whether nothing of this node stands in it, nor is on its way: of what was never read nothing was said.

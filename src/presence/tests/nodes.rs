@@ -1,5 +1,7 @@
 //! Several nodes that meet in one place, which may lose all it knows, and the way to which may break.
 
+mod forgotten;
+
 use std::collections::VecDeque;
 
 use super::*;
@@ -307,7 +309,7 @@ impl World {
                     let stamp = self.table.scope(scope).0;
                     self.nodes[nth].coming.push_back(Heard::Stands { scope: scope.clone(), stamp });
                 }
-                self.nodes[nth].coming.push_back(Heard::Nodes(living.clone()));
+                self.nodes[nth].coming.extend([Heard::Nodes(living.clone()), Heard::Beat]);
             }
         }
         for nth in (0..NODES).cycle().take(6 * NODES) {
