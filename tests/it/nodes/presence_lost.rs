@@ -80,8 +80,8 @@ async fn a_redis_that_lost_the_latest_words_hears_them_again_and_nobody_is_told_
     until_in_board(&mut ada, 1, &["ada", "bo"]).await;
     // As a replica has it that heard of ada alone; and another comes by a word of the number that bo's had.
     let key = "curia:board_users:1";
-    command(&redis, &["HINCRBY", key, "version", "-1"]).await;
-    command(&redis, &["HDEL", key, "u:bo"]).await;
+    let loses = "redis.call('HINCRBY', KEYS[1], 'version', -1) return redis.call('HDEL', KEYS[1], 'u:bo')";
+    command(&redis, &["EVAL", loses, "1", key]).await;
     let mut cy = connected(&one, "cy").await;
     joins(&mut cy, 1).await;
     let named_again = async {
