@@ -117,13 +117,11 @@ impl Meeting {
         }
         course.beats += 1;
         for scopes in circle.due(course.beats).chunks(AT_ONCE) {
-            heard.extend(circle.stand(scopes).await?);
+            // Asking keeps the scopes, also where what is found can't be taken.
+            heard.extend(circle.stand(scopes, !is_behind).await?);
         }
         circle.keep(course.beats % PARTS, PARTS).await?;
-        if is_behind {
-            // Asking keeps the scopes, and what is found is found at the next look.
-            heard.retain(|heard| !matches!(heard, Heard::Stands { .. }));
-        } else {
+        if !is_behind {
             // What led there was published before.
             self.hear_published(circle, published);
             heard.push(Heard::Beat);

@@ -43,7 +43,7 @@ use super::{
     url::RedisUrl,
 };
 use crate::{
-    circle::{Heard, Said},
+    circle::{Heard, Said, Stamp},
     ids::{BoardId, CommunityId, NodeId, UserId},
     presence::Scope,
     typing,
@@ -104,6 +104,8 @@ pub struct Circle {
 /// A scope of which is heard.
 struct Watched {
     scope: Scope,
+    /// Where it stood when it was last heard of.
+    at: Option<Stamp>,
     /// Nobody was there, and nothing was said of it since.
     is_quiet: bool,
 }
@@ -223,9 +225,12 @@ impl Circle {
 
     /// What was published, where it can be understood.
     pub fn hear(&mut self, Published { channel, message }: Published) -> Option<Heard> {
-        let Watched { scope, is_quiet } = self.watched.get_mut(&channel)?;
+        let Watched { scope, at, is_quiet } = self.watched.get_mut(&channel)?;
         let outcome = match Message::parse(&message) {
-            Some(Message::Said { stamp, node, said }) => Some(Heard::Said { scope: scope.clone(), stamp, node, said }),
+            Some(Message::Said { stamp, node, said }) => {
+                *at = Some(stamp);
+                Some(Heard::Said { scope: scope.clone(), stamp, node, said })
+            }
             // It was told here already.
             Some(Message::Typing { node, .. }) if node == self.me => return None,
             Some(Message::Typing { node, heard }) => Some(Heard::Typing { node, heard }),

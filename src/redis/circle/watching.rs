@@ -27,7 +27,7 @@ impl Circle {
         if channels.is_empty() {
             return Ok(Vec::new());
         }
-        let watched = scopes.iter().cloned().map(|scope| Watched { scope, is_quiet: false });
+        let watched = scopes.iter().cloned().map(|scope| Watched { scope, at: None, is_quiet: false });
         self.watched.extend(channels.iter().map(|channel| channel.clone().into_bytes()).zip(watched));
         self.bus.subscribe(channels).await?;
         self.read(scopes).await
@@ -100,7 +100,7 @@ impl Circle {
         }
         self.lost.remove(&scope);
         if let Some(watched) = self.watched.get_mut(key.as_bytes()) {
-            watched.is_quiet = reading.count() == 0;
+            (watched.at, watched.is_quiet) = (Some(stamp), reading.count() == 0);
         }
         Ok(reading.heard())
     }
@@ -125,8 +125,8 @@ impl Circle {
         self.watched.iter().filter(is_due).map(|(_, watched)| watched.scope.clone()).collect()
     }
 
-    /// Where each of these scopes stands, which is kept for longer by asking.
-    pub async fn stand(&mut self, scopes: &[Scope]) -> Result<Vec<Heard>, LinkError> {
+    /// Where each of these scopes stands, which is kept for longer by asking. Unless it `is_heard`, they are looked at as soon again.
+    pub async fn stand(&mut self, scopes: &[Scope], is_heard: bool) -> Result<Vec<Heard>, LinkError> {
         let stand = |scope| self.stand.on(&self.key(scope)).arg(millis(KEPT)).arg(millis(EMPTY));
         let questions: Vec<Question> = scopes.iter().map(stand).collect();
         let answers = self.ask_each::<Standing>(&questions).await?;
@@ -134,11 +134,16 @@ impl Circle {
         for (scope, answer) in scopes.iter().zip(answers) {
             stands.push(match answer {
                 Ok((generation, version, fields)) => {
-                    if let Some(watched) = self.watched.get_mut(self.key(scope).as_bytes()) {
-                        watched.is_quiet = fields <= COUNTS;
-                    }
                     // Of one that is gone there is neither: nobody stands there.
                     let stamp = message::stamp(generation.as_deref(), version.as_deref()).unwrap_or_default();
+                    if let Some(watched) = self.watched.get_mut(self.key(scope).as_bytes()) {
+                        let before = if is_heard { watched.at.replace(stamp) } else { None };
+                        // What was missed is found at the second look.
+                        watched.is_quiet = fields <= COUNTS && before == Some(stamp);
+                    }
+                    if !is_heard {
+                        continue;
+                    }
                     Heard::Stands { scope: scope.clone(), stamp }
                 }
                 Err(error) => self.lose(scope.clone(), error)?,
