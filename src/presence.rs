@@ -176,7 +176,7 @@ impl Presence {
         if !self.rolls.contains_key(scope) {
             self.rolls.insert(scope.clone(), Roll::default());
             if *here {
-                words.push(Word::Watch(scope.clone()));
+                words.push(Word::Watch(scope.clone(), None));
             }
         }
     }

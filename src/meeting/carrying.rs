@@ -142,10 +142,10 @@ impl Meeting {
         }
         let Some(word) = course.words.pop_front() else { return Ok(()) };
         let heard = match word {
-            Word::Watch(scope) => {
-                let mut new = vec![scope];
-                while let Some(Word::Watch(scope)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
-                    new.push(scope.clone());
+            Word::Watch(scope, known) => {
+                let mut new = vec![(scope, known)];
+                while let Some(Word::Watch(scope, known)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
+                    new.push((scope.clone(), *known));
                     course.words.pop_front();
                 }
                 circle.watch(new).await?
@@ -154,7 +154,7 @@ impl Meeting {
                 circle.unwatch(&scope).await?;
                 Vec::new()
             }
-            Word::Read(scope) => circle.read(vec![scope]).await?,
+            Word::Read(scope, known) => circle.read_anew(scope, known).await?,
             // Of nobody, or it would be in the round.
             Word::Say { .. } => Vec::new(),
             Word::Seats(seats) => {

@@ -20,7 +20,7 @@ impl Presence {
         match heard {
             Heard::Said { scope, stamp, node, said } => return self.hear_said(scope, stamp, node, said),
             Heard::Read { scope, stamp, members } => return self.hear_read(scope, stamp, members),
-            Heard::Stands { scope, stamp } => self.hear_stands(scope, stamp),
+            Heard::Stands { scope, stamp } => return self.hear_stands(scope, stamp),
             Heard::Unknown(scope) => {
                 if let Some(roll) = self.rolls.get_mut(&scope) {
                     roll.lose();
@@ -31,7 +31,7 @@ impl Presence {
                 if let Meeting::Among { here, words, .. } = &mut self.meeting {
                     *here = true;
                     words.clear();
-                    words.extend(self.rolls.keys().cloned().map(Word::Watch));
+                    words.extend(self.rolls.iter().map(|(scope, roll)| Word::Watch(scope.clone(), roll.known())));
                     words.push(Word::All);
                 }
             }
@@ -62,16 +62,13 @@ impl Presence {
                 }
                 notices(&scope, passed)
             }
-            Err(Missed) => {
-                self.push(Word::Read(scope));
-                Vec::new()
-            }
+            Err(Missed) => self.read_anew(scope),
         }
     }
 
     fn hear_read(&mut self, scope: Scope, stamp: Stamp, members: Members) -> Vec<Notice> {
         let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
-        let passed = roll.read(self.me, stamp, members);
+        let Ok(passed) = roll.read(self.me, stamp, members) else { return self.read_anew(scope) };
         let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
         users.extend(self.own.users(&scope).cloned());
         self.correct(&scope, users);
@@ -83,12 +80,17 @@ impl Presence {
         notices(&scope, passed)
     }
 
-    fn hear_stands(&mut self, scope: Scope, stamp: Stamp) {
-        let Some(roll) = self.rolls.get_mut(&scope) else { return };
-        if !roll.stands_at(stamp) {
-            roll.lose();
-            self.push(Word::Read(scope));
+    fn hear_stands(&mut self, scope: Scope, stamp: Stamp) -> Vec<Notice> {
+        match self.rolls.get_mut(&scope).map(|roll| roll.stands_at(stamp)) {
+            Some(Err(Missed)) => self.read_anew(scope),
+            Some(Ok(())) | None => Vec::new(),
         }
+    }
+
+    fn read_anew(&mut self, scope: Scope) -> Vec<Notice> {
+        let known = self.rolls.get(&scope).and_then(Roll::known);
+        self.push(Word::Read(scope, known));
+        Vec::new()
     }
 
     /// Says what is otherwise than it stands there of this node's users.

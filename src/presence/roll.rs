@@ -83,6 +83,12 @@ impl Roll {
         self.shown = true;
     }
 
+    /// Where it is known to have stood; the latest of it may have been lost there.
+    pub(super) fn known(&self) -> Option<Stamp> {
+        let last = self.stamp.or(self.last)?;
+        Some(if self.went_back { last.and_all() } else { last })
+    }
+
     /// It is not known any longer; who was told is remembered.
     pub(super) fn lose(&mut self) {
         self.last = self.stamp.take().or(self.last);
@@ -124,7 +130,7 @@ impl Roll {
         stamp: Stamp,
         said: Vec<Said>,
     ) -> Result<Vec<Passed>, Missed> {
-        self.went_back |= self.is_known() && self.heard.is_some_and(|heard| stamp.is_in(heard));
+        self.went_back |= self.heard.is_some_and(|heard| stamp.is_in(heard));
         match self.stamp {
             Some(before) if stamp.follows(before) => {}
             Some(before) if stamp.is_in(before) && !self.went_back => {
@@ -137,21 +143,22 @@ impl Roll {
                 }
                 return Ok(Vec::new());
             }
-            Some(_) => {
-                self.lose();
-                return Err(Missed);
-            }
+            Some(_) => return Err(self.miss()),
         }
         Ok(self.take(me, node, stamp, said))
     }
 
     /// It was read, with all that was said up to `stamp`. What differs from what was told before is told, unless nobody was told
-    /// anything yet.
-    pub(super) fn read(&mut self, me: NodeId, stamp: Stamp, members: Members) -> Vec<Passed> {
-        let mut early = mem::take(&mut self.early);
+    /// anything yet. What lost words is taken once it is counted anew: so nobody who knows of them takes it for what it was.
+    pub(super) fn read(&mut self, me: NodeId, stamp: Stamp, members: Members) -> Result<Vec<Passed>, Missed> {
         let last = self.stamp.or(self.last);
-        let is_another = |last: Stamp| stamp.generation != last.generation || stamp.is_before(last);
-        let has_forgotten = mem::take(&mut self.went_back) || last.is_some_and(is_another);
+        self.went_back |= last.is_some_and(|last| stamp.is_before(last));
+        let has_forgotten = last.is_some_and(|last| stamp.generation != last.generation);
+        if self.went_back && !has_forgotten {
+            return Err(self.miss());
+        }
+        self.went_back = false;
+        let mut early = mem::take(&mut self.early);
         if has_forgotten {
             // These may be among what it forgot.
             early.clear();
@@ -163,7 +170,12 @@ impl Roll {
                 passed.extend(self.take(me, node, stamp, said));
             }
         }
-        passed
+        Ok(passed)
+    }
+
+    fn miss(&mut self) -> Missed {
+        self.lose();
+        Missed
     }
 
     fn replace(&mut self, stamp: Stamp, members: Members, has_forgotten: bool) -> Vec<Passed> {
@@ -201,16 +213,16 @@ impl Roll {
         went.chain(came).map(|(came, (user, stays))| (came, viewer(user, stays.values().next()))).collect()
     }
 
-    /// Whether it stands where the others do, or does by now where they did when it was last asked. It does not where they no longer
+    /// That it stands where the others do, or does by now where they did when it was last asked. It does not where they no longer
     /// stand where it did by then.
-    pub(super) fn stands_at(&mut self, stamp: Stamp) -> bool {
-        let Some(stands) = self.stamp else { return true };
+    pub(super) fn stands_at(&mut self, stamp: Stamp) -> Result<(), Missed> {
+        let Some(stands) = self.stamp else { return Ok(()) };
         let was_missed = self.behind.is_some_and(|before| !before.is_in(stands));
         self.went_back |= self.looked.is_some_and(|looked| stamp.is_before(looked));
         self.behind = (!stamp.is_in(stands)).then_some(stamp);
         // Whatever was on its way when it was asked has been heard.
         (self.looked, self.heard) = (Some(stands), Some(stands));
-        !was_missed && !self.went_back
+        if was_missed || self.went_back { Err(self.miss()) } else { Ok(()) }
     }
 
     /// Another beat: whoever was forgotten has gone if his node has not said again that he is here although it had the time to.

@@ -53,3 +53,42 @@ fn whose_node_has_died_is_not_waited_for() {
     assert_eq!((presence.hear(living), presence.hear(Heard::Beat)), (vec![], vec![]));
     assert_eq!(presence.list(&board(), 9, |_| false).expect("it is known").count, 0);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+    /// Whoever comes back first, and however many words he says before the others come: as many as were lost, or more.
+    #[test]
+    fn what_was_set_back_is_no_news_however_many_words_were_said_since(
+        order in Just([0, 1, 2]).prop_shuffle(),
+        tabs in prop::array::uniform3(0usize..4),
+        lost in 1usize..3,
+        breaks in any::<bool>(),
+    ) {
+        let nth = all_scopes().iter().position(|scope| *scope == board()).expect("a scope of all");
+        is_no_news_in(order, tabs, &[Event::SetBack(nth, lost, breaks)]);
+    }
+}
+
+/// While a node does not know a scope, too: it may be read when as many words were said again.
+#[test]
+fn a_count_that_comes_again_while_it_is_read_is_noticed() {
+    let mut presence = Presence::among(GRACE, ME);
+    presence.watch(&board());
+    let said = |version| Heard::Said {
+        scope: board(),
+        stamp: Stamp { generation: 1, version },
+        node: OTHER,
+        said: Vec::new(),
+    };
+    for heard in [Heard::Here, read(1, &["ada"]), said(3), Heard::Away, Heard::Here] {
+        presence.hear(heard);
+    }
+    let known = Stamp { generation: 1, version: 3 };
+    assert_eq!(presence.take_words().first(), Some(&Word::Watch(board(), Some(known))));
+    let again = Heard::Read { scope: board(), stamp: known, members: Members::new() };
+    assert_eq!((presence.hear(said(3)), presence.hear(again)), (vec![], vec![]));
+    assert!(!presence.knows(&board()));
+    assert_eq!(presence.take_words(), [Word::Read(board(), Some(known.and_all()))]);
+    assert_eq!(presence.hear(read(2, &[])), [], "ada may only have been forgotten");
+    assert!(presence.knows(&board()) && presence.has(&board(), &"ada".into()));
+}
