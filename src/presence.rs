@@ -181,7 +181,8 @@ impl Presence {
         }
     }
 
-    /// Forgets every scope that nobody here minds and nobody here is in; these they are.
+    /// Forgets every scope that nobody here minds and nobody here is in; these they are. Of what can't be heard those are kept in which
+    /// this node's people were when it last could be: to be taken back.
     pub fn forget_unless(&mut self, minds: impl Fn(&Scope) -> bool) -> Vec<Scope> {
         let Meeting::Among { here, words, .. } = &mut self.meeting else { return Vec::new() };
         let (own, me) = (&self.own, self.me);

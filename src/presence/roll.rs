@@ -37,8 +37,6 @@ pub const SAID_AGAIN: u8 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     members: Roster,
-    /// Whether it ever was known.
-    was_read: bool,
     /// `None` while it is not known.
     stamp: Option<Stamp>,
     /// Where it stood when it was last known.
@@ -51,6 +49,8 @@ pub(super) struct Roll {
     went_back: bool,
     /// Said by this node and not heard back, with its number.
     unheard: BTreeMap<UserId, (u64, Option<Stay>)>,
+    /// Whether there was any of it when it came to be not known, which may stand there.
+    may_stand: bool,
     /// Heard while it was not known: what follows what is read then is news.
     early: Vec<(NodeId, Stamp, Vec<Said>)>,
     /// Where others stood when it was last asked, if that was elsewhere; what leads there may be on its way.
@@ -94,6 +94,7 @@ impl Roll {
         self.last = self.stamp.take().or(self.last);
         self.behind = None;
         self.is_lost = false;
+        self.may_stand |= !self.unheard.is_empty();
         self.unheard.clear();
         self.early.clear();
     }
@@ -182,7 +183,7 @@ impl Roll {
         let before = mem::replace(&mut self.members, members.into());
         (self.stamp, self.behind, self.is_lost) = (Some(stamp), None, false);
         // Words that are in it already may still be on their way.
-        (self.looked, self.heard) = (Some(stamp), None);
+        (self.looked, self.heard, self.may_stand) = (Some(stamp), None, false);
         if has_forgotten {
             self.beats = 0;
             self.forgotten.clear();
@@ -204,7 +205,6 @@ impl Roll {
                 !again
             });
         }
-        self.was_read = true;
         if !mem::replace(&mut self.shown, true) {
             return Vec::new();
         }
@@ -246,9 +246,9 @@ impl Roll {
         gone.into_iter().filter_map(|(user, node)| self.apply(me, node, Said { user, stay: None, nth: 0 })).collect()
     }
 
-    /// Whether nothing of this node stands in it, nor is on its way: of what was never read nothing was said.
+    /// Whether nothing of this node stands in it, nor is on its way, whether it is known or not.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        (self.is_settled() || !self.was_read) && !self.members.has_node(me)
+        self.unheard.is_empty() && !self.may_stand && !self.members.has_node(me)
     }
 
     /// The users of each node.

@@ -92,3 +92,37 @@ fn a_count_that_comes_again_while_it_is_read_is_noticed() {
     assert_eq!(presence.hear(read(2, &[])), [], "ada may only have been forgotten");
     assert!(presence.knows(&board()) && presence.has(&board(), &"ada".into()));
 }
+
+/// However long it can't be read: but for what this node said there, or may have.
+#[test]
+fn what_is_lost_is_forgotten_once_nobody_minds_it_unless_somebody_has_to_be_taken_back() {
+    for was_heard in [None, Some(false), Some(true)] {
+        let mut presence = Presence::among(GRACE, ME);
+        presence.watch(&board());
+        presence.hear(Heard::Here);
+        presence.hear(read(1, &["ada"]));
+        if let Some(was_heard) = was_heard {
+            moves(&mut presence, came(1, "bo"), Duration::ZERO);
+            moves(&mut presence, Move::Entered { key: SocketKey(1), board: BoardId(1) }, Duration::ZERO);
+            let words = presence.take_words().into_iter();
+            let said = words
+                .filter_map(|word| if let Word::Say { scope, said, .. } = word { Some((scope, said)) } else { None });
+            for (scope, said) in said.filter(|_| was_heard) {
+                let stamp = Stamp { generation: 1, version: 3 };
+                assert_eq!(presence.hear(Heard::Said { scope, stamp, node: ME, said }).len(), 1);
+            }
+            moves(&mut presence, Move::Left { key: SocketKey(1), board: BoardId(1) }, Duration::ZERO);
+        }
+        presence.take_words();
+        presence.hear(Heard::Unknown(board()));
+        let forgotten = presence.forget_unless(|scope| *scope != board());
+        assert_eq!(forgotten.is_empty(), was_heard.is_some(), "{was_heard:?}");
+        if was_heard.is_some() {
+            presence.hear(read(2, &["ada"]));
+            let taken_back = |said: &Said| said.user == "bo".into() && said.stay.is_none();
+            let words = presence.take_words();
+            let says = |word: &Word| matches!(word, Word::Say { said, .. } if said.iter().any(taken_back));
+            assert_eq!(Some(words.iter().any(says)), was_heard, "what does not stand there needs not be taken back");
+        }
+    }
+}
