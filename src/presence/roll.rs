@@ -8,16 +8,19 @@
 //!   or by reading anew;
 //! - what this node has said and not heard back yet is in every list already.
 
+mod listing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
 };
 
-use super::{Scope, Stay, roster::Roster};
+pub(super) use self::listing::present;
+use super::{Stay, roster::Roster};
 use crate::{
     circle::{Members, Said, Stamp},
-    contract::{Present, Viewer},
-    ids::{BoardId, NodeId, UserId},
+    contract::Viewer,
+    ids::{NodeId, UserId},
 };
 
 /// Somebody came or went.
@@ -266,43 +269,6 @@ impl Roll {
         self.of_node(me).cloned().collect()
     }
 
-    /// How many are here.
-    pub(super) fn count(&self, me: NodeId) -> usize {
-        let more = self.unheard.keys().filter(|user| !self.members.has(user) && self.has(me, user)).count();
-        let fewer = self.unheard.keys().filter(|user| self.members.has(user) && !self.has(me, user)).count();
-        self.members.len() + more - fewer
-    }
-
-    /// The first `at_most`, by user id; of a community's members with the first board of each that `shows`.
-    pub(super) fn list(
-        &self,
-        me: NodeId,
-        scope: &Scope,
-        at_most: usize,
-        shows: impl Fn(BoardId) -> bool,
-    ) -> Vec<Present> {
-        let mut members = self.members.users().map(|(user, _)| user).peekable();
-        let mut unheard = self.unheard.keys().peekable();
-        let mut listed = Vec::new();
-        while listed.len() < at_most {
-            let user = match (members.peek(), unheard.peek()) {
-                (Some(member), Some(other)) if member < other => members.next(),
-                (Some(member), Some(other)) if member == other => {
-                    unheard.next();
-                    members.next()
-                }
-                (_, Some(_)) => unheard.next(),
-                (_, None) => members.next(),
-            };
-            let Some(user) = user else { break };
-            let stays: Vec<&Stay> = self.stays(me, user).collect();
-            if !stays.is_empty() {
-                listed.push(present(user, &stays, scope, &shows));
-            }
-        }
-        listed
-    }
-
     fn take(&mut self, me: NodeId, node: NodeId, stamp: Stamp, said: Vec<Said>) -> Vec<Passed> {
         (self.stamp, self.heard) = (Some(stamp), Some(stamp));
         said.into_iter().filter_map(|said| self.apply(me, node, said)).collect()
@@ -338,19 +304,6 @@ impl Roll {
         let others = self.members.get(user).into_iter().flatten().filter(move |(node, _)| **node != me);
         self.own(me, user).into_iter().chain(others.map(|(_, stay)| stay))
     }
-}
-
-/// One user, by his stays on all nodes; at least one.
-pub(super) fn present(user: &UserId, stays: &[&Stay], scope: &Scope, shows: impl Fn(BoardId) -> bool) -> Present {
-    let devices: BTreeSet<_> = stays.iter().flat_map(|stay| &stay.devices).collect();
-    let nameless = stays.iter().map(|stay| stay.nameless).fold(0, u32::saturating_add);
-    let Viewer { user_id, user_name, avatar_url } = viewer(user, stays.first().copied());
-    let board_id = match scope {
-        Scope::Board(board) => Some(*board),
-        Scope::Community(_) => stays.iter().flat_map(|stay| &stay.boards).copied().find(|board| shows(*board)),
-    };
-    let devices = u32::try_from(devices.len()).unwrap_or(u32::MAX).saturating_add(nameless);
-    Present { user_id, user_name, avatar_url, devices, board_id }
 }
 
 fn viewer(user: &UserId, stay: Option<&Stay>) -> Viewer {
