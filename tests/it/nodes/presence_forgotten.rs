@@ -2,22 +2,42 @@
 
 use super::{
     presence::{DEAD_WITHIN, hears, hears_of, joins, knowing, until_listed},
-    presence_away::connected,
+    presence_away::{command, connected},
     *,
 };
 
-/// What the client is told of people, until it was told this many times that one has gone.
-async fn told(client: &mut Frames, gone: usize) -> Vec<(String, String)> {
-    let mut told: Vec<(String, String)> = Vec::new();
-    while told.iter().filter(|(event, _)| event == "user:offline").count() < gone {
+/// The next `many` that the client is told to have left a board or gone, by event and user.
+async fn gone(client: &mut Frames, many: usize) -> Vec<(String, String)> {
+    let mut gone = Vec::new();
+    while gone.len() < many {
         let (event, payload) = hears(client).await;
-        told.push((event, payload["userId"].as_str().expect("a user").to_owned()));
+        if event == "user:offline" || event == "user:leftBoard" {
+            gone.push((event, payload["userId"].as_str().expect("a user").to_owned()));
+        }
     }
-    told
+    gone.sort();
+    gone
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_node_that_dies_while_redis_loses_its_memory_all_are_told_gone_once_and_of_the_others_nobody() {
+    all_are_told_gone_once(async |redis| {
+        let port = redis.stop().expect("an end");
+        Redis::start_at(port).expect("a Redis that knows nothing")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_node_that_dies_while_redis_loses_one_board_all_are_told_gone_once_and_of_the_others_nobody() {
+    all_are_told_gone_once(async |redis| {
+        command(&redis, &["DEL", "curia:board_users:1"]).await;
+        redis
+    })
+    .await;
+}
+
+async fn all_are_told_gone_once(loses: impl AsyncFnOnce(Redis) -> Redis) {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
     let url = redis.url();
@@ -38,20 +58,15 @@ async fn of_a_node_that_dies_while_redis_loses_its_memory_all_are_told_gone_once
         until_listed(watcher, &[("ada", 1), ("bo", 1), ("cy", 1), ("di", 1), ("ed", 1)]).await;
     }
 
-    let port = redis.stop().expect("an end");
     doomed.kill().await;
     let killed = Instant::now();
-    let redis = Redis::start_at(port).expect("a Redis that knows nothing");
-    let telling = futures_util::future::join_all(watchers.iter_mut().map(|watcher| told(watcher, 2)));
+    let redis = loses(redis).await;
+    let telling = futures_util::future::join_all(watchers.iter_mut().map(|watcher| gone(watcher, 3)));
     let all = timeout(DEAD_WITHIN, telling).await.expect("all to be told gone in time");
     println!("told gone after {:.1} s", killed.elapsed().as_secs_f64());
-    for mut told in all {
-        // Whatever was told before is that they came.
-        told.retain(|(event, _)| event == "user:offline" || event == "user:leftBoard");
-        assert_eq!(told.first().map(|(event, user)| (event.as_str(), user.as_str())), Some(("user:leftBoard", "bo")));
-        told.sort();
-        let expected = [("user:leftBoard", "bo"), ("user:offline", "bo"), ("user:offline", "di")];
-        assert_eq!(told, expected.map(|(event, user)| (event.to_owned(), user.to_owned())));
+    let expected = [("user:leftBoard", "bo"), ("user:offline", "bo"), ("user:offline", "di")];
+    for gone in all {
+        assert_eq!(gone, expected.map(|(event, user)| (event.to_owned(), user.to_owned())));
     }
     // Whoever is waited for longer is so for some beats.
     let quiet = watchers.iter_mut().map(|watcher| timeout(Duration::from_secs(15), hears(watcher)));
