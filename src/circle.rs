@@ -12,12 +12,13 @@ use crate::{
 /// What this node says where all meet, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// What others say of the scope is heard from now on; it is to be read once.
-    Watch(Scope),
+    /// What others say of the scope is heard from now on; it is to be read once. A scope that is to be read is named with where this node
+    /// [knows](Stamp::and_all) that it stood: where fewer words are counted now, the latest were lost, and it is counted anew.
+    Watch(Scope, Option<Stamp>),
     /// No longer.
     Unwatch(Scope),
     /// Something of it was missed: it is to be read anew.
-    Read(Scope),
+    Read(Scope, Option<Stamp>),
     /// What `node` says: this one, or one that has died and is spoken for.
     Say { scope: Scope, node: NodeId, said: Vec<Said> },
     /// Where this node's users sit whose community was just read: what is remembered of it may be gone.
@@ -43,6 +44,8 @@ pub enum Heard {
     Unknown(Scope),
     /// These nodes live.
     Nodes(BTreeSet<NodeId>),
+    /// A beat of this node has passed, and whatever was said until then was heard before.
+    Beat,
     /// Somebody on another node writes, or has ended.
     Typing { node: NodeId, heard: typing::Heard },
     /// Nothing is heard any longer.
@@ -77,6 +80,11 @@ impl Stamp {
     /// Whether fewer words were heard than at `later`, so that where this comes after it some were lost.
     pub fn is_before(self, later: Self) -> bool {
         self.generation == later.generation && self.version < later.version
+    }
+
+    /// Of a scope that lost words whatever may have been said since: no word of its generation is later.
+    pub fn and_all(self) -> Self {
+        Self { version: u64::MAX, ..self }
     }
 
     /// Whether a word of this stamp is in what was read at `read` already.

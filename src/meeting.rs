@@ -36,8 +36,9 @@ use crate::{
     http::readiness::{Component, State},
     ids::NodeId,
     ports,
+    presence::SAID_AGAIN,
     redis::{
-        circle::{Circle, KEPT, LEASE, Published},
+        circle::{Circle, KEPT, LEASE, PARTS, Published},
         keeper::{Kept, Worked, keep},
         link::LinkError,
         url::RedisUrl,
@@ -56,6 +57,12 @@ const PUBLISHED: usize = 8_192;
 // A node that dies leaves nobody here for longer than 30 s (contract section 7), whoever watches: what it says lasts for its lease, and
 // where nobody watches it is kept for so long; then whoever watches by then misses the node in two beats.
 const _: () = assert!(LEASE.as_secs() + 2 * BEAT.as_secs() < 30 && KEPT.as_secs() + 2 * BEAT.as_secs() < 30);
+// Nor where what was said was lost: that is found at the second look, and then the others have some beats to say it again. By then they
+// have come back, or found it themselves, which is no later than it takes to look at all.
+const LOOKED_AT_ALL: u64 = PARTS as u64 * BEAT.as_secs();
+const _: () = assert!(2 * LOOKED_AT_ALL + SAID_AGAIN as u64 * BEAT.as_secs() < 30);
+const SAY_AGAIN: u64 = (SAID_AGAIN as u64 - 1) * BEAT.as_secs();
+const _: () = assert!(SAY_AGAIN > LOOKED_AT_ALL && SAY_AGAIN > 3 * Meeting::LONGEST_PAUSE.as_secs());
 /// Scopes that are asked for together.
 const AT_ONCE: usize = 16;
 /// How long the last word of all may take.

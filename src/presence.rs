@@ -30,7 +30,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::news::News;
+pub use self::{news::News, roll::SAID_AGAIN};
 use self::{
     own::Own,
     roll::{Passed, Roll},
@@ -176,12 +176,13 @@ impl Presence {
         if !self.rolls.contains_key(scope) {
             self.rolls.insert(scope.clone(), Roll::default());
             if *here {
-                words.push(Word::Watch(scope.clone()));
+                words.push(Word::Watch(scope.clone(), None));
             }
         }
     }
 
-    /// Forgets every scope that nobody here minds and nobody here is in; these they are.
+    /// Forgets every scope that nobody here minds and nobody here is in; these they are. Of what can't be heard those are kept in which
+    /// this node's people were when it last could be: to be taken back.
     pub fn forget_unless(&mut self, minds: impl Fn(&Scope) -> bool) -> Vec<Scope> {
         let Meeting::Among { here, words, .. } = &mut self.meeting else { return Vec::new() };
         let (own, me) = (&self.own, self.me);

@@ -265,7 +265,7 @@ pub fn circle(input: &[u8]) {
     let mut presence = Presence::among(Duration::ZERO, NodeId(1));
     presence.hear(Heard::Here);
     presence.watch(&scope);
-    assert_eq!(presence.take_words(), [Word::All, Word::Watch(scope.clone())]);
+    assert_eq!(presence.take_words(), [Word::All, Word::Watch(scope.clone(), None)]);
     let value = |of: &str| fields.iter().find(|(name, _)| name == of.as_bytes()).map(|(_, value)| value.as_slice());
     if let Some(stamp) = said::stamp(value("generation"), value("version")) {
         let mut reading = said::Reading::new(scope.clone(), stamp);

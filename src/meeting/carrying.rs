@@ -117,15 +117,14 @@ impl Meeting {
         }
         course.beats += 1;
         for scopes in circle.due(course.beats).chunks(AT_ONCE) {
-            heard.extend(circle.stand(scopes).await?);
+            // Asking keeps the scopes, also where what is found can't be taken.
+            heard.extend(circle.stand(scopes, !is_behind).await?);
         }
         circle.keep(course.beats % PARTS, PARTS).await?;
-        if is_behind {
-            // Asking keeps the scopes, and what is found is found at the next look.
-            heard.retain(|heard| !matches!(heard, Heard::Stands { .. }));
-        } else {
+        if !is_behind {
             // What led there was published before.
             self.hear_published(circle, published);
+            heard.push(Heard::Beat);
             heard.extend(circle.read_lost(AT_ONCE).await?);
         }
         heard.into_iter().for_each(|heard| self.backlog.push(heard));
@@ -143,10 +142,10 @@ impl Meeting {
         }
         let Some(word) = course.words.pop_front() else { return Ok(()) };
         let heard = match word {
-            Word::Watch(scope) => {
-                let mut new = vec![scope];
-                while let Some(Word::Watch(scope)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
-                    new.push(scope.clone());
+            Word::Watch(scope, known) => {
+                let mut new = vec![(scope, known)];
+                while let Some(Word::Watch(scope, known)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
+                    new.push((scope.clone(), *known));
                     course.words.pop_front();
                 }
                 circle.watch(new).await?
@@ -155,7 +154,7 @@ impl Meeting {
                 circle.unwatch(&scope).await?;
                 Vec::new()
             }
-            Word::Read(scope) => circle.read(vec![scope]).await?,
+            Word::Read(scope, known) => circle.read_anew(scope, known).await?,
             // Of nobody, or it would be in the round.
             Word::Say { .. } => Vec::new(),
             Word::Seats(seats) => {

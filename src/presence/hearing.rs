@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Meeting, Notice, Presence, Scope, notices,
-    roll::{Missed, Roll},
+    roll::{Missed, Passed, Roll},
 };
 use crate::{
     circle::{Heard, Members, Said, Stamp, Word},
@@ -31,11 +31,12 @@ impl Presence {
                 if let Meeting::Among { here, words, .. } = &mut self.meeting {
                     *here = true;
                     words.clear();
-                    words.extend(self.rolls.keys().cloned().map(Word::Watch));
+                    words.extend(self.rolls.iter().map(|(scope, roll)| Word::Watch(scope.clone(), roll.known())));
                     words.push(Word::All);
                 }
             }
-            Heard::Nodes(living) => self.speak_for_the_dead(&living),
+            Heard::Nodes(living) => return self.speak_for_the_dead(&living),
+            Heard::Beat => return self.in_all(|me, roll| roll.beat(me)),
             // Not of who is here.
             Heard::Typing { .. } => {}
             Heard::Away => {
@@ -61,16 +62,13 @@ impl Presence {
                 }
                 notices(&scope, passed)
             }
-            Err(Missed) => {
-                self.push(Word::Read(scope));
-                Vec::new()
-            }
+            Err(Missed) => self.read_anew(scope),
         }
     }
 
     fn hear_read(&mut self, scope: Scope, stamp: Stamp, members: Members) -> Vec<Notice> {
         let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
-        let passed = roll.read(self.me, stamp, members);
+        let Ok(passed) = roll.read(self.me, stamp, members) else { return self.read_anew(scope) };
         let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
         users.extend(self.own.users(&scope).cloned());
         self.correct(&scope, users);
@@ -83,13 +81,16 @@ impl Presence {
     }
 
     fn hear_stands(&mut self, scope: Scope, stamp: Stamp) -> Vec<Notice> {
-        let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
-        let passed = roll.give_up(self.me);
-        if !roll.stands_at(stamp) {
-            roll.lose();
-            self.push(Word::Read(scope.clone()));
+        match self.rolls.get_mut(&scope).map(|roll| roll.stands_at(stamp)) {
+            Some(Err(Missed)) => self.read_anew(scope),
+            Some(Ok(())) | None => Vec::new(),
         }
-        notices(&scope, passed)
+    }
+
+    fn read_anew(&mut self, scope: Scope) -> Vec<Notice> {
+        let known = self.rolls.get(&scope).and_then(Roll::known);
+        self.push(Word::Read(scope, known));
+        Vec::new()
     }
 
     /// Says what is otherwise than it stands there of this node's users.
@@ -102,12 +103,14 @@ impl Presence {
 
     /// Whoever was on a node that no longer lives has gone, unless another has him. A node that has just begun may have been heard
     /// before it is told that it lives, so it has to be missing twice.
-    fn speak_for_the_dead(&mut self, living: &BTreeSet<NodeId>) {
-        let Meeting::Among { missing, .. } = &mut self.meeting else { return };
+    fn speak_for_the_dead(&mut self, living: &BTreeSet<NodeId>) -> Vec<Notice> {
+        let Meeting::Among { missing, .. } = &mut self.meeting else { return Vec::new() };
         let known = self.rolls.values().filter(|roll| roll.is_known()).flat_map(Roll::nodes);
         let gone: BTreeSet<NodeId> = known.filter(|node| *node != self.me && !living.contains(node)).collect();
         let before = mem::replace(missing, gone.clone());
+        let mut told = Vec::new();
         for node in gone.intersection(&before) {
+            told.extend(self.in_all(|me, roll| roll.bury(me, *node)));
             let of_node = |roll: &Roll| roll.of_node(*node).cloned().collect::<Vec<_>>();
             // Boards first: see [`Scope`].
             let dead: BTreeMap<Scope, Vec<UserId>> =
@@ -118,5 +121,13 @@ impl Presence {
                 }
             }
         }
+        told
+    }
+
+    /// What passes in each scope; boards first: see [`Scope`].
+    fn in_all(&mut self, passes: impl Fn(NodeId, &mut Roll) -> Vec<Passed>) -> Vec<Notice> {
+        let passed = self.rolls.iter_mut().map(|(scope, roll)| (scope, passes(self.me, roll)));
+        let passed: BTreeMap<&Scope, Vec<Passed>> = passed.filter(|(_, passed)| !passed.is_empty()).collect();
+        passed.into_iter().flat_map(|(scope, passed)| notices(scope, passed)).collect()
     }
 }

@@ -8,16 +8,19 @@
 //!   or by reading anew;
 //! - what this node has said and not heard back yet is in every list already.
 
+mod listing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
 };
 
-use super::{Scope, Stay, roster::Roster};
+pub(super) use self::listing::present;
+use super::{Stay, roster::Roster};
 use crate::{
     circle::{Members, Said, Stamp},
-    contract::{Present, Viewer},
-    ids::{BoardId, NodeId, UserId},
+    contract::Viewer,
+    ids::{NodeId, UserId},
 };
 
 /// Somebody came or went.
@@ -30,15 +33,13 @@ pub(super) struct Missed;
 /// What is heard while the scope is being read, at most.
 const EARLY: usize = 1_024;
 
-/// Of a scope that lost its memory it is asked so often before who was not named again has gone: longer than a node takes to come back.
-const SAID_AGAIN: u8 = 3;
+/// Of a scope that lost its memory so many beats pass before who was not named again has gone.
+pub const SAID_AGAIN: u8 = 4;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
     members: Roster,
-    /// Whether it ever was known.
-    was_read: bool,
     /// `None` while it is not known.
     stamp: Option<Stamp>,
     /// Where it stood when it was last known.
@@ -51,14 +52,16 @@ pub(super) struct Roll {
     went_back: bool,
     /// Said by this node and not heard back, with its number.
     unheard: BTreeMap<UserId, (u64, Option<Stay>)>,
+    /// Whether there was any of it when it came to be not known, which may stand there.
+    may_stand: bool,
     /// Heard while it was not known: what follows what is read then is news.
     early: Vec<(NodeId, Stamp, Vec<Said>)>,
     /// Where others stood when it was last asked, if that was elsewhere; what leads there may be on its way.
     behind: Option<Stamp>,
     /// Whom a place that lost its memory no longer names, by the nodes that had them: these have to say so again, or he has gone.
     forgotten: BTreeSet<(UserId, NodeId)>,
-    /// How often it was asked since.
-    looks: u8,
+    /// How many beats have passed since.
+    beats: u8,
     /// Whether it was found that it can't be read; then it is tried again by and by.
     pub(super) is_lost: bool,
     /// Whether anybody was told of its members, or answered while they were not known.
@@ -83,11 +86,18 @@ impl Roll {
         self.shown = true;
     }
 
+    /// Where it is known to have stood; the latest of it may have been lost there.
+    pub(super) fn known(&self) -> Option<Stamp> {
+        let last = self.stamp.or(self.last)?;
+        Some(if self.went_back { last.and_all() } else { last })
+    }
+
     /// It is not known any longer; who was told is remembered.
     pub(super) fn lose(&mut self) {
         self.last = self.stamp.take().or(self.last);
         self.behind = None;
         self.is_lost = false;
+        self.may_stand |= !self.unheard.is_empty();
         self.unheard.clear();
         self.early.clear();
     }
@@ -124,7 +134,7 @@ impl Roll {
         stamp: Stamp,
         said: Vec<Said>,
     ) -> Result<Vec<Passed>, Missed> {
-        self.went_back |= self.is_known() && self.heard.is_some_and(|heard| stamp.is_in(heard));
+        self.went_back |= self.heard.is_some_and(|heard| stamp.is_in(heard));
         match self.stamp {
             Some(before) if stamp.follows(before) => {}
             Some(before) if stamp.is_in(before) && !self.went_back => {
@@ -137,21 +147,22 @@ impl Roll {
                 }
                 return Ok(Vec::new());
             }
-            Some(_) => {
-                self.lose();
-                return Err(Missed);
-            }
+            Some(_) => return Err(self.miss()),
         }
         Ok(self.take(me, node, stamp, said))
     }
 
     /// It was read, with all that was said up to `stamp`. What differs from what was told before is told, unless nobody was told
-    /// anything yet.
-    pub(super) fn read(&mut self, me: NodeId, stamp: Stamp, members: Members) -> Vec<Passed> {
-        let mut early = mem::take(&mut self.early);
+    /// anything yet. What lost words is taken once it is counted anew: so nobody who knows of them takes it for what it was.
+    pub(super) fn read(&mut self, me: NodeId, stamp: Stamp, members: Members) -> Result<Vec<Passed>, Missed> {
         let last = self.stamp.or(self.last);
-        let is_another = |last: Stamp| stamp.generation != last.generation || stamp.is_before(last);
-        let has_forgotten = mem::take(&mut self.went_back) || last.is_some_and(is_another);
+        self.went_back |= last.is_some_and(|last| stamp.is_before(last));
+        let has_forgotten = last.is_some_and(|last| stamp.generation != last.generation);
+        if self.went_back && !has_forgotten {
+            return Err(self.miss());
+        }
+        self.went_back = false;
+        let mut early = mem::take(&mut self.early);
         if has_forgotten {
             // These may be among what it forgot.
             early.clear();
@@ -163,16 +174,21 @@ impl Roll {
                 passed.extend(self.take(me, node, stamp, said));
             }
         }
-        passed
+        Ok(passed)
+    }
+
+    fn miss(&mut self) -> Missed {
+        self.lose();
+        Missed
     }
 
     fn replace(&mut self, stamp: Stamp, members: Members, has_forgotten: bool) -> Vec<Passed> {
         let before = mem::replace(&mut self.members, members.into());
         (self.stamp, self.behind, self.is_lost) = (Some(stamp), None, false);
         // Words that are in it already may still be on their way.
-        (self.looked, self.heard) = (Some(stamp), None);
+        (self.looked, self.heard, self.may_stand) = (Some(stamp), None, false);
         if has_forgotten {
-            self.looks = 0;
+            self.beats = 0;
             self.forgotten.clear();
             for (user, stays) in before.users() {
                 for (node, stay) in stays {
@@ -192,7 +208,6 @@ impl Roll {
                 !again
             });
         }
-        self.was_read = true;
         if !mem::replace(&mut self.shown, true) {
             return Vec::new();
         }
@@ -201,34 +216,42 @@ impl Roll {
         went.chain(came).map(|(came, (user, stays))| (came, viewer(user, stays.values().next()))).collect()
     }
 
-    /// Whether it stands where the others do, or does by now where they did when it was last asked. It does not where they no longer
+    /// That it stands where the others do, or does by now where they did when it was last asked. It does not where they no longer
     /// stand where it did by then.
-    pub(super) fn stands_at(&mut self, stamp: Stamp) -> bool {
-        let Some(stands) = self.stamp else { return true };
+    pub(super) fn stands_at(&mut self, stamp: Stamp) -> Result<(), Missed> {
+        let Some(stands) = self.stamp else { return Ok(()) };
         let was_missed = self.behind.is_some_and(|before| !before.is_in(stands));
         self.went_back |= self.looked.is_some_and(|looked| stamp.is_before(looked));
         self.behind = (!stamp.is_in(stands)).then_some(stamp);
         // Whatever was on its way when it was asked has been heard.
         (self.looked, self.heard) = (Some(stands), Some(stands));
-        !was_missed && !self.went_back
+        if was_missed || self.went_back { Err(self.miss()) } else { Ok(()) }
     }
 
-    /// Whoever was forgotten, and whose node has not said again that he is here although it had the time to.
-    pub(super) fn give_up(&mut self, me: NodeId) -> Vec<Passed> {
+    /// Another beat: whoever was forgotten has gone if his node has not said again that he is here although it had the time to.
+    pub(super) fn beat(&mut self, me: NodeId) -> Vec<Passed> {
         if self.forgotten.is_empty() {
             return Vec::new();
         }
-        self.looks = self.looks.saturating_add(1);
-        if self.looks < SAID_AGAIN {
-            return Vec::new();
-        }
-        let gone = mem::take(&mut self.forgotten).into_iter();
-        gone.filter_map(|(user, node)| self.apply(me, node, Said { user, stay: None, nth: 0 })).collect()
+        self.beats = self.beats.saturating_add(1);
+        if self.beats < SAID_AGAIN { Vec::new() } else { self.give_up(me, |_| true) }
     }
 
-    /// Whether nothing of this node stands in it, nor is on its way: of what was never read nothing was said.
+    /// Whoever was forgotten and whose node has died: nobody will say again that he is here, nor hear that he is not.
+    pub(super) fn bury(&mut self, me: NodeId, dead: NodeId) -> Vec<Passed> {
+        self.give_up(me, |node| node == dead)
+    }
+
+    fn give_up(&mut self, me: NodeId, is_over: impl Fn(NodeId) -> bool) -> Vec<Passed> {
+        // What this node said it says again itself.
+        let is_over = |(_, node): &(UserId, NodeId)| *node != me && is_over(*node);
+        let gone: Vec<_> = self.forgotten.extract_if(.., is_over).collect();
+        gone.into_iter().filter_map(|(user, node)| self.apply(me, node, Said { user, stay: None, nth: 0 })).collect()
+    }
+
+    /// Whether nothing of this node stands in it, nor is on its way, whether it is known or not.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        (self.is_settled() || !self.was_read) && !self.members.has_node(me)
+        self.unheard.is_empty() && !self.may_stand && !self.members.has_node(me)
     }
 
     /// The users of each node.
@@ -244,43 +267,6 @@ impl Roll {
     /// Everybody of whom this node has said that he is here.
     pub(super) fn said_by(&self, me: NodeId) -> Vec<UserId> {
         self.of_node(me).cloned().collect()
-    }
-
-    /// How many are here.
-    pub(super) fn count(&self, me: NodeId) -> usize {
-        let more = self.unheard.keys().filter(|user| !self.members.has(user) && self.has(me, user)).count();
-        let fewer = self.unheard.keys().filter(|user| self.members.has(user) && !self.has(me, user)).count();
-        self.members.len() + more - fewer
-    }
-
-    /// The first `at_most`, by user id; of a community's members with the first board of each that `shows`.
-    pub(super) fn list(
-        &self,
-        me: NodeId,
-        scope: &Scope,
-        at_most: usize,
-        shows: impl Fn(BoardId) -> bool,
-    ) -> Vec<Present> {
-        let mut members = self.members.users().map(|(user, _)| user).peekable();
-        let mut unheard = self.unheard.keys().peekable();
-        let mut listed = Vec::new();
-        while listed.len() < at_most {
-            let user = match (members.peek(), unheard.peek()) {
-                (Some(member), Some(other)) if member < other => members.next(),
-                (Some(member), Some(other)) if member == other => {
-                    unheard.next();
-                    members.next()
-                }
-                (_, Some(_)) => unheard.next(),
-                (_, None) => members.next(),
-            };
-            let Some(user) = user else { break };
-            let stays: Vec<&Stay> = self.stays(me, user).collect();
-            if !stays.is_empty() {
-                listed.push(present(user, &stays, scope, &shows));
-            }
-        }
-        listed
     }
 
     fn take(&mut self, me: NodeId, node: NodeId, stamp: Stamp, said: Vec<Said>) -> Vec<Passed> {
@@ -318,19 +304,6 @@ impl Roll {
         let others = self.members.get(user).into_iter().flatten().filter(move |(node, _)| **node != me);
         self.own(me, user).into_iter().chain(others.map(|(_, stay)| stay))
     }
-}
-
-/// One user, by his stays on all nodes; at least one.
-pub(super) fn present(user: &UserId, stays: &[&Stay], scope: &Scope, shows: impl Fn(BoardId) -> bool) -> Present {
-    let devices: BTreeSet<_> = stays.iter().flat_map(|stay| &stay.devices).collect();
-    let nameless = stays.iter().map(|stay| stay.nameless).fold(0, u32::saturating_add);
-    let Viewer { user_id, user_name, avatar_url } = viewer(user, stays.first().copied());
-    let board_id = match scope {
-        Scope::Board(board) => Some(*board),
-        Scope::Community(_) => stays.iter().flat_map(|stay| &stay.boards).copied().find(|board| shows(*board)),
-    };
-    let devices = u32::try_from(devices.len()).unwrap_or(u32::MAX).saturating_add(nameless);
-    Present { user_id, user_name, avatar_url, devices, board_id }
 }
 
 fn viewer(user: &UserId, stay: Option<&Stay>) -> Viewer {

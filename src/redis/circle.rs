@@ -16,6 +16,8 @@
 //! - a scope is read only where it can be said, too: where Redis takes nothing (its memory is full), it is lost until it does again;
 //! - of a scope that is read nothing is missed, however long that takes: it is subscribed to before, and what is published
 //!   meanwhile is counted from where the reading began;
+//! - a scope of which fewer words are counted than this node knows of has lost the latest: it is counted anew in the step in which that
+//!   is found, so that every node finds it another before anything else is said there;
 //! - no answer is larger than a page, whatever a scope holds.
 
 mod current;
@@ -43,7 +45,7 @@ use super::{
     url::RedisUrl,
 };
 use crate::{
-    circle::{Heard, Said},
+    circle::{Heard, Said, Stamp},
     ids::{BoardId, CommunityId, NodeId, UserId},
     presence::Scope,
     typing,
@@ -104,8 +106,19 @@ pub struct Circle {
 /// A scope of which is heard.
 struct Watched {
     scope: Scope,
+    /// Where it stood when it was last heard of.
+    at: Option<Stamp>,
     /// Nobody was there, and nothing was said of it since.
     is_quiet: bool,
+}
+
+impl Watched {
+    /// What it stood at before is remembered while no more is counted now: the latest may be lost.
+    fn is_at(&mut self, stamp: Stamp) {
+        if !self.at.is_some_and(|at| stamp.is_before(at)) {
+            self.at = Some(stamp);
+        }
+    }
 }
 
 impl Circle {
@@ -223,15 +236,18 @@ impl Circle {
 
     /// What was published, where it can be understood.
     pub fn hear(&mut self, Published { channel, message }: Published) -> Option<Heard> {
-        let Watched { scope, is_quiet } = self.watched.get_mut(&channel)?;
+        let watched = self.watched.get_mut(&channel)?;
         let outcome = match Message::parse(&message) {
-            Some(Message::Said { stamp, node, said }) => Some(Heard::Said { scope: scope.clone(), stamp, node, said }),
+            Some(Message::Said { stamp, node, said }) => {
+                watched.is_at(stamp);
+                Some(Heard::Said { scope: watched.scope.clone(), stamp, node, said })
+            }
             // It was told here already.
             Some(Message::Typing { node, .. }) if node == self.me => return None,
             Some(Message::Typing { node, heard }) => Some(Heard::Typing { node, heard }),
             None => None,
         };
-        *is_quiet = false;
+        watched.is_quiet = false;
         let label = if outcome.is_some() { "taken" } else { "not_understood" };
         metrics::counter!("curia_circle_messages_total", "outcome" => label).increment(1);
         outcome

@@ -1,5 +1,7 @@
 //! Several nodes that meet in one place, which may lose all it knows, and the way to which may break.
 
+mod forgotten;
+
 use std::collections::VecDeque;
 
 use super::*;
@@ -32,6 +34,14 @@ impl Table {
         before.truncate((before.len() + 1).saturating_sub(words).max(1));
         if let Some(before) = before.pop() {
             self.scopes.insert(scope.clone(), before);
+        }
+    }
+
+    /// In the same step in which it is read: where fewer words are counted than somebody knows of.
+    fn count_anew(&mut self, scope: &Scope, known: Option<Stamp>) {
+        if !self.broken.contains(scope) && known.is_some_and(|known| self.scope(scope).0.is_before(known)) {
+            self.generations += 1;
+            self.scope(scope).0.generation = self.generations;
         }
     }
 
@@ -184,7 +194,7 @@ impl World {
         if breaks {
             (0..NODES).for_each(|nth| self.cut(nth));
         } else if let Some((stamp, _)) = self.table.scopes.get(scope) {
-            // They have looked there since they read it.
+            // They have looked there since they read it: until then a word may be one that was read already.
             for node in self.nodes.iter_mut().filter(|node| node.watched.contains(scope)) {
                 node.coming.push_back(Heard::Stands { scope: scope.clone(), stamp: *stamp });
             }
@@ -265,8 +275,9 @@ impl World {
         }
         for word in words {
             match word {
-                Word::Watch(scope) | Word::Read(scope) => {
+                Word::Watch(scope, known) | Word::Read(scope, known) => {
                     self.nodes[nth].watched.insert(scope.clone());
+                    self.table.count_anew(&scope, known);
                     self.read(nth, scope);
                 }
                 Word::Unwatch(scope) => {
@@ -307,7 +318,7 @@ impl World {
                     let stamp = self.table.scope(scope).0;
                     self.nodes[nth].coming.push_back(Heard::Stands { scope: scope.clone(), stamp });
                 }
-                self.nodes[nth].coming.push_back(Heard::Nodes(living.clone()));
+                self.nodes[nth].coming.extend([Heard::Nodes(living.clone()), Heard::Beat]);
             }
         }
         for nth in (0..NODES).cycle().take(6 * NODES) {
@@ -356,6 +367,11 @@ proptest! {
 
 /// Three nodes with somebody in a board on each, after what happened to where they meet, and their ways there: nobody is told anything.
 fn is_no_news(happened: &[Event]) {
+    is_no_news_in([0, 2, 1], [0; NODES], happened);
+}
+
+/// The nodes come back in this order; at each somebody opens so many more tabs before the next does.
+fn is_no_news_in(order: [usize; NODES], tabs: [usize; NODES], happened: &[Event]) {
     let mut world = World::new();
     for (nth, user) in [(0, 0), (1, 1), (2, 2)] {
         world.happens(Event::Mend(nth)).unwrap();
@@ -374,9 +390,13 @@ fn is_no_news(happened: &[Event]) {
         world.happens(event.clone()).unwrap();
     }
     // Those who come back later are waited for, and one of them in vain.
-    for nth in [0, 2, 1] {
+    for nth in order {
         world.happens(Event::Mend(nth)).unwrap();
         world.happens(Event::Hear(nth, 20)).unwrap();
+        for tab in 1..=tabs[nth] {
+            world.happens(Event::Step(nth, Step::Connect { user: nth, community: 0, device: 0 })).unwrap();
+            world.happens(Event::Step(nth, Step::Enter { socket: tab, board: 1 })).unwrap();
+        }
     }
     world.settles().unwrap();
     assert!(world.nodes.iter().all(|node| node.told.0.is_empty()), "nothing was told");
@@ -415,7 +435,8 @@ fn a_scope_is_not_forgotten_before_its_people_are_taken_back() {
     world.happens(Event::Hear(0, 9)).unwrap();
     world.happens(Event::Step(0, Step::Gone(0))).unwrap();
     world.happens(Event::Step(0, Step::Wait(9_000))).unwrap();
-    assert_eq!(world.nodes[0].presence.forget_unless(|_| false), [], "Redis still names him");
+    let community = Scope::Community(COMMUNITIES[0].into());
+    assert!(!world.nodes[0].presence.forget_unless(|_| false).contains(&community), "Redis still names him");
     world.settles().unwrap();
     assert!(world.table.scopes.values().all(|(_, members)| members.is_empty()));
     assert!(!world.nodes[0].presence.forget_unless(|_| false).is_empty());

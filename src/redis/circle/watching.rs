@@ -6,7 +6,7 @@ use redis::{RedisError, cmd};
 
 use super::{Circle, EMPTY, KEPT, PAGE, PARTS, QUIET_PARTS, Watched, draw, message, message::Reading, millis};
 use crate::{
-    circle::Heard,
+    circle::{Heard, Stamp},
     presence::Scope,
     redis::{key::part_of, link::LinkError, question::Question},
 };
@@ -21,16 +21,24 @@ type Standing = (Option<Vec<u8>>, Option<Vec<u8>>, usize);
 const COUNTS: usize = 2;
 
 impl Circle {
-    /// Hears what is said of these scopes from now on, and reads each.
-    pub async fn watch(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
-        let channels: Vec<String> = scopes.iter().map(|scope| self.key(scope)).collect();
+    /// Hears what is said of these scopes from now on, and reads each, which is known to have stood there.
+    pub async fn watch(&mut self, scopes: Vec<(Scope, Option<Stamp>)>) -> Result<Vec<Heard>, LinkError> {
+        let channels: Vec<String> = scopes.iter().map(|(scope, _)| self.key(scope)).collect();
         if channels.is_empty() {
             return Ok(Vec::new());
         }
-        let watched = scopes.iter().cloned().map(|scope| Watched { scope, is_quiet: false });
+        let watched = scopes.iter().cloned().map(|(scope, at)| Watched { scope, at, is_quiet: false });
         self.watched.extend(channels.iter().map(|channel| channel.clone().into_bytes()).zip(watched));
         self.bus.subscribe(channels).await?;
-        self.read(scopes).await
+        self.read(scopes.into_iter().map(|(scope, _)| scope).collect()).await
+    }
+
+    /// Reads a scope that is known to have stood there.
+    pub async fn read_anew(&mut self, scope: Scope, known: Option<Stamp>) -> Result<Vec<Heard>, LinkError> {
+        if let (Some(watched), Some(known)) = (self.watched.get_mut(self.key(&scope).as_bytes()), known) {
+            watched.is_at(known);
+        }
+        self.read(vec![scope]).await
     }
 
     /// No longer.
@@ -42,10 +50,12 @@ impl Circle {
     }
 
     /// What was said of each scope, altogether.
-    pub async fn read(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
+    async fn read(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
         let read = |scope| {
-            let question = self.read.on(&self.key(scope)).arg(draw());
-            question.arg(millis(KEPT)).arg(millis(EMPTY)).arg(PAGE)
+            let key = self.key(scope);
+            let at = self.watched.get(key.as_bytes()).and_then(|watched| watched.at).unwrap_or_default();
+            let question = self.read.on(&key).arg(draw()).arg(millis(KEPT)).arg(millis(EMPTY)).arg(PAGE);
+            question.arg(at.generation).arg(at.version)
         };
         let questions: Vec<Question> = scopes.iter().map(read).collect();
         let mut all = Vec::with_capacity(scopes.len());
@@ -100,7 +110,7 @@ impl Circle {
         }
         self.lost.remove(&scope);
         if let Some(watched) = self.watched.get_mut(key.as_bytes()) {
-            watched.is_quiet = reading.count() == 0;
+            (watched.at, watched.is_quiet) = (Some(stamp), reading.count() == 0);
         }
         Ok(reading.heard())
     }
@@ -125,8 +135,8 @@ impl Circle {
         self.watched.iter().filter(is_due).map(|(_, watched)| watched.scope.clone()).collect()
     }
 
-    /// Where each of these scopes stands, which is kept for longer by asking.
-    pub async fn stand(&mut self, scopes: &[Scope]) -> Result<Vec<Heard>, LinkError> {
+    /// Where each of these scopes stands, which is kept for longer by asking. Unless it `is_heard`, they are looked at as soon again.
+    pub async fn stand(&mut self, scopes: &[Scope], is_heard: bool) -> Result<Vec<Heard>, LinkError> {
         let stand = |scope| self.stand.on(&self.key(scope)).arg(millis(KEPT)).arg(millis(EMPTY));
         let questions: Vec<Question> = scopes.iter().map(stand).collect();
         let answers = self.ask_each::<Standing>(&questions).await?;
@@ -134,11 +144,18 @@ impl Circle {
         for (scope, answer) in scopes.iter().zip(answers) {
             stands.push(match answer {
                 Ok((generation, version, fields)) => {
-                    if let Some(watched) = self.watched.get_mut(self.key(scope).as_bytes()) {
-                        watched.is_quiet = fields <= COUNTS;
-                    }
                     // Of one that is gone there is neither: nobody stands there.
                     let stamp = message::stamp(generation.as_deref(), version.as_deref()).unwrap_or_default();
+                    if let Some(watched) = self.watched.get_mut(self.key(scope).as_bytes()) {
+                        // What was missed is found at the second look.
+                        watched.is_quiet = is_heard && fields <= COUNTS && watched.at == Some(stamp);
+                        if is_heard {
+                            watched.is_at(stamp);
+                        }
+                    }
+                    if !is_heard {
+                        continue;
+                    }
                     Heard::Stands { scope: scope.clone(), stamp }
                 }
                 Err(error) => self.lose(scope.clone(), error)?,

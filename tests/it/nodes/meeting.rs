@@ -1,7 +1,7 @@
 //! The way to where all nodes meet, with a dispatcher that does what the test wants.
 
 use curia_realtime::{
-    circle::{Heard, Said, Word},
+    circle::{Heard, Said, Stamp, Word},
     http::readiness::{Readiness, State},
     ids::{BoardId, NodeId},
     meeting::{Ends, Meeting, Words},
@@ -13,7 +13,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::*;
+use super::{presence_away::command, presence_minded::until_heard_by, *};
 
 const ME: NodeId = NodeId(7);
 /// Of a lease at least so much is always left, however busy the machine is.
@@ -61,13 +61,13 @@ async fn a_node_that_takes_nothing_for_longer_than_a_lease_is_not_taken_for_dead
     let Met { words, mut heard, stop, running } = met(&redis).await;
 
     // Many more answers than may wait, and then more to say than may.
-    words.say((1..200).map(|id| Word::Watch(board(id))).collect());
+    words.say((1..200).map(|id| Word::Watch(board(id), None)).collect());
     let began = Instant::now();
     let mut least = LEASE;
     let mut is_full = false;
     while began.elapsed() < LEASE + Duration::from_secs(9) {
         if !is_full && began.elapsed() > Duration::from_secs(5) {
-            (0..10_000).for_each(|_| words.say(vec![Word::Read(board(1))]));
+            (0..10_000).for_each(|_| words.say(vec![Word::Read(board(1), None)]));
             is_full = true;
         }
         least = least.min(left(&mut connection).await);
@@ -83,7 +83,7 @@ async fn a_node_that_takes_nothing_for_longer_than_a_lease_is_not_taken_for_dead
     }
     println!("{} heard until all began anew", all.len());
     assert!(all.contains(&Heard::Away) && all.len() < 40, "{} heard", all.len());
-    words.say(vec![Word::Watch(board(1))]);
+    words.say(vec![Word::Watch(board(1), None)]);
     let read = async { while !matches!(heard.recv().await, Some(Heard::Read { scope, .. }) if scope == board(1)) {} };
     timeout(PATIENCE, read).await.expect("the board to be read");
     stop.cancel();
@@ -97,7 +97,7 @@ async fn what_a_crowd_does_at_once_is_said_in_a_round_for_each_place_and_in_orde
     let redis = Redis::start().expect("a Redis");
     let Met { words, mut heard, stop, running } = met(&redis).await;
     let community = Scope::Community("c1".into());
-    words.say(vec![Word::Watch(board(1)), Word::Watch(community.clone())]);
+    words.say(vec![Word::Watch(board(1), None), Word::Watch(community.clone(), None)]);
     for _ in 0..2 {
         assert!(matches!(heard.recv().await, Some(Heard::Read { .. })));
     }
@@ -124,6 +124,63 @@ async fn what_a_crowd_does_at_once_is_said_in_a_round_for_each_place_and_in_orde
     let last = 2 * USERS;
     let users = USERS as usize;
     assert_eq!(told, [(board(1), users, Some(last - 1)), (community, users, Some(last)), (board(1), 1, Some(1_000))]);
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+}
+
+/// Waits until the scope is found to stand there, so many times.
+async fn until_it_stands(heard: &mut mpsc::Receiver<Heard>, scope: &Scope, version: u64, times: usize) {
+    let standing = async {
+        let mut found = 0;
+        while found < times {
+            let heard = heard.recv().await.expect("a meeting that goes on");
+            let is_there = |stamp: &Stamp| stamp.version == version;
+            found +=
+                usize::from(matches!(&heard, Heard::Stands { scope: of, stamp } if of == scope && is_there(stamp)));
+        }
+    };
+    // A board that nobody is in is looked at once a minute, any other every six seconds.
+    timeout(Duration::from_secs(20), standing).await.expect("it to be looked at soon");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_missed_is_looked_for_twice_though_nobody_is_there_any_longer() {
+    let redis = Redis::start().expect("a Redis");
+    let Met { words, mut heard, stop, running } = met(&redis).await;
+    words.say(vec![Word::Watch(board(1), None)]);
+    assert!(matches!(heard.recv().await, Some(Heard::Read { .. })));
+    let said = vec![Said { user: "ada".into(), stay: Some(Stay { nameless: 1, ..Stay::default() }), nth: 1 }];
+    words.say(vec![Word::Say { scope: board(1), node: ME, said }]);
+    while !matches!(heard.recv().await, Some(Heard::Said { .. })) {}
+    // That she went is published to nobody.
+    let goes = "redis.call('HDEL', KEYS[1], 'u:ada') return redis.call('HINCRBY', KEYS[1], 'version', 1)";
+    command(&redis, &["EVAL", goes, "1", "curia:board_users:1"]).await;
+    until_it_stands(&mut heard, &board(1), 2, 2).await;
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_missed_while_nothing_is_taken_is_looked_for_soon_after() {
+    const KEY: &str = "curia:board_users:1";
+    let redis = Redis::start().expect("a Redis");
+    let Met { words, mut heard, stop, running } = met(&redis).await;
+    words.say(vec![Word::Watch(board(1), None)]);
+    assert!(matches!(heard.recv().await, Some(Heard::Read { .. })));
+    // More answers than may wait.
+    words.say((2..200).map(|id| Word::Watch(board(id), None)).collect());
+    until_heard_by(&redis, "curia:board_users:33", 1).await;
+    // A word of which it hears no more than that there was one.
+    command(&redis, &["HINCRBY", KEY, "version", "1"]).await;
+    command(&redis, &["PUBLISH", KEY, &"x".repeat(2 << 20)]).await;
+    command(&redis, &["PEXPIRE", KEY, "100000"]).await;
+    let kept = async {
+        while redis.ask(&format!("PTTL {KEY}")).expect("an answer").parse::<u64>().expect("a time") <= 100_000 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, kept).await.expect("it to be looked at in vain");
+    until_it_stands(&mut heard, &board(1), 1, 1).await;
     stop.cancel();
     running.await.expect("a meeting that ends");
 }

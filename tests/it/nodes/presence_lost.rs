@@ -19,6 +19,54 @@ async fn until_in_board(client: &mut Frames, board: i32, expected: &[&str]) {
     timeout(PATIENCE, asking).await.expect("the truth of the board");
 }
 
+/// As a replica has it that did not hear of bo, who came last.
+const LOSES_BO: [&str; 4] = [
+    "EVAL",
+    "redis.call('HINCRBY', KEYS[1], 'version', -1) return redis.call('HDEL', KEYS[1], 'u:bo')",
+    "1",
+    "curia:board_users:1",
+];
+
+/// Waits until Redis says that he is in board 1.
+async fn until_named(redis: &Redis, user: &str) {
+    let named = async {
+        while redis.ask(&format!("HEXISTS curia:board_users:1 u:{user}")).expect("an answer") != "1" {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, named).await.unwrap_or_else(|_| panic!("{user} to be named"));
+}
+
+/// Redis lost what was said of bo, and cy has come since, who asks on one node as bo does on the other, until both know of everybody: then
+/// each client is told that cy has left the board, and of nobody else that he did.
+async fn is_told_of_cy_alone(clients: [&mut Frames; 2], cy: &mut Frames, bo: &mut Frames) {
+    for client in [&mut *cy, bo] {
+        until_in_board(client, 1, &["ada", "bo", "cy", "di"]).await;
+    }
+    assert_eq!(cy.ask("board:leave", json!(1)).await["ok"], json!(true));
+    for client in clients {
+        let mut told = Vec::new();
+        while told.last() != Some(&("user:leftBoard".to_owned(), "cy".to_owned())) {
+            let (event, payload) = hears(client).await;
+            told.push((event, payload["userId"].as_str().expect("a user").to_owned()));
+        }
+        let gone: Vec<_> = told.iter().filter(|(event, _)| event == "user:leftBoard").collect();
+        assert_eq!(gone.len(), 1, "{told:?}");
+    }
+}
+
+/// Three in board 1, the last of them bo, and the first two know it.
+async fn three(one: &Serving, other: &Serving) -> [Frames; 3] {
+    let mut three = [connected(one, "ada").await, connected(other, "di").await, connected(other, "bo").await];
+    for client in &mut three {
+        joins(client, 1).await;
+    }
+    for client in &mut three[..2] {
+        until_in_board(client, 1, &["ada", "bo", "di"]).await;
+    }
+    three
+}
+
 fn owned(users: &[&str]) -> Vec<String> {
     users.iter().map(|user| (*user).to_owned()).collect()
 }
@@ -74,36 +122,35 @@ async fn a_redis_that_lost_the_latest_words_hears_them_again_and_nobody_is_told_
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
     let (one, other) = (node(&forum, &redis.url()).await, node(&forum, &redis.url()).await);
-    let (mut ada, mut bo) = (connected(&one, "ada").await, connected(&other, "bo").await);
-    joins(&mut ada, 1).await;
-    joins(&mut bo, 1).await;
-    until_in_board(&mut ada, 1, &["ada", "bo"]).await;
-    // As a replica has it that heard of ada alone; and another comes by a word of the number that bo's had.
-    let key = "curia:board_users:1";
-    command(&redis, &["HINCRBY", key, "version", "-1"]).await;
-    command(&redis, &["HDEL", key, "u:bo"]).await;
+    let [mut ada, mut di, mut bo] = three(&one, &other).await;
+    // Another comes by a word of the number that bo's had.
+    command(&redis, &LOSES_BO).await;
     let mut cy = connected(&one, "cy").await;
     joins(&mut cy, 1).await;
-    let named_again = async {
-        while redis.ask(&format!("HEXISTS {key} u:bo")).expect("an answer") != "1" {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, named_again).await.expect("bo");
-    for client in [&mut ada, &mut bo] {
-        until_in_board(client, 1, &["ada", "bo", "cy"]).await;
-    }
-    assert_eq!(cy.ask("board:leave", json!(1)).await["ok"], json!(true));
-    for client in [&mut ada, &mut bo] {
-        // Whoever came, until he went; of herself nobody is told.
-        let mut told = Vec::new();
-        while told.last() != Some(&("user:leftBoard".to_owned(), "cy".to_owned())) {
-            let (event, payload) = hears(client).await;
-            told.push((event, payload["userId"].as_str().expect("a user").to_owned()));
-        }
-        let gone: Vec<_> = told.iter().filter(|(event, _)| event == "user:leftBoard").collect();
-        assert_eq!(gone.len(), 1, "{told:?}");
-    }
+    until_named(&redis, "bo").await;
+    is_told_of_cy_alone([&mut ada, &mut di], &mut cy, &mut bo).await;
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_lost_is_nobodys_news_though_as_many_words_were_said_again_before_a_node_came_back() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let stalling = Proxy::before(&redis.url()).await;
+    let by_proxy = stalling.url.replace("http://", "redis://");
+    let (one, other) = (node(&forum, &redis.url()).await, node(&forum, &by_proxy).await);
+    let [mut ada, mut di, mut bo] = three(&one, &other).await;
+    stalling.fall_silent();
+    until_presence(&other.url, false).await;
+    command(&redis, &LOSES_BO).await;
+    let mut cy = connected(&one, "cy").await;
+    joins(&mut cy, 1).await;
+    until_named(&redis, "cy").await;
+    stalling.speak();
+    until_presence(&other.url, true).await;
+    until_named(&redis, "bo").await;
+    is_told_of_cy_alone([&mut ada, &mut di], &mut cy, &mut bo).await;
     one.stop().await;
     other.stop().await;
 }

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Waits until so many listen to the channel.
-async fn until_heard_by(redis: &Redis, channel: &str, count: usize) {
+pub(super) async fn until_heard_by(redis: &Redis, channel: &str, count: usize) {
     let client = redis::Client::open(redis.url()).expect("an address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
     let asking = async {
