@@ -27,7 +27,7 @@ use crate::{
     },
     relay::{Ends, Told},
     telemetry::chain,
-    wake::Wake,
+    wake::{LONGEST_POLL, Wake},
 };
 
 /// A node that leaves changes without a tick for so long may hold the lease and be stuck, or be gone without PostgreSQL knowing:
@@ -38,6 +38,7 @@ const TAKE_OVER: Duration = Duration::from_millis(800);
 const SPREAD: u32 = 5;
 /// And at most so long, whatever the reading took.
 const LONGEST_SPREAD: Duration = Duration::from_millis(250);
+const _: () = assert!(TAKE_OVER.as_millis() >= 3 * LONGEST_POLL.as_millis());
 
 /// See the module.
 pub struct Follower {

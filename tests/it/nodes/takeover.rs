@@ -119,6 +119,25 @@ async fn a_slow_node_is_stood_in_for_until_it_is_quick_again() {
     nodes.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_longest_poll_interval_a_node_is_not_stood_in_for() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let url = redis.url();
+    let flags = ["--redis-url", &url, "--drain", "100ms", "--poll-interval", "250ms"];
+    let leader = Serving::start(&forum.url(), &flags).await;
+    lease_held(&forum.pool, None).await;
+    let follower = Serving::start(&forum.url(), &flags).await;
+    let writer = Writer::start(&forum);
+    takes(&follower, 1.0).await;
+    let before = made(&follower).await;
+    makes_alone(&leader, &follower, 16.0).await;
+    assert_eq!(made(&follower).await, before, "not once");
+    writer.stop().await;
+    leader.stop().await;
+    follower.stop().await;
+}
+
 fn words(flags: &[String]) -> Vec<&str> {
     ["--drain", "100ms"].into_iter().chain(flags.iter().map(String::as_str)).collect()
 }
