@@ -208,9 +208,12 @@ async fn is_stood_in_for_amid_writes(redis: Option<&Redis>, falls_silent: impl F
     let vanished = falls_silent(&nodes);
     // One may be on its way, and one that was written just before may have its tick.
     let behind = *writer.written.borrow() + 2;
-    while told.last().is_none_or(|seen| seen.title.parse::<u32>().expect("a number") < behind) {
-        told.push(next(&mut client).await);
-    }
+    let reading = async {
+        while told.last().is_none_or(|seen| seen.title.parse::<u32>().expect("a number") < behind) {
+            told.push(next(&mut client).await);
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("a node that stands in");
     nodes.assert_stood_in(&forum, vanished).await;
     writer.writes(50).await;
     let written = writer.stop().await;
