@@ -35,7 +35,7 @@ use crate::{
         url::{NotARedis, RedisUrl},
     },
     telemetry::chain,
-    wake::Pace,
+    wake::{LONGEST_POLL, Pace},
 };
 
 /// All that `serve` goes by.
@@ -259,7 +259,7 @@ impl StreamConfig {
         let merge_window = reader.required(&settings::MERGE_WINDOW, read::duration);
         let retention = reader.required(&settings::RETENTION, read::duration);
         let outbox_max_size = reader.required(&settings::OUTBOX_MAX_SIZE, read::size);
-        let poll_interval = reader.required(&settings::POLL_INTERVAL, read::duration);
+        let poll_interval = reader.required(&settings::POLL_INTERVAL, read::duration_up_to(LONGEST_POLL));
         let park_after = reader.required(&settings::PARK_AFTER, read::duration);
         let safety_poll = reader.required(&settings::SAFETY_POLL, read::duration);
         Ok(Self {

@@ -27,7 +27,7 @@ use crate::{
     },
     relay::{Ends, Told},
     telemetry::chain,
-    wake::Wake,
+    wake::{LONGEST_POLL, Wake},
 };
 
 /// A node that leaves changes without a tick for so long may hold the lease and be stuck, or be gone without PostgreSQL knowing:
@@ -38,6 +38,7 @@ const TAKE_OVER: Duration = Duration::from_millis(800);
 const SPREAD: u32 = 5;
 /// And at most so long, whatever the reading took.
 const LONGEST_SPREAD: Duration = Duration::from_millis(250);
+const _: () = assert!(TAKE_OVER.as_millis() >= 3 * LONGEST_POLL.as_millis());
 
 /// See the module.
 pub struct Follower {
@@ -59,6 +60,8 @@ struct Course {
     retries: ExponentialBackoff,
     /// When the look under way began.
     looked: Instant,
+    /// For the next, where nothing stands there already, it is time then.
+    due: Instant,
     /// Since when there are changes that no tick holds.
     unticked: Option<Instant>,
     /// Whoever should make them is stuck.
@@ -98,6 +101,7 @@ impl Follower {
             hearing,
             retries: retries(),
             looked: Instant::now(),
+            due: Instant::now(),
             unticked: None,
             stuck: false,
             stands_in: false,
@@ -138,14 +142,17 @@ impl Follower {
     async fn take(&mut self, found: Result<Found, OutboxError>, course: &mut Course) -> Option<()> {
         match found {
             Ok(Found::Page(batch)) => {
-                course.ticked(course.reader.made_here());
-                let last = batch.last;
+                let (last, here) = (batch.last, course.reader.made_here());
+                course.ticked(here);
                 self.hand_over(batch, &course.told).await?;
-                // Whoever hears the ticks of another has to be in time for the next.
-                if last && !course.hearing.carries() {
+                if last {
                     // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
                     let spread = (course.looked.elapsed() * SPREAD).min(LONGEST_SPREAD);
-                    sleep_until(course.looked + spread.max(self.wake.pace().poll)).await;
+                    course.due = course.looked + spread.max(self.wake.pace().poll);
+                }
+                // Behind a tick of another the next may stand: who spread his reading as that one his ticks would never catch up.
+                if last && here {
+                    sleep_until(course.due).await;
                 }
             }
             Ok(Found::Unticked) => {
@@ -155,11 +162,11 @@ impl Follower {
                     self.wake.stir().await;
                 }
                 // Nobody rings again for what is there already.
-                self.rest(&course.hearing, TAKE_OVER.saturating_sub(since.elapsed())).await;
+                self.rest(course, Some(since + TAKE_OVER)).await;
             }
             Ok(Found::Nothing) => {
                 course.unticked = None;
-                self.rest(&course.hearing, Duration::MAX).await;
+                self.rest(course, None).await;
             }
             Err(error @ OutboxError::Discontinued { .. }) => {
                 self.stream.set(State::NotReady(chain(&error)));
@@ -188,11 +195,17 @@ impl Follower {
         taken
     }
 
-    /// Until it is time to look again, `at_most` so long; what is heard says so by itself.
-    async fn rest(&mut self, hearing: &Hearing, at_most: Duration) {
-        if !hearing.carries() {
-            self.wake.rest(at_most).await;
+    /// Until it is time to look again, for a tick of one's own at the latest; what is heard says so by itself.
+    async fn rest(&mut self, course: &Course, stands_in: Option<Instant>) {
+        if course.hearing.carries() {
+            return;
         }
+        let now = Instant::now();
+        if course.due > now {
+            return sleep_until(course.due).await;
+        }
+        let at_most = stands_in.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        self.wake.rest(at_most).await;
     }
 
     /// `None` when nobody takes batches any longer.

@@ -74,17 +74,26 @@ pub trait FactStore: Send + Sync + 'static {
     fn opened(&self, _actor: &Actor, _boards: BTreeSet<BoardId>, _before: Option<Span>) {}
 }
 
+/// What the database still holds of a stretch of the stream.
+#[derive(Debug)]
+pub enum Past {
+    Whole(Box<Stretch>),
+    /// Not all of it is kept, or it is more than may be read at once.
+    TooLarge,
+    /// Rights changed behind this tick, the newest there is. The next may hold them; before that nothing can be shown.
+    Restless(Tick),
+}
+
 /// The stream as the database still holds it. Cancelling a question is safe.
 pub trait Archive: Send + Sync + 'static {
-    /// What was committed in `epoch` behind tick `from` and up to tick `upto`; `None` where it is not all kept, is more than
-    /// `limit` changes, or rights are changing at this very moment.
+    /// What was committed in `epoch` behind tick `from` and up to tick `upto`, of `limit` changes at most.
     fn stretch(
         &self,
         epoch: Epoch,
         from: Tick,
         upto: Tick,
         limit: usize,
-    ) -> impl Future<Output = Result<Option<Stretch>, FactsError>> + Send;
+    ) -> impl Future<Output = Result<Past, FactsError>> + Send;
 }
 
 /// The way back to an operator who asked.

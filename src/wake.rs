@@ -32,10 +32,13 @@ const LEASE_EVERY: Duration = Duration::from_millis(500);
 /// Between two looks while it is quiet and nobody can ring.
 const UNHEARD: Duration = Duration::from_millis(25);
 
+/// Between two looks of a node that is well while there is work: others take one that leaves changes for much longer to be stuck.
+pub const LONGEST_POLL: Duration = Duration::from_millis(250);
+
 /// How often to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Between two looks while there is work.
+    /// Between two looks while there is work; [`LONGEST_POLL`] at most.
     pub poll: Duration,
     /// Without work for so long, it waits to be woken.
     pub park_after: Duration,

@@ -21,7 +21,7 @@ use crate::{
     chronicle::Stretch,
     config::DatabaseConfig,
     ids::{BoardId, CommunityId, Cursor, Place, Tick, UserId},
-    ports::{Archive, FactsError},
+    ports::{Archive, FactsError, Past},
     postgres::{
         archive::OutboxArchive,
         connect::{ConnectError, connect},
@@ -147,8 +147,8 @@ async fn stretch(pool: &PgPool, cursor: &Cursor) -> Result<Stretch, WhyError> {
     let from = Tick((asked - before).max(first));
     let archive = OutboxArchive { pool: pool.clone(), content_limit: CONTENT_LIMIT };
     for _ in 0..TRIES {
-        if let Some(stretch) = archive.stretch(cursor.epoch, from, Tick(asked), TICK_LIMIT).await? {
-            return Ok(stretch);
+        if let Past::Whole(stretch) = archive.stretch(cursor.epoch, from, Tick(asked), TICK_LIMIT).await? {
+            return Ok(*stretch);
         }
         sleep(Duration::from_millis(250)).await;
     }

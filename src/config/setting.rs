@@ -237,9 +237,14 @@ pub static REPLAY_LIMIT: Setting =
     Setting::new("REALTIME_REPLAY_LIMIT", "replay-limit", "COUNT", "a number from 0 to 1000000")
         .default("2000")
         .help("Who has missed more events of a room is told to load its state instead; at most half of REALTIME_MAX_PENDING_FRAMES");
-pub static POLL_INTERVAL: Setting = Setting::new("REALTIME_POLL_INTERVAL", "poll-interval", "DURATION", DURATION)
-    .default("4ms")
-    .help("How often the outbox is read while there is work");
+pub static POLL_INTERVAL: Setting = Setting::new(
+    "REALTIME_POLL_INTERVAL",
+    "poll-interval",
+    "DURATION",
+    "a duration from 1ms to 250ms; a node that lets changes wait for much longer is taken to be stuck",
+)
+.default("4ms")
+.help("How often the outbox is read while there is work; 250ms at most");
 pub static PARK_AFTER: Setting = Setting::new("REALTIME_PARK_AFTER", "park-after", "DURATION", DURATION)
     .default("10ms")
     .help("Without work for so long, wait to be notified instead");

@@ -126,6 +126,7 @@ fn each_limit_is_read_and_what_is_none_is_refused_with_what_it_takes() {
         ("REALTIME_RATE_PRESENCE_LIST", "1/1m", "0/1m", "a number from 1 to 10000, a slash"),
         ("REALTIME_RATE_SESSION_REFRESH", "1/1m", "1/999ms", "a number from 1 to 10000, a slash"),
         ("REALTIME_RATE_OTHER", "1/1m", "off", "a number from 1 to 10000, a slash"),
+        ("REALTIME_POLL_INTERVAL", "250ms", "251ms", "a duration from 1ms to 250ms"),
         ("REALTIME_DRAIN", "1s", "1", "a duration"),
     ] {
         let config = Config::read(&sources(&[(variable, good)], &[], &[])).unwrap_or_else(|told| panic!("{told}"));

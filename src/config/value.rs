@@ -43,10 +43,15 @@ pub fn duration(text: &str) -> Option<Duration> {
     (!duration.is_zero() && duration <= LONGEST).then_some(duration)
 }
 
+/// As [`duration`], and no longer than `longest`.
+pub fn duration_up_to(longest: Duration) -> impl Fn(&str) -> Option<Duration> {
+    move |text| duration(text).filter(|duration| *duration <= longest)
+}
+
 /// As [`duration`], from none to five minutes.
 pub fn leeway(text: &str) -> Option<Duration> {
     let none = matches!(amount_and_unit(text), Some((0, "" | "ms" | "s" | "m")));
-    if none { Some(Duration::ZERO) } else { duration(text).filter(|leeway| *leeway <= LONGEST_LEEWAY) }
+    if none { Some(Duration::ZERO) } else { duration_up_to(LONGEST_LEEWAY)(text) }
 }
 
 /// The name of a file.

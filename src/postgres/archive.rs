@@ -11,7 +11,7 @@ use crate::{
     chronicle::{Position, Stretch},
     event::Needs,
     ids::{Epoch, Place, Tick},
-    ports::{Archive, FactsError},
+    ports::{Archive, FactsError, Past},
     postgres::{pool, rows, said::Said},
 };
 
@@ -24,7 +24,7 @@ pub struct OutboxArchive {
 }
 
 impl Archive for OutboxArchive {
-    async fn stretch(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Option<Stretch>, FactsError> {
+    async fn stretch(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Past, FactsError> {
         let found = match self.read(epoch, from, upto, limit).await {
             // What ended a connection ends the question and not the past; others will have ended with it.
             Err(sqlx::Error::Io(_)) => {
@@ -38,19 +38,19 @@ impl Archive for OutboxArchive {
 }
 
 impl OutboxArchive {
-    async fn read(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Option<Stretch>, sqlx::Error> {
+    async fn read(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Past, sqlx::Error> {
         let mut reading = self.pool.begin_with(include_str!("../../sql/outbox/begin.sql")).await?;
         let counted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let size = sqlx::query_file!("sql/outbox/stretch_size.sql", epoch.0, from.0, upto.0, counted);
         let size = size.fetch_one(&mut *reading).await?;
         if !size.kept || size.rows >= counted {
-            return Ok(None);
+            return Ok(Past::TooLarge);
         }
         let harmless: Vec<String> = HARMLESS.iter().map(|kind| (*kind).to_owned()).collect();
         let as_of = sqlx::query_file!("sql/outbox/stretch_as_of.sql", epoch.0, &harmless);
         let as_of = as_of.fetch_one(&mut *reading).await?;
         if as_of.restless {
-            return Ok(None);
+            return Ok(Past::Restless(Tick(as_of.tick)));
         }
         let found = sqlx::query_file!("sql/outbox/stretch.sql", epoch.0, from.0, upto.0);
         let found = found.fetch_all(&mut *reading).await?;
@@ -75,6 +75,7 @@ impl OutboxArchive {
         let rows = rows::load(&mut reading, &needs, self.content_limit).await?;
         reading.commit().await?;
         let (from, upto) = (Place::end_of(from), Place::end_of(upto));
-        Ok(Some(Stretch { epoch, from, upto, changes, rows, as_of: Tick(as_of.tick) }))
+        let stretch = Stretch { epoch, from, upto, changes, rows, as_of: Tick(as_of.tick) };
+        Ok(Past::Whole(Box::new(stretch)))
     }
 }

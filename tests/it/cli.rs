@@ -121,6 +121,16 @@ async fn keys_that_cannot_be_used_are_a_wrong_configuration() {
 }
 
 #[tokio::test]
+async fn a_poll_interval_at_which_a_node_would_be_taken_to_be_stuck_is_a_wrong_configuration() {
+    let variables = [("DATABASE_URL", "postgres://u@127.0.0.1:1/forum"), ("JWT_SECRET", SECRET)];
+    let refused = run(&["serve", "--poll-interval", "1s"], &variables).await;
+    let expected = "curia-realtime: REALTIME_POLL_INTERVAL (or --poll-interval) is \"1s\" (flag); \
+                    it takes a duration from 1ms to 250ms";
+    assert_eq!((refused.code, refused.stderr.lines().count()), (Some(2), 1), "{refused:?}");
+    assert!(refused.stderr.starts_with(expected), "{refused:?}");
+}
+
+#[tokio::test]
 async fn serve_refuses_a_schema_of_another_version() {
     let forum = Forum::bare().await;
     let url = forum.url();

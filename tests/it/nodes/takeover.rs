@@ -1,10 +1,13 @@
-//! The node that makes the ticks dies, or is stuck.
+//! The node that makes the ticks dies, is stuck, or is slow for a while.
 
 use super::*;
 
 /// A node that vanished is stood in for 0.8 s behind the change that another found without a tick; 0.7 s before that it may have
 /// gone on waiting for the relay. Twice the sum, for what else this machine does.
 const STOOD_IN_WITHIN: Duration = Duration::from_secs(3);
+/// Each way: making a tick takes at least three questions, and so more than those 0.8 s. Two questions take less than the two
+/// seconds for which the session of the lease waits.
+const SLOW: Duration = Duration::from_millis(250);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_ticking_node_is_killed_another_goes_on_within_two_seconds() {
@@ -68,6 +71,73 @@ async fn a_ticking_node_that_is_stuck_is_stood_in_for_and_catches_up() {
     follower.stop().await;
 }
 
+async fn made(node: &Serving) -> f64 {
+    node.metric(MADE).await.unwrap_or_default()
+}
+
+/// Waits until one makes so many ticks while the other makes none.
+async fn makes_alone(one: &Serving, other: &Serving, ticks: f64) {
+    let asking = async {
+        let (mut from, mut still) = (made(one).await, made(other).await);
+        loop {
+            let (by_one, by_other) = (made(one).await, made(other).await);
+            if by_other != still {
+                (from, still) = (by_one, by_other);
+            } else if by_one >= from + ticks {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("one that makes the ticks alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_node_is_stood_in_for_until_it_is_quick_again() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let nodes = Vanishing::start(&forum, Some(&redis), &[]).await;
+    let one = read(joined(&nodes.leader, None).await.0);
+    let other = read(joined(&nodes.follower, None).await.0);
+    let mut writer = Writer::start(&forum);
+    makes_alone(&nodes.leader, &nodes.follower, 50.0).await;
+
+    nodes.to_postgres.delay(SLOW);
+    makes_alone(&nodes.follower, &nodes.leader, 50.0).await;
+    nodes.to_postgres.delay(Duration::ZERO);
+    let quick = Instant::now();
+    makes_alone(&nodes.leader, &nodes.follower, 50.0).await;
+    takes(&nodes.follower, 5.0).await;
+    println!("the first made 50 ticks alone {:?} after its link was quick again", quick.elapsed());
+    assert_eq!(lease_held(&forum.pool, None).await, nodes.lease, "it was not taken over but stood in for");
+
+    writer.writes(50).await;
+    let written = writer.stop().await;
+    let told = all(one).await;
+    assert_eq!(titles(&told), written);
+    assert_eq!(all(other).await, told);
+    nodes.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_longest_poll_interval_a_node_is_not_stood_in_for() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let url = redis.url();
+    let flags = ["--redis-url", &url, "--drain", "100ms", "--poll-interval", "250ms"];
+    let leader = Serving::start(&forum.url(), &flags).await;
+    lease_held(&forum.pool, None).await;
+    let follower = Serving::start(&forum.url(), &flags).await;
+    let writer = Writer::start(&forum);
+    takes(&follower, 1.0).await;
+    let before = made(&follower).await;
+    makes_alone(&leader, &follower, 16.0).await;
+    assert_eq!(made(&follower).await, before, "not once");
+    writer.stop().await;
+    leader.stop().await;
+    follower.stop().await;
+}
+
 fn words(flags: &[String]) -> Vec<&str> {
     ["--drain", "100ms"].into_iter().chain(flags.iter().map(String::as_str)).collect()
 }
@@ -77,7 +147,8 @@ struct Vanishing {
     leader: Serving,
     follower: Serving,
     lease: i32,
-    proxies: Vec<Proxy>,
+    to_postgres: Proxy,
+    to_redis: Option<Proxy>,
 }
 
 impl Vanishing {
@@ -85,24 +156,29 @@ impl Vanishing {
     async fn start(forum: &Forum, redis: Option<&Redis>, more: &[&str]) -> Self {
         let to_postgres = Proxy::before(&forum.url()).await;
         let behind = to_postgres.url.replacen("http://", "postgres://postgres@", 1);
-        let mut proxies = vec![to_postgres];
+        let mut to_redis = None;
         let (mut leads, mut follows) = (Vec::new(), more.iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>());
         if let Some(redis) = redis {
-            let to_redis = Proxy::before(&redis.url()).await;
-            leads.extend(["--redis-url".to_owned(), to_redis.url.replacen("http://", "redis://", 1)]);
+            let proxy = to_redis.insert(Proxy::before(&redis.url()).await);
+            leads.extend(["--redis-url".to_owned(), proxy.url.replacen("http://", "redis://", 1)]);
             follows.extend(["--redis-url".to_owned(), redis.url()]);
-            proxies.push(to_redis);
         }
         let leader = Serving::start(&format!("{behind}/{}", forum.name), &words(&leads)).await;
         let lease = lease_held(&forum.pool, None).await;
         let follower = Serving::start(&forum.url(), &words(&follows)).await;
-        Self { leader, follower, lease, proxies }
+        Self { leader, follower, lease, to_postgres, to_redis }
     }
 
     /// What others see of a machine that loses power: its sessions stay open, and nothing comes. PostgreSQL keeps its lease for as long
     /// as something at the other end takes what it sends, as the proxy does.
     fn vanish(&self) -> Instant {
-        self.proxies.iter().for_each(Proxy::fall_silent);
+        self.to_redis.iter().for_each(Proxy::fall_silent);
+        self.lose_postgres()
+    }
+
+    /// The first still says to the others how far it is.
+    fn lose_postgres(&self) -> Instant {
+        self.to_postgres.fall_silent();
         Instant::now()
     }
 
@@ -120,7 +196,8 @@ impl Vanishing {
     }
 }
 
-async fn vanishes_amid_writes(redis: Option<&Redis>) {
+/// However the first falls silent.
+async fn is_stood_in_for_amid_writes(redis: Option<&Redis>, falls_silent: impl FnOnce(&Vanishing) -> Instant) {
     let forum = Forum::captured().await;
     let nodes = Vanishing::start(&forum, redis, &[]).await;
     let (mut client, _) = joined(&nodes.follower, None).await;
@@ -128,12 +205,15 @@ async fn vanishes_amid_writes(redis: Option<&Redis>) {
     let mut told = vec![next(&mut client).await];
     writer.writes(50).await;
 
-    let vanished = nodes.vanish();
+    let vanished = falls_silent(&nodes);
     // One may be on its way, and one that was written just before may have its tick.
     let behind = *writer.written.borrow() + 2;
-    while told.last().is_none_or(|seen| seen.title.parse::<u32>().expect("a number") < behind) {
-        told.push(next(&mut client).await);
-    }
+    let reading = async {
+        while told.last().is_none_or(|seen| seen.title.parse::<u32>().expect("a number") < behind) {
+            told.push(next(&mut client).await);
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("a node that stands in");
     nodes.assert_stood_in(&forum, vanished).await;
     writer.writes(50).await;
     let written = writer.stop().await;
@@ -145,12 +225,18 @@ async fn vanishes_amid_writes(redis: Option<&Redis>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_vanishes_amid_writes_is_stood_in_for() {
     let redis = Redis::start().expect("a Redis");
-    vanishes_amid_writes(Some(&redis)).await;
+    is_stood_in_for_amid_writes(Some(&redis), Vanishing::vanish).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_loses_postgresql_alone_is_stood_in_for_though_it_is_still_heard() {
+    let redis = Redis::start().expect("a Redis");
+    is_stood_in_for_amid_writes(Some(&redis), Vanishing::lose_postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_a_node_that_vanishes_amid_writes_is_stood_in_for() {
-    vanishes_amid_writes(None).await;
+    is_stood_in_for_amid_writes(None, Vanishing::vanish).await;
 }
 
 /// Asks until somebody has asked writers to ring.

@@ -1,12 +1,16 @@
-//! A proxy in front of services: it sends new connections elsewhere, or falls silent without closing anything.
+//! A proxy in front of services: it sends new connections elsewhere, is slow, or falls silent without closing anything.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,6 +18,8 @@ struct Way {
     to: SocketAddr,
     /// Nothing is forwarded, in neither direction.
     silent: bool,
+    /// Each way.
+    delay: Duration,
 }
 
 pub struct Proxy {
@@ -26,7 +32,7 @@ impl Proxy {
     /// Connections go to this service.
     pub async fn before(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let way = watch::Sender::new(Way { to: address(url), silent: false });
+        let way = watch::Sender::new(Way { to: address(url), silent: false, delay: Duration::ZERO });
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, way.subscribe()));
@@ -36,6 +42,11 @@ impl Proxy {
     /// New connections go to another service; those there are stay where they are.
     pub fn lead_to(&self, url: &str) {
         self.way.send_modify(|way| way.to = address(url));
+    }
+
+    /// Everything comes this much later from now on, each way, also on the connections there are.
+    pub fn delay(&self, by: Duration) {
+        self.way.send_modify(|way| way.delay = by);
     }
 
     /// Forwards nothing from now on. Both ends find their connections open.
@@ -61,13 +72,33 @@ async fn accept(listener: TcpListener, mut way: watch::Receiver<Way>) {
 async fn forward(mut near: TcpStream, to: SocketAddr, mut way: watch::Receiver<Way>) {
     // Whoever connects while nobody listens finds his connection closed.
     let Ok(mut far) = TcpStream::connect(to).await else { return };
+    let _ = (near.set_nodelay(true), far.set_nodelay(true)); // For speed alone.
+    let (there, back) = (way.clone(), way.clone());
+    let ((near_read, near_write), (far_read, far_write)) = (near.split(), far.split());
+    let forwarding = async { tokio::try_join!(pump(near_read, far_write, there), pump(far_read, near_write, back)) };
     let silent = tokio::select! {
         // One of them has gone.
-        _ = copy_bidirectional(&mut near, &mut far) => false,
+        _ = forwarding => false,
         _ = way.wait_for(|way| way.silent) => true,
     };
     if silent {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Until one end says that no more comes.
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: watch::Receiver<Way>) -> io::Result<()> {
+    let mut bytes = vec![0; 32 * 1024];
+    loop {
+        let count = from.read(&mut bytes).await?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        let delay = way.borrow().delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        to.write_all(&bytes[..count]).await?;
     }
 }
 
