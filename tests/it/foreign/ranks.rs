@@ -32,13 +32,29 @@ impl Ranks {
         (sum - some * (all + 1.0) / 2.0) / deviation
     }
 
-    /// From how many milliseconds on it would have been seen that those of the kind `true` take longer by as much, each of them; of powers
-    /// of two.
+    /// Those of the kind `true` taking longer by so many milliseconds, each of them.
+    fn slower(&self, by: f64) -> Self {
+        Self(self.0.iter().map(|(time, kind)| (if *kind { time + by } else { *time }, *kind)).collect())
+    }
+
+    /// Whether it would have been seen that those of the kind `true` take longer by so many milliseconds, or are done sooner.
+    pub fn would_show(&self, by: f64) -> bool {
+        self.slower(by).difference() > LIMIT && self.slower(-by).difference() < -LIMIT
+    }
+
+    /// From how many milliseconds on it would; of powers of two.
     fn shows(&self) -> f64 {
-        let slower =
-            |by: f64| Self(self.0.iter().map(|(time, kind)| (if *kind { time + by } else { *time }, *kind)).collect());
         let mut steps = (-10..20).map(|power| 2.0_f64.powi(power));
-        steps.find(|by| slower(*by).are_told_apart()).unwrap_or(f64::INFINITY)
+        steps.find(|by| self.would_show(*by)).unwrap_or(f64::INFINITY)
+    }
+
+    /// By how many milliseconds the median of those of the kind `true` is later.
+    pub fn shift(&self) -> f64 {
+        self.median(true) - self.median(false)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn are_told_apart(&self) -> bool {
@@ -51,7 +67,7 @@ impl Ranks {
         times[times.len() / 2]
     }
 
-    fn report(&self, what: &str) -> String {
+    pub fn report(&self, what: &str) -> String {
         let (one, other, difference) = (self.median(true), self.median(false), self.difference());
         let (times, shows) = (self.0.len(), self.shows());
         format!(
@@ -87,7 +103,11 @@ fn ranks_tell_a_shift_and_nothing_else() {
     assert!(difference(0.0).abs() < 1.0, "{}", difference(0.0));
     assert!(difference(30.0) > LIMIT && difference(-30.0) < -LIMIT, "{} {}", difference(30.0), difference(-30.0));
     let shows = ranks(0.0).shows();
-    assert!(ranks(shows).are_told_apart() && !ranks(shows / 2.0).are_told_apart(), "{shows}");
+    assert!(ranks(0.0).would_show(shows) && !ranks(0.0).would_show(shows / 2.0), "{shows}");
+    assert!(ranks(shows).are_told_apart() && ranks(-shows).difference() < -LIMIT, "{shows}");
+    // As far as it lies off already it needs more.
+    assert!(!ranks(shows / 2.0).would_show(shows), "{shows}");
+    assert!((ranks(30.0).shift() - ranks(0.0).shift() - 30.0).abs() < 1e-9);
     // By hand: ranks 1, 2.5 and 4 against 2.5 and 5, of 3 and 2.
     let by_hand = Ranks(vec![(1.0, true), (2.0, true), (2.0, false), (3.0, true), (4.0, false)]);
     assert!((by_hand.difference() - (7.5 - 9.0) / (6.0_f64 / 12.0 * (6.0 - 6.0 / 20.0)).sqrt()).abs() < 1e-9);
