@@ -29,21 +29,27 @@ use crate::support::{
 const IDS: Range<i32> = 10_000..12_000;
 /// So many are asked for in one turn: four turns of such as nobody has asked for before.
 const A_TURN: usize = 500;
-/// Where something is changed before each question.
+/// Where something is changed before each question, or before one of each community.
 const CHANGING: usize = 100;
+/// Which can be changed at once, so that a sample is soon taken. The first is `c1`.
+const COMMUNITIES: usize = 8;
 /// So many turns are taken at most: the more else the machine does the larger a sample it takes.
-const TURNS: usize = 20;
+const TURNS: usize = 60;
+/// So often the question is weighed before a row, and in each turn.
+const WEIGHED: [usize; 2] = [200, 50];
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A member of `c1` who asks for what `c2` may have.
 struct Asking {
     forum: Forum,
-    client: Client,
+    /// One of each community.
+    clients: Vec<Client>,
     random: RandomState,
     /// Reads on for whoever has in use half of what `c2` has.
     owner: JoinSet<()>,
-    /// What is not there asked for with one question more to the database, and without.
+    /// What is not there asked for with one question more to the database, and without, while a row is taken: what else the machine does
+    /// makes both slower.
     question: Ranks,
     changes: usize,
 }
@@ -119,9 +125,11 @@ impl Asking {
         mut turn: impl AsyncFnMut(&mut Self, usize, &mut Ranks),
     ) {
         let mut ranks = Ranks::default();
+        self.question = Ranks::default();
+        self.weigh_question(WEIGHED[0]).await;
         for number in 0..turns {
             turn(self, number, &mut ranks).await;
-            self.weigh_question(CHANGING).await;
+            self.weigh_question(WEIGHED[1]).await;
             ranks.are_of_one_kind(what);
             if ranks.would_show(self.question.shift() / 2.0) {
                 return;
@@ -143,13 +151,15 @@ impl Asking {
         }
     }
 
-    /// What is known of the asker's own community counts no longer.
-    async fn change_community(&mut self) {
+    /// What is known of the askers' own communities counts no longer.
+    async fn change_communities(&mut self) {
         self.changes += 1;
         let settings = json!({"realtime": {"votes": self.changes.is_multiple_of(2)}});
-        let update = sqlx::query("UPDATE communities SET settings = $1 WHERE id = 'c1'").bind(settings);
+        let update = sqlx::query("UPDATE communities SET settings = $1 WHERE id = 'c1' OR id LIKE 'k%'").bind(settings);
         update.execute(&self.forum.pool).await.expect("a change");
-        self.hears("community:settingsChanged").await;
+        for by in 0..COMMUNITIES {
+            self.hears(by, "community:settingsChanged").await;
+        }
     }
 
     /// The post moves, and its board's community need not be told: the client is told of something that follows.
@@ -157,21 +167,25 @@ impl Asking {
         let update = "UPDATE posts SET board_id = CASE board_id WHEN 3 THEN id ELSE 3 END WHERE id = $1";
         sqlx::query(update).bind(id).execute(&self.forum.pool).await.expect("a move");
         self.forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', '', '', 1)").await;
-        self.hears("board:newPost").await;
+        self.hears(0, "board:newPost").await;
     }
 
     async fn ask(&mut self, event: &str, ask: Ask) -> (Value, f64) {
+        self.ask_by(0, event, ask).await
+    }
+
+    async fn ask_by(&mut self, by: usize, event: &str, ask: Ask) -> (Value, f64) {
         let argument = if event == "typing:start" { json!({"postId": ask.id}) } else { json!(ask.id) };
         let argument = if event == "presence:list" { json!({"boardId": ask.id}) } else { argument };
-        let (answer, time) = self.client.time(event, argument).await;
+        let (answer, time) = self.clients[by].time(event, argument).await;
         let code = if event == "typing:start" { "forbidden" } else { "not_found" };
         assert_eq!(answer["error"]["code"], code, "{event} {}: {answer}", ask.id);
         (answer, time)
     }
 
     /// The client is told next that this happened.
-    async fn hears(&mut self, event: &str) {
-        assert_eq!(self.client.next().await[0], event);
+    async fn hears(&mut self, by: usize, event: &str) {
+        assert_eq!(self.clients[by].next().await[0], event);
     }
 }
 
@@ -180,16 +194,25 @@ async fn asking(store: &Store) -> (Service, Asking) {
     let rates = ["rate-join", "rate-typing", "rate-presence-list", "rate-other"].map(|rate| (rate, "10000/1s"));
     let flags = [&rates[..], &[("rooms-per-socket", "10000"), ("merge-window", "1ms")]].concat();
     let service = store.service(&forum, &flags).await;
-    let client = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    let mut clients = Vec::new();
+    for number in 0..COMMUNITIES {
+        let community = if number == 0 { "c1".to_owned() } else { format!("k{number}") };
+        sqlx::query("INSERT INTO communities (id, name) VALUES ($1, $1) ON CONFLICT DO NOTHING")
+            .bind(&community)
+            .execute(&forum.pool)
+            .await
+            .expect("a community");
+        let token = Service::token("ada", &community, &[], false);
+        clients.push(Client::connected(&service.url, &token, "websocket").await);
+    }
     let (random, owner, question) = (RandomState::new(), JoinSet::new(), Ranks::default());
-    let mut asking = Asking { forum, client, random, owner, question, changes: 0 };
+    let mut asking = Asking { forum, clients, random, owner, question, changes: 0 };
     asking.furnish(&service).await;
-    assert_eq!(asking.client.ask("board:join", json!(1)).await["ok"], json!(true));
+    assert_eq!(asking.clients[0].ask("board:join", json!(1)).await["ok"], json!(true));
     // So that everybody has found his pace.
     for event in ["board:join", "post:join"] {
         asking.times(event, &[NOBODYS; 100], &mut Ranks::default()).await;
     }
-    asking.weigh_question(A_TURN).await;
     (service, asking)
 }
 
@@ -220,9 +243,11 @@ async fn nor_does_it_tell_after_a_change_of_the_community_or_of_what_is_asked_fo
     for (what, event) in [("a board", "board:join"), ("a post", "post:join")] {
         let what = format!("{what}, behind a change of the community");
         let turn = async |asking: &mut Asking, turn: usize, ranks: &mut Ranks| {
-            for ask in asking.some(&ids, CHANGING, (&what, turn)) {
-                asking.change_community().await;
-                ranks.add(ask.is_foreign, asking.ask(event, ask).await.1);
+            for asks in asking.some(&ids, CHANGING, (&what, turn)).chunks(COMMUNITIES) {
+                asking.change_communities().await;
+                for (by, ask) in asks.iter().enumerate() {
+                    ranks.add(ask.is_foreign, asking.ask_by(by, event, *ask).await.1);
+                }
             }
         };
         asking.finds_no_difference(&what, TURNS, turn).await;
@@ -246,10 +271,10 @@ async fn nor_does_it_tell_after_a_change_of_the_community_or_of_what_is_asked_fo
 async fn one_question_more_to_the_database_is_seen(store: &Store) {
     let (service, mut asking) = asking(store).await;
     for _ in 0..TURNS {
+        asking.weigh_question(WEIGHED[0]).await;
         if asking.question.are_told_apart() {
             break;
         }
-        asking.weigh_question(A_TURN).await;
     }
     asking.question.are_of_two_kinds("a question to the database, and none");
     asking.end(service).await;
