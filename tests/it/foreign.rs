@@ -7,7 +7,7 @@ mod ranks;
 use std::{
     hash::{BuildHasher, RandomState},
     ops::{AsyncFnMut, Range},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -29,10 +29,10 @@ use crate::support::{
 const IDS: Range<i32> = 10_000..12_000;
 /// So many are asked for in one turn: four turns of such as nobody has asked for before.
 const A_TURN: usize = 500;
-/// Where something is changed before each question, or before one of each community.
-const CHANGING: usize = 100;
-/// Which can be changed at once, so that a sample is soon taken. The first is `c1`.
-const COMMUNITIES: usize = 8;
+/// As many where something is changed before each question, or before one of each community.
+const CHANGING: usize = 128;
+/// Which are changed at once, so that a sample is soon taken.
+const COMMUNITIES: usize = 32;
 /// So many turns are taken at most: the more else the machine does the larger a sample it takes.
 const TURNS: usize = 60;
 /// So often the question is weighed before a row, and in each turn.
@@ -43,8 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A member of `c1` who asks for what `c2` may have.
 struct Asking {
     forum: Forum,
-    /// One of each community.
-    clients: Vec<Client>,
+    client: Client,
+    /// One of each community that is changed.
+    others: Vec<Frames>,
     random: RandomState,
     /// Reads on for whoever has in use half of what `c2` has.
     owner: JoinSet<()>,
@@ -61,7 +62,22 @@ struct Ask {
     id: i32,
 }
 
-/// For the same whoever asks.
+impl Ask {
+    fn argument(self, event: &str) -> Value {
+        match event {
+            "typing:start" => json!({"postId": self.id}),
+            "presence:list" => json!({"boardId": self.id}),
+            _ => json!(self.id),
+        }
+    }
+
+    fn is_refused(self, event: &str, answer: &Value) {
+        let code = if event == "typing:start" { "forbidden" } else { "not_found" };
+        assert_eq!(answer["error"]["code"], code, "{event} {}: {answer}", self.id);
+    }
+}
+
+/// What is not there.
 const NOBODYS: Ask = Ask { is_foreign: false, id: IDS.end };
 
 impl Asking {
@@ -151,14 +167,14 @@ impl Asking {
         }
     }
 
-    /// What is known of the askers' own communities counts no longer.
+    /// What is known of the others' own communities counts no longer.
     async fn change_communities(&mut self) {
         self.changes += 1;
         let settings = json!({"realtime": {"votes": self.changes.is_multiple_of(2)}});
-        let update = sqlx::query("UPDATE communities SET settings = $1 WHERE id = 'c1' OR id LIKE 'k%'").bind(settings);
+        let update = sqlx::query("UPDATE communities SET settings = $1 WHERE id LIKE 'k%'").bind(settings);
         update.execute(&self.forum.pool).await.expect("a change");
-        for by in 0..COMMUNITIES {
-            self.hears(by, "community:settingsChanged").await;
+        for other in &mut self.others {
+            while !other.next().await.expect("a connection that stays").contains("community:settingsChanged") {}
         }
     }
 
@@ -167,25 +183,27 @@ impl Asking {
         let update = "UPDATE posts SET board_id = CASE board_id WHEN 3 THEN id ELSE 3 END WHERE id = $1";
         sqlx::query(update).bind(id).execute(&self.forum.pool).await.expect("a move");
         self.forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', '', '', 1)").await;
-        self.hears(0, "board:newPost").await;
+        self.hears("board:newPost").await;
     }
 
     async fn ask(&mut self, event: &str, ask: Ask) -> (Value, f64) {
-        self.ask_by(0, event, ask).await
-    }
-
-    async fn ask_by(&mut self, by: usize, event: &str, ask: Ask) -> (Value, f64) {
-        let argument = if event == "typing:start" { json!({"postId": ask.id}) } else { json!(ask.id) };
-        let argument = if event == "presence:list" { json!({"boardId": ask.id}) } else { argument };
-        let (answer, time) = self.clients[by].time(event, argument).await;
-        let code = if event == "typing:start" { "forbidden" } else { "not_found" };
-        assert_eq!(answer["error"]["code"], code, "{event} {}: {answer}", ask.id);
+        let (answer, time) = self.client.time(event, ask.argument(event)).await;
+        ask.is_refused(event, &answer);
         (answer, time)
     }
 
+    /// The same of one of the others.
+    async fn ask_by(&mut self, other: usize, event: &str, ask: Ask) -> f64 {
+        let began = Instant::now();
+        let answer = self.others[other].ask(event, ask.argument(event)).await;
+        let time = began.elapsed();
+        ask.is_refused(event, &answer);
+        time.as_secs_f64() * 1e3
+    }
+
     /// The client is told next that this happened.
-    async fn hears(&mut self, by: usize, event: &str) {
-        assert_eq!(self.clients[by].next().await[0], event);
+    async fn hears(&mut self, event: &str) {
+        assert_eq!(self.client.next().await[0], event);
     }
 }
 
@@ -194,21 +212,17 @@ async fn asking(store: &Store) -> (Service, Asking) {
     let rates = ["rate-join", "rate-typing", "rate-presence-list", "rate-other"].map(|rate| (rate, "10000/1s"));
     let flags = [&rates[..], &[("rooms-per-socket", "10000"), ("merge-window", "1ms")]].concat();
     let service = store.service(&forum, &flags).await;
-    let mut clients = Vec::new();
+    let client = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    forum.run("INSERT INTO communities (id, name) SELECT 'k' || n, 'K' || n FROM generate_series(0, 31) AS n").await;
+    let mut others = Vec::new();
     for number in 0..COMMUNITIES {
-        let community = if number == 0 { "c1".to_owned() } else { format!("k{number}") };
-        sqlx::query("INSERT INTO communities (id, name) VALUES ($1, $1) ON CONFLICT DO NOTHING")
-            .bind(&community)
-            .execute(&forum.pool)
-            .await
-            .expect("a community");
-        let token = Service::token("ada", &community, &[], false);
-        clients.push(Client::connected(&service.url, &token, "websocket").await);
+        let token = Service::token("ada", &format!("k{number}"), &[], false);
+        others.push(Frames::connected(&service.url, &token).await);
     }
     let (random, owner, question) = (RandomState::new(), JoinSet::new(), Ranks::default());
-    let mut asking = Asking { forum, clients, random, owner, question, changes: 0 };
+    let mut asking = Asking { forum, client, others, random, owner, question, changes: 0 };
     asking.furnish(&service).await;
-    assert_eq!(asking.clients[0].ask("board:join", json!(1)).await["ok"], json!(true));
+    assert_eq!(asking.client.ask("board:join", json!(1)).await["ok"], json!(true));
     // So that everybody has found his pace.
     for event in ["board:join", "post:join"] {
         asking.times(event, &[NOBODYS; 100], &mut Ranks::default()).await;
@@ -246,7 +260,7 @@ async fn nor_does_it_tell_after_a_change_of_the_community_or_of_what_is_asked_fo
             for asks in asking.some(&ids, CHANGING, (&what, turn)).chunks(COMMUNITIES) {
                 asking.change_communities().await;
                 for (by, ask) in asks.iter().enumerate() {
-                    ranks.add(ask.is_foreign, asking.ask_by(by, event, *ask).await.1);
+                    ranks.add(ask.is_foreign, asking.ask_by(by, event, *ask).await);
                 }
             }
         };
