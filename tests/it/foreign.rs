@@ -26,8 +26,8 @@ use crate::support::{
 };
 
 /// Of boards and of posts, about half of which are there.
-const IDS: Range<i32> = 10_000..12_000;
-/// So many are asked for in one turn: four turns of such as nobody has asked for before.
+const IDS: Range<i32> = 10_000..13_000;
+/// So many are asked for in one turn: six turns of such as nobody has asked for before.
 const A_TURN: usize = 500;
 /// As many where something is changed before each question, or before one of each community.
 const CHANGING: usize = 128;
