@@ -67,6 +67,30 @@ struct Missing {
     seal: String,
 }
 
+/// What Redis has of boards.
+#[derive(Default)]
+struct Seen {
+    known: HashMap<BoardId, BoardFacts>,
+    missing: BTreeMap<BoardId, Missing>,
+    /// Communities of which it is not known what they show.
+    missing_of: BTreeMap<CommunityId, Missing>,
+    /// Boards that these may not show: for how long each was as it is before the question, and what stands of it, not looked at yet.
+    unseen: Vec<(BoardId, Option<Span>, Found)>,
+}
+
+impl Seen {
+    /// Whether the database need not be asked.
+    fn is_all(&self) -> bool {
+        self.missing.is_empty() && self.missing_of.is_empty()
+    }
+
+    /// What it is to be asked for.
+    fn asked(&self) -> (BTreeSet<BoardId>, BTreeSet<CommunityId>) {
+        let unseen = self.unseen.iter().map(|(board, ..)| *board);
+        (self.missing.keys().copied().chain(unseen).collect(), self.missing_of.keys().cloned().collect())
+    }
+}
+
 impl<F> SharedFacts<F> {
     /// Facts of the database, shared where there is something to share them by.
     pub fn new(database: F, shared: Option<Shared>) -> Self {
@@ -122,6 +146,56 @@ impl Shared {
         }
     }
 
+    /// What was found of these boards, and of those that the communities show.
+    ///
+    /// Nobody may tell from the time it takes whether there is a board that his community is not shown: what stands of one is looked at
+    /// only where it is known to be shown, which may be behind the reading.
+    fn look(&self, named: Vec<(BoardId, Found)>, of: Vec<(CommunityId, Found)>) -> Seen {
+        let (by_community, mut seen) = (!of.is_empty(), Seen::default());
+        for (community, found) in of {
+            match self.take::<Shown>(&community, found) {
+                Ok(Shown(known)) => seen.known.extend(known),
+                Err(lacking) => _ = seen.missing_of.insert(community, lacking),
+            }
+        }
+        for (board, found) in named {
+            if by_community && !seen.missing_of.is_empty() {
+                seen.unseen.push((board, self.versions.span(BoardFacts::subject(&board)), found));
+            } else if !by_community || seen.known.contains_key(&board) {
+                // Of a board that is named, what stands of it alone counts.
+                seen.known.remove(&board);
+                match self.take::<BoardFacts>(&board, found) {
+                    Ok(known) => _ = seen.known.insert(board, known),
+                    Err(lacking) => _ = seen.missing.insert(board, lacking),
+                }
+            }
+        }
+        seen
+    }
+
+    /// That, with what the database answered, which is kept.
+    fn complete(&self, seen: Seen, read: HashMap<BoardId, BoardFacts>) -> HashMap<BoardId, BoardFacts> {
+        let Seen { mut known, mut missing, missing_of, unseen } = seen;
+        for (board, before, found) in unseen {
+            if read.contains_key(&board)
+                && let Err(lacking) = self.take::<BoardFacts>(&board, found)
+            {
+                missing.insert(board, Missing { before, ..lacking });
+            }
+        }
+        for (board, lacking) in missing {
+            // That there is none is not kept: nobody asks for what his community is not shown.
+            if let Some(fact) = read.get(&board) {
+                self.keep(&board, fact, lacking);
+            }
+        }
+        for (community, lacking) in missing_of {
+            self.keep(&community, &Shown::of(&community, &read), lacking);
+        }
+        known.extend(read);
+        known
+    }
+
     async fn find(&self, wanted: Vec<Option<Wanted>>) -> Vec<Found> {
         let asked: Vec<bool> = wanted.iter().map(Option::is_some).collect();
         let mut found = self.line.find(wanted.into_iter().flatten().collect()).await.into_iter();
@@ -142,57 +216,14 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
         let Some(shared) = &self.shared else { return self.database.boards(named, of).await };
         let asked = named.iter().map(wanted::<BoardFacts>).chain(of.iter().map(wanted::<Shown>));
         let mut found = shared.find(asked.collect()).await.into_iter();
-        let by_community = !of.is_empty();
-        let (mut facts, mut shown) = (HashMap::new(), HashMap::new());
-        let (mut missing, mut missing_of) = (BTreeMap::new(), BTreeMap::new());
-        let of_named: Vec<Found> = found.by_ref().take(named.len()).collect();
-        for (community, found) in of.into_iter().zip(found) {
-            match shared.take::<Shown>(&community, found) {
-                Ok(Shown(known)) => shown.extend(known),
-                Err(lacking) => _ = missing_of.insert(community, lacking),
-            }
+        let named = named.into_iter().zip(found.by_ref()).collect();
+        let seen = shared.look(named, of.into_iter().zip(found).collect());
+        if seen.is_all() {
+            return Ok(seen.known);
         }
-        // Nobody may tell from the time it takes whether there is a board that his community is not shown: what stands of one is looked
-        // at only where it is known to be shown, which may be behind the reading.
-        let mut unseen = Vec::new();
-        for (board, found) in named.into_iter().zip(of_named) {
-            if by_community && !missing_of.is_empty() {
-                unseen.push((board, shared.versions.span(BoardFacts::subject(&board)), found));
-            } else if by_community && !shown.contains_key(&board) {
-                continue;
-            } else {
-                match shared.take::<BoardFacts>(&board, found) {
-                    Ok(known) => _ = facts.insert(board, known),
-                    Err(lacking) => _ = missing.insert(board, lacking),
-                }
-            }
-        }
-        // Of a board that is named, what stands of it alone counts.
-        shown.retain(|board, _| !missing.contains_key(board));
-        shown.extend(facts);
-        if missing.is_empty() && missing_of.is_empty() {
-            return Ok(shown);
-        }
-        let named = missing.keys().copied().chain(unseen.iter().map(|(board, ..)| *board)).collect();
-        let read = self.database.boards(named, missing_of.keys().cloned().collect()).await?;
-        for (board, before, found) in unseen {
-            if read.contains_key(&board)
-                && let Err(lacking) = shared.take::<BoardFacts>(&board, found)
-            {
-                missing.insert(board, Missing { before, ..lacking });
-            }
-        }
-        for (board, lacking) in missing {
-            // That there is none is not kept: nobody asks for what his community is not shown.
-            if let Some(known) = read.get(&board) {
-                shared.keep(&board, known, lacking);
-            }
-        }
-        for (community, lacking) in missing_of {
-            shared.keep(&community, &Shown::of(&community, &read), lacking);
-        }
-        shown.extend(read);
-        Ok(shown)
+        let (boards, communities) = seen.asked();
+        let read = self.database.boards(boards, communities).await?;
+        Ok(shared.complete(seen, read))
     }
 
     async fn community(&self, id: CommunityId) -> Result<Option<CommunityFacts>, FactsError> {

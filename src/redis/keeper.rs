@@ -12,7 +12,7 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, pending},
     mem,
     sync::{
         Arc,
@@ -22,7 +22,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -106,6 +106,32 @@ impl Here {
 impl Drop for While {
     fn drop(&mut self) {
         self.0.set(false);
+    }
+}
+
+/// What is asked on a way to Redis and waits, in the order in which it came.
+#[derive(Debug)]
+pub struct Asked<T>(mpsc::Receiver<T>);
+
+impl<T> Asked<T> {
+    /// A queue of so many, and where it is filled.
+    pub fn new(waiting: usize) -> (mpsc::Sender<T>, Self) {
+        let (asks, asked) = mpsc::channel(waiting);
+        (asks, Self(asked))
+    }
+
+    /// The next of them, as they came, no more than `at_once`: one at least, so not before there is one, and never again once nobody is left
+    /// to ask. Cancelling it is safe.
+    pub async fn round(&mut self, asks: &mut Vec<T>, at_once: usize) {
+        if self.0.recv_many(asks, at_once).await == 0 {
+            pending().await
+        }
+    }
+
+    /// Drops what comes: whoever asked hears at once that there is no answer.
+    pub async fn refuse(&mut self) -> Infallible {
+        while self.0.recv().await.is_some() {}
+        pending().await
     }
 }
 

@@ -11,11 +11,7 @@
 //!
 //! One task keeps the way there ([`keep`]).
 
-use std::{
-    convert::Infallible,
-    future::{pending, ready},
-    time::Duration,
-};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use redis::RedisError;
 use tokio::{
@@ -25,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    keeper::{Here, Kept, Worked, keep},
+    keeper::{Asked, Here, Kept, Worked, keep},
     key::short,
     link::{Link, LinkError, is_foreign},
     question::{Question, Script},
@@ -58,7 +54,7 @@ pub struct SharedLimits {
 pub struct Keeper {
     url: RedisUrl,
     script: Script,
-    asked: mpsc::Receiver<Ask>,
+    asked: Asked<Ask>,
     here: Here,
     /// Whether it was said that somebody else's key is in the way.
     told: bool,
@@ -76,7 +72,7 @@ struct Ask {
 impl SharedLimits {
     /// Limits below `prefix` over what `memory` knows; the keeper is to be run.
     pub fn new(memory: InMemory, url: RedisUrl, prefix: String) -> (Self, Keeper) {
-        let (asks, asked) = mpsc::channel(WAITING);
+        let (asks, asked) = Asked::new(WAITING);
         let here = Here::new(Some("curia_rate_limits_shared"));
         let keeper = Keeper { url, script: Script::new(SCRIPT), asked, here: here.clone(), told: false };
         (Self { memory, prefix, asks, here }, keeper)
@@ -161,13 +157,12 @@ impl Kept for Keeper {
     async fn carry(&mut self, link: &mut Link, worked: &mut Worked) -> LinkError {
         let _here = self.here.begin();
         let mut asks = Vec::with_capacity(AT_ONCE);
-        while self.asked.recv_many(&mut asks, AT_ONCE).await > 0 {
+        loop {
+            self.asked.round(&mut asks, AT_ONCE).await;
             if let Err(error) = self.round(link, &mut asks, worked).await {
                 return error;
             }
         }
-        // Nobody is left to ask.
-        pending().await
     }
 
     async fn lost(&mut self, error: LinkError, first: bool) {
@@ -179,8 +174,7 @@ impl Kept for Keeper {
 
     /// Memory decides what is asked.
     async fn meanwhile(&mut self) -> Infallible {
-        while self.asked.recv().await.is_some() {}
-        pending().await
+        self.asked.refuse().await
     }
 }
 

@@ -1,12 +1,13 @@
 //! What another community has can not be told from what is not there by how long the refusal takes: between the client's own times, of both
-//! by turns at random, no difference may be found that a sample of this size shows. Each says how small a one that is.
+//! by turns at random, no difference may be found. How small a one has to be found is measured beside it: of everything so many times are
+//! taken that half of what one question more to the database costs would be seen, in either direction.
 
 mod ranks;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    ops::Range,
-    time::Duration,
+    ops::{AsyncFnMut, Range},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -25,11 +26,17 @@ use crate::support::{
 };
 
 /// Of boards and of posts, about half of which are there.
-const IDS: Range<i32> = 10_000..10_500;
-/// Where something is changed before each question.
-const CHANGING: usize = 200;
-/// So often the control asks for everything once more: the more else the machine does the larger a sample it takes.
-const TURNS: usize = 20;
+const IDS: Range<i32> = 10_000..13_000;
+/// So many are asked for in one turn: six turns of such as nobody has asked for before.
+const A_TURN: usize = 500;
+/// As many where something is changed before each question, or before one of each community.
+const CHANGING: usize = 128;
+/// Which are changed at once, so that a sample is soon taken.
+const COMMUNITIES: usize = 32;
+/// So many turns are taken at most: the more else the machine does the larger a sample it takes.
+const TURNS: usize = 60;
+/// So often the question is weighed before a row, and in each turn.
+const WEIGHED: [usize; 2] = [200, 50];
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,9 +44,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Asking {
     forum: Forum,
     client: Client,
+    /// One of each community that is changed.
+    others: Vec<Frames>,
     random: RandomState,
     /// Reads on for whoever has in use half of what `c2` has.
     owner: JoinSet<()>,
+    /// What is not there asked for with one question more to the database, and without, while a row is taken: what else the machine does
+    /// makes both slower.
+    question: Ranks,
+    changes: usize,
 }
 
 /// One question and how its id was chosen.
@@ -49,16 +62,34 @@ struct Ask {
     id: i32,
 }
 
+impl Ask {
+    fn argument(self, event: &str) -> Value {
+        match event {
+            "typing:start" => json!({"postId": self.id}),
+            "presence:list" => json!({"boardId": self.id}),
+            _ => json!(self.id),
+        }
+    }
+
+    fn is_refused(self, event: &str, answer: &Value) {
+        let code = if event == "typing:start" { "forbidden" } else { "not_found" };
+        assert_eq!(answer["error"]["code"], code, "{event} {}: {answer}", self.id);
+    }
+}
+
+/// What is not there.
+const NOBODYS: Ask = Ask { is_foreign: false, id: IDS.end };
+
 impl Asking {
     fn is_foreign(&self, id: i32) -> bool {
         self.random.hash_one(id).is_multiple_of(2)
     }
 
-    /// Each once, in an order of its own for each `turn`.
-    fn ids(&self, turn: &str) -> Vec<Ask> {
-        let mut ids: Vec<i32> = IDS.collect();
-        ids.sort_by_key(|id| self.random.hash_one((turn, id)));
-        ids.into_iter().map(|id| Ask { is_foreign: self.is_foreign(id), id }).collect()
+    /// So many of these, each once, in an order of its own for each `what` and `turn`.
+    fn some(&self, of: &[i32], count: usize, order: (&str, usize)) -> Vec<Ask> {
+        let mut ids = of.to_vec();
+        ids.sort_by_key(|id| self.random.hash_one((order, id)));
+        ids.into_iter().take(count).map(|id| Ask { is_foreign: self.is_foreign(id), id }).collect()
     }
 
     /// The same number for each id, of `c2` where it is one of its own. Half of what it has it has in use.
@@ -92,25 +123,82 @@ impl Asking {
         service.stop().await;
     }
 
-    /// How long each of these takes, foreign and absent ones apart; all are answered the same.
-    async fn times(&mut self, event: &str, asks: &[Ask]) -> Ranks {
-        let mut ranks = Ranks::default();
+    /// Asks for these, one after the other; all are answered the same.
+    async fn times(&mut self, event: &str, asks: &[Ask], ranks: &mut Ranks) {
         let first = self.ask(event, asks[0]).await.0;
         for ask in asks {
             let (answer, time) = self.ask(event, *ask).await;
             assert_eq!(answer, first, "{event} {}", ask.id);
             ranks.add(ask.is_foreign, time);
         }
-        ranks
+    }
+
+    /// Takes the times of one turn after the other, until half of what a question to the database costs would be seen in them.
+    async fn finds_no_difference(
+        &mut self,
+        what: &str,
+        turns: usize,
+        mut turn: impl AsyncFnMut(&mut Self, usize, &mut Ranks),
+    ) {
+        let mut ranks = Ranks::default();
+        self.question = Ranks::default();
+        self.weigh_question(WEIGHED[0]).await;
+        for number in 0..turns {
+            turn(self, number, &mut ranks).await;
+            self.weigh_question(WEIGHED[1]).await;
+            ranks.are_of_one_kind(what);
+            if ranks.would_show(self.question.shift() / 2.0) {
+                return;
+            }
+        }
+        panic!(
+            "too little is seen: of {what} {}, which is more than half of what one question more to the database costs, {}",
+            ranks.report("so many times were taken"),
+            self.question.report("a question")
+        );
+    }
+
+    /// A post costs one question more than a board, where neither is there.
+    async fn weigh_question(&mut self, times: usize) {
+        for number in 0..times {
+            let asks_more = self.random.hash_one(("a question", self.question.len(), number)).is_multiple_of(2);
+            let time = self.ask(if asks_more { "post:join" } else { "board:join" }, NOBODYS).await.1;
+            self.question.add(asks_more, time);
+        }
+    }
+
+    /// What is known of the others' own communities counts no longer.
+    async fn change_communities(&mut self) {
+        self.changes += 1;
+        let settings = json!({"realtime": {"votes": self.changes.is_multiple_of(2)}});
+        let update = sqlx::query("UPDATE communities SET settings = $1 WHERE id LIKE 'k%'").bind(settings);
+        update.execute(&self.forum.pool).await.expect("a change");
+        for other in &mut self.others {
+            while !other.next().await.expect("a connection that stays").contains("community:settingsChanged") {}
+        }
+    }
+
+    /// The post moves, and its board's community need not be told: the client is told of something that follows.
+    async fn move_post(&mut self, id: i32) {
+        let update = "UPDATE posts SET board_id = CASE board_id WHEN 3 THEN id ELSE 3 END WHERE id = $1";
+        sqlx::query(update).bind(id).execute(&self.forum.pool).await.expect("a move");
+        self.forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', '', '', 1)").await;
+        self.hears("board:newPost").await;
     }
 
     async fn ask(&mut self, event: &str, ask: Ask) -> (Value, f64) {
-        let argument = if event == "typing:start" { json!({"postId": ask.id}) } else { json!(ask.id) };
-        let argument = if event == "presence:list" { json!({"boardId": ask.id}) } else { argument };
-        let (answer, time) = self.client.time(event, argument).await;
-        let code = if event == "typing:start" { "forbidden" } else { "not_found" };
-        assert_eq!(answer["error"]["code"], code, "{event} {}: {answer}", ask.id);
+        let (answer, time) = self.client.time(event, ask.argument(event)).await;
+        ask.is_refused(event, &answer);
         (answer, time)
+    }
+
+    /// The same of one of the others.
+    async fn ask_by(&mut self, other: usize, event: &str, ask: Ask) -> f64 {
+        let began = Instant::now();
+        let answer = self.others[other].ask(event, ask.argument(event)).await;
+        let time = began.elapsed();
+        ask.is_refused(event, &answer);
+        time.as_secs_f64() * 1e3
     }
 
     /// The client is told next that this happened.
@@ -125,76 +213,84 @@ async fn asking(store: &Store) -> (Service, Asking) {
     let flags = [&rates[..], &[("rooms-per-socket", "10000"), ("merge-window", "1ms")]].concat();
     let service = store.service(&forum, &flags).await;
     let client = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
-    let mut asking = Asking { forum, client, random: RandomState::new(), owner: JoinSet::new() };
+    forum.run("INSERT INTO communities (id, name) SELECT 'k' || n, 'K' || n FROM generate_series(0, 31) AS n").await;
+    let mut others = Vec::new();
+    for number in 0..COMMUNITIES {
+        let token = Service::token("ada", &format!("k{number}"), &[], false);
+        others.push(Frames::connected(&service.url, &token).await);
+    }
+    let (random, owner, question) = (RandomState::new(), JoinSet::new(), Ranks::default());
+    let mut asking = Asking { forum, client, others, random, owner, question, changes: 0 };
     asking.furnish(&service).await;
     assert_eq!(asking.client.ask("board:join", json!(1)).await["ok"], json!(true));
+    // So that everybody has found his pace.
+    for event in ["board:join", "post:join"] {
+        asking.times(event, &[NOBODYS; 100], &mut Ranks::default()).await;
+    }
     (service, asking)
 }
 
 async fn how_long_a_refusal_takes_does_not_tell_what_another_community_has(store: &Store) {
     let (service, mut asking) = asking(store).await;
-    // So that everybody has found his pace.
-    for event in ["board:join", "post:join"] {
-        asking.times(event, &[Ask { is_foreign: false, id: IDS.end }; 100]).await;
-    }
-    for (what, event) in [
-        ("a board, first", "board:join"),
-        ("a board, again", "board:join"),
-        ("who is there", "presence:list"),
-        ("a post, first", "post:join"),
-        ("a post, again", "post:join"),
-        ("writing", "typing:start"),
+    let ids: Vec<i32> = IDS.collect();
+    let (one_after_the_other, again): (Vec<&[i32]>, _) = (ids.chunks(A_TURN).collect(), vec![&ids[..A_TURN]; TURNS]);
+    for (what, event, turns) in [
+        ("a board, first", "board:join", &one_after_the_other),
+        ("a board, again", "board:join", &again),
+        ("who is there", "presence:list", &again),
+        ("a post, first", "post:join", &one_after_the_other),
+        ("a post, again", "post:join", &again),
+        ("writing", "typing:start", &again),
     ] {
-        let asks = asking.ids(what);
-        asking.times(event, &asks).await.are_of_one_kind(what);
+        let turn = async |asking: &mut Asking, turn: usize, ranks: &mut Ranks| {
+            let asks = asking.some(turns[turn], A_TURN, (what, turn));
+            asking.times(event, &asks, ranks).await;
+        };
+        asking.finds_no_difference(what, turns.len(), turn).await;
     }
     asking.end(service).await;
 }
 
 async fn nor_does_it_tell_after_a_change_of_the_community_or_of_what_is_asked_for(store: &Store) {
     let (service, mut asking) = asking(store).await;
-    let (mut boards, mut posts, mut moved) = (Ranks::default(), Ranks::default(), Ranks::default());
-    let asks = asking.ids("changing");
-    for (number, ask) in asks.iter().take(CHANGING).enumerate() {
-        // What is known of the asker's own community counts no longer.
-        let settings = json!({"realtime": {"votes": number % 2 == 0}});
-        let update = sqlx::query("UPDATE communities SET settings = $1 WHERE id = 'c1'").bind(settings);
-        update.execute(&asking.forum.pool).await.expect("a change");
-        asking.hears("community:settingsChanged").await;
-        let (event, ranks) = if number % 4 < 2 { ("board:join", &mut boards) } else { ("post:join", &mut posts) };
-        ranks.add(ask.is_foreign, asking.ask(event, *ask).await.1);
+    let ids: Vec<i32> = IDS.collect();
+    for (what, event) in [("a board", "board:join"), ("a post", "post:join")] {
+        let what = format!("{what}, behind a change of the community");
+        let turn = async |asking: &mut Asking, turn: usize, ranks: &mut Ranks| {
+            for asks in asking.some(&ids, CHANGING, (&what, turn)).chunks(COMMUNITIES) {
+                asking.change_communities().await;
+                for (by, ask) in asks.iter().enumerate() {
+                    ranks.add(ask.is_foreign, asking.ask_by(by, event, *ask).await);
+                }
+            }
+        };
+        asking.finds_no_difference(&what, TURNS, turn).await;
     }
-    let foreign: Vec<i32> = IDS.filter(|id| asking.is_foreign(*id)).collect();
-    for (number, ask) in asks.iter().take(CHANGING).enumerate() {
-        // One of theirs moves each time, and it is that one that is asked for, or one that is not there. Both were asked for before.
-        let id = if ask.is_foreign { ask.id } else { foreign[number % foreign.len()] };
-        asking.ask("post:join", *ask).await;
-        let update = "UPDATE posts SET board_id = CASE board_id WHEN 3 THEN id ELSE 3 END WHERE id = $1";
-        sqlx::query(update).bind(id).execute(&asking.forum.pool).await.expect("a move");
-        asking.forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', '', '', 1)").await;
-        asking.hears("board:newPost").await;
-        moved.add(ask.is_foreign, asking.ask("post:join", *ask).await.1);
-    }
-    boards.are_of_one_kind("a board, behind a change of the community");
-    posts.are_of_one_kind("a post, behind a change of the community");
-    moved.are_of_one_kind("a post that has moved, or is not there");
+    let what = "a post that has moved, or is not there";
+    let foreign: Vec<i32> = ids.iter().copied().filter(|id| asking.is_foreign(*id)).collect();
+    let turn = async |asking: &mut Asking, turn: usize, ranks: &mut Ranks| {
+        for (number, ask) in asking.some(&ids, CHANGING, (what, turn)).into_iter().enumerate() {
+            // One of theirs moves each time, and it is that one that is asked for, or one that is not there. Both were asked for before.
+            let id = if ask.is_foreign { ask.id } else { foreign[(turn + number) % foreign.len()] };
+            asking.ask("post:join", ask).await;
+            asking.move_post(id).await;
+            ranks.add(ask.is_foreign, asking.ask("post:join", ask).await.1);
+        }
+    };
+    asking.finds_no_difference(what, TURNS, turn).await;
     asking.end(service).await;
 }
 
 /// What the others would not see they could not refute.
 async fn one_question_more_to_the_database_is_seen(store: &Store) {
     let (service, mut asking) = asking(store).await;
-    let mut ranks = Ranks::default();
-    for turn in 0..TURNS {
-        for ask in asking.ids(&format!("control {turn}")) {
-            let (event, asks_more) = if ask.is_foreign { ("post:join", true) } else { ("board:join", false) };
-            ranks.add(asks_more, asking.ask(event, Ask { is_foreign: false, id: IDS.end }).await.1);
-        }
-        if ranks.are_told_apart() {
+    for _ in 0..TURNS {
+        asking.weigh_question(WEIGHED[0]).await;
+        if asking.question.are_told_apart() {
             break;
         }
     }
-    ranks.are_of_two_kinds("a question to the database, and none");
+    asking.question.are_of_two_kinds("a question to the database, and none");
     asking.end(service).await;
 }
 

@@ -8,7 +8,7 @@
 //!
 //! One task keeps the way there ([`keep`]).
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use redis::{RedisResult, Value};
 use tokio::{
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kept::STAMP;
 use crate::redis::{
-    keeper::{Here, Kept, Worked, keep},
+    keeper::{Asked, Here, Kept, Worked, keep},
     link::{Link, LinkError},
     question::{Question, Script},
     url::RedisUrl,
@@ -84,7 +84,7 @@ pub struct Keeper {
     url: RedisUrl,
     find: Script,
     keep: Script,
-    asked: mpsc::Receiver<Ask>,
+    asked: Asked<Ask>,
     here: Here,
     /// Whether it was said that something is refused.
     told: bool,
@@ -99,7 +99,7 @@ enum Ask {
 impl Line {
     /// Keys below `prefix`; the keeper is to be run.
     pub fn new(url: RedisUrl, prefix: String) -> (Self, Keeper) {
-        let (asks, asked) = mpsc::channel(WAITING);
+        let (asks, asked) = Asked::new(WAITING);
         let here = Here::new(Some("curia_facts_shared"));
         let (find, keep) = (Script::new(include_str!("find.lua")), Script::new(include_str!("keep.lua")));
         let keeper = Keeper { url, find, keep, asked, here: here.clone(), told: false };
@@ -214,14 +214,13 @@ impl Kept for Keeper {
     async fn carry(&mut self, link: &mut Link, worked: &mut Worked) -> LinkError {
         let _here = self.here.begin();
         let mut asks = Vec::with_capacity(AT_ONCE);
-        while self.asked.recv_many(&mut asks, AT_ONCE).await > 0 {
+        loop {
+            self.asked.round(&mut asks, AT_ONCE).await;
             match self.round(link, &mut asks).await {
                 Ok(()) => worked.did(),
                 Err(error) => return error,
             }
         }
-        // Nobody is left to ask.
-        pending().await
     }
 
     async fn lost(&mut self, error: LinkError, first: bool) {
@@ -233,8 +232,7 @@ impl Kept for Keeper {
 
     /// Whoever asks hears at once that there is no answer.
     async fn meanwhile(&mut self) -> Infallible {
-        while self.asked.recv().await.is_some() {}
-        pending().await
+        self.asked.refuse().await
     }
 }
 

@@ -10,6 +10,7 @@ use sqlx::PgPool;
 
 use super::{
     forum::{OPEN, Standing},
+    passing::{Passing, Sitting},
     told::{Event, To, Told},
 };
 use crate::support::{service::Service, wire::Frames};
@@ -34,7 +35,7 @@ pub struct Cursor {
 
 pub struct Person {
     pub user: String,
-    community: &'static str,
+    pub community: &'static str,
     roles: Vec<&'static str>,
     admin: bool,
     frames: Option<Frames>,
@@ -51,6 +52,10 @@ pub struct Person {
     shown: BTreeSet<i32>,
     seats: Seats,
     left: Vec<Joined>,
+    /// What he was told since the last step of who comes, goes and writes.
+    pub passing: Vec<Passing>,
+    /// Whom the answers to joins of boards named since.
+    pub named: Vec<(i32, BTreeSet<String>)>,
 }
 
 /// Where a connection sits, each with the number of events before it was served there.
@@ -91,6 +96,8 @@ impl Person {
             shown: BTreeSet::new(),
             seats: Seats::default(),
             left: Vec::new(),
+            passing: Vec::new(),
+            named: Vec::new(),
         }
     }
 
@@ -166,16 +173,43 @@ impl Person {
 
     /// The answer, and every event with a cursor before it.
     async fn ask(&mut self, event: &str, argument: Value) -> (Vec<Event>, Value) {
-        let frames = self.frames();
-        frames.send(format!("4277{}", json!([event, argument]))).await;
+        self.frames().send(format!("4277{}", json!([event, argument]))).await;
         let mut events = Vec::new();
         loop {
-            let frame = frames.next().await.expect("a connection that stays");
+            let frame = self.frames().next().await.expect("a connection that stays");
             if let Some(answer) = frame.strip_prefix("4377") {
                 return (events, serde_json::from_str::<Value>(answer).expect("an answer")[0].clone());
             }
             events.extend(Event::read(&frame));
+            self.passing.extend(Passing::read(&frame));
         }
+    }
+
+    /// Where he sits, while he is here.
+    pub fn sitting(&self) -> Option<Sitting> {
+        self.frames.as_ref()?;
+        let by_name: BTreeSet<i32> = self.seats.boards.keys().copied().collect();
+        let feed = self.seats.feed.iter().flat_map(BTreeMap::keys);
+        Some(Sitting {
+            user: self.user.clone(),
+            community: self.community.to_owned(),
+            boards: by_name.iter().chain(feed).copied().collect(),
+            posts: self.seats.posts.keys().copied().collect(),
+            typing: by_name.iter().copied().filter(|board| self.asks_for_typing(*board)).collect(),
+            by_name,
+        })
+    }
+
+    /// In every other board.
+    fn asks_for_typing(&self, board: i32) -> bool {
+        (self.user.len() + usize::from(self.user.as_bytes()[1]) + board.unsigned_abs() as usize).is_multiple_of(2)
+    }
+
+    /// Says that he writes, and that he has ended; whether he may.
+    pub async fn writes(&mut self, post: i32) -> Value {
+        let answer = self.ask("typing:start", json!({"postId": post})).await.1;
+        self.ask("typing:stop", json!({"postId": post})).await;
+        answer
     }
 
     /// Everything that is on its way to him.
@@ -192,7 +226,18 @@ impl Person {
     pub async fn ask_to_join(&mut self, what: Joined, cursor: Option<&Cursor>) -> (Vec<Event>, Value) {
         let since = cursor.map(|cursor| cursor.text.as_str());
         match what {
-            Joined::Board(board) => self.ask("board:join", json!({"boardId": board, "since": since})).await,
+            Joined::Board(board) => {
+                let typing = self.asks_for_typing(board);
+                let (events, answer) =
+                    self.ask("board:join", json!({"boardId": board, "since": since, "typing": typing})).await;
+                let users = answer["users"].as_array().into_iter().flatten();
+                let users: BTreeSet<String> =
+                    users.map(|user| user["userId"].as_str().expect("an id").to_owned()).collect();
+                if answer["ok"] == json!(true) {
+                    self.named.push((board, users));
+                }
+                (events, answer)
+            }
             Joined::Post(post) => self.ask("post:join", json!({"postId": post, "since": since})).await,
             Joined::Feed => self.ask("feed:join", json!({"since": since})).await,
         }

@@ -8,37 +8,13 @@ use serde_json::json;
 use super::{
     Layout, Tally,
     forum::{self, COMMUNITIES, ROLES, Standing},
+    node::{self, Node},
+    passing::{Passage, Sitting, Typed},
     person::{self, Joined, Person},
     step::{self, Step},
     told::{self, Event, Log, Told},
 };
-use crate::support::{postgres::Forum, service::Service, store::until_presence, wire::Frames};
-
-/// With a client of its own that sees everything's end.
-struct Node {
-    service: Service,
-    witness: Frames,
-}
-
-impl Node {
-    async fn start(forum: &Forum, redis: Option<&Redis>) -> Self {
-        let mut flags = vec![
-            // Counts all but at once: what a step brings is heard before the next.
-            ("merge-window", "1ms"),
-            ("rate-connect", "10000/1s"),
-            ("rate-join", "10000/1s"),
-            ("rate-session-refresh", "1000/1s"),
-            ("rate-other", "10000/1s"),
-        ];
-        let redis = redis.map(Redis::url);
-        flags.extend(redis.iter().map(|url| ("redis-url", url.as_str())));
-        let service = Service::start_with(&forum.url(), &flags).await;
-        until_presence(&service.url, true).await;
-        let mut witness = Frames::connected(&service.url, &Service::token("witness", "cw", &[], false)).await;
-        assert_eq!(witness.ask("board:join", json!(90)).await["ok"], json!(true));
-        Self { service, witness }
-    }
-}
+use crate::support::postgres::Forum;
 
 pub struct Run {
     forum: Forum,
@@ -49,6 +25,7 @@ pub struct Run {
     /// Behind each step, from the first.
     standings: Vec<Standing>,
     tally: Tally,
+    typed: Option<Typed>,
 }
 
 impl Run {
@@ -57,23 +34,26 @@ impl Run {
         forum.run(forum::ROWS).await;
         let redis = (layout.nodes > 1).then(|| Redis::start().expect("a Redis"));
         let mut nodes = Vec::new();
-        for _ in 0..layout.nodes {
-            nodes.push(Node::start(&forum, redis.as_ref()).await);
+        for number in 0..layout.nodes {
+            nodes.push(Node::start(&forum, redis.as_ref(), number).await);
         }
         let standings = vec![Standing::of(&forum.pool).await];
         let (people, log, tally) = (Vec::new(), Log::default(), Tally::default());
-        let mut run = Self { forum, nodes, _redis: redis, people, log, standings, tally };
+        let mut run = Self { forum, nodes, _redis: redis, people, log, standings, tally, typed: None };
         for number in 0..layout.people {
             let (roles, community) = (ROLES[..number / 3 % 3].to_vec(), COMMUNITIES[number % 3]);
             let mut person = Person::new(number % layout.users, community, roles);
-            person.connect(number / layout.users, &run.nodes[number / layout.users].service.url, 0).await;
+            person.connect(number / layout.users, run.nodes[number / layout.users].url(), 0).await;
             person.look(&run.forum.pool).await;
             run.people.push(person);
             run.join(number, Joined::Feed, None, "at the beginning").await;
         }
         run.standings.push(run.standings[0].clone());
+        node::have_met(&mut run.nodes).await;
         for person in &mut run.people {
             person.look(&run.forum.pool).await;
+            person.hears_all().await;
+            person.passing.clear();
         }
         run
     }
@@ -81,14 +61,14 @@ impl Run {
     /// All that is committed has been told when each witness has seen its post.
     async fn told(&mut self) {
         sqlx::query(step::POST).bind("cy").bind(90).fetch_one(&self.forum.pool).await.expect("a post");
-        for Node { witness, .. } in &mut self.nodes {
-            while !witness.next().await.expect("a connection that stays").contains("board:newPost") {}
+        for node in &mut self.nodes {
+            node.sees("board:newPost").await;
         }
     }
 
     pub async fn step(&mut self, step: &Step, at: &str) {
         let before = self.standings.last().expect("a standing").clone();
-        let told_before = self.log.len();
+        let (told_before, sat) = (self.log.len(), self.sitting());
         let written = step.write(&self.forum.pool, &before, &self.people).await;
         let wrote = written.is_some();
         let told = self.log.enter(written.unwrap_or_default());
@@ -106,10 +86,31 @@ impl Run {
             Step::DeleteUser(who) => Some(self.people[*who].user.clone()),
             _ => None,
         };
+        node::have_met(&mut self.nodes).await;
         let change = Change { told: told_before..told, deleted, created, step, deleted_user };
         for who in 0..self.people.len() {
             let said = said.remove(&who).unwrap_or_default();
             self.hears(who, said, &change, at).await;
+        }
+        self.hear_passing(sat, at);
+    }
+
+    fn sitting(&self) -> Vec<Option<Sitting>> {
+        self.people.iter().map(Person::sitting).collect()
+    }
+
+    /// Each is told exactly who came, went and wrote where he sits.
+    fn hear_passing(&mut self, before: Vec<Option<Sitting>>, at: &str) {
+        let (after, typed, nodes) = (self.sitting(), self.typed.take(), self.nodes.len());
+        let passage = Passage { before, after, typed, nodes };
+        for (who, person) in self.people.iter_mut().enumerate() {
+            let at = format!("{at}, {}", person.name());
+            let (heard, named) = (std::mem::take(&mut person.passing), std::mem::take(&mut person.named));
+            if person.is_here() {
+                let late = named.iter().flat_map(|(board, named)| passage.late(who, *board, named, &at));
+                passage.is_heard(who, &heard, &late.collect::<Vec<_>>(), &at);
+                self.tally.passing += heard.len();
+            }
         }
     }
 
@@ -138,7 +139,14 @@ impl Run {
             }
             Step::JoinFeed(who, back) if self.people[*who].is_here() => self.join(*who, Joined::Feed, *back, at).await,
             Step::Leave(who, nth) if self.people[*who].is_here() => self.people[*who].leave(*nth).await,
-            Step::Away(who) => self.people[*who].go_away(),
+            Step::Write(who, nth) if self.people[*who].is_here() => self.writes(*who, *nth, standing, at).await,
+            Step::Away(who) if self.people[*who].is_here() => {
+                let person = &mut self.people[*who];
+                person.go_away();
+                let (user, community, node) = (person.user.clone(), person.community, person.node);
+                let others = self.people.iter().filter(|person| person.user == user && person.is_here()).count();
+                self.nodes[node].until_here(community, &user, others).await;
+            }
             Step::Return(nth) => {
                 let away: Vec<usize> = (0..self.people.len()).filter(|who| !self.people[*who].is_here()).collect();
                 if let Some(who) = away.get(nth % away.len().max(1)) {
@@ -152,9 +160,24 @@ impl Run {
         BTreeMap::new()
     }
 
+    async fn writes(&mut self, who: usize, nth: usize, standing: &Standing, at: &str) {
+        let person = &mut self.people[who];
+        let sitting = person.sitting().expect("somebody who is here");
+        let is_joined = |(post, (board, _)): &(&i32, &(i32, String))| {
+            sitting.posts.contains(post) || sitting.boards.contains(board)
+        };
+        let joined = || standing.posts.iter().filter(is_joined).map(|(post, _)| *post);
+        let all = self.standings.iter().flat_map(|all| all.posts.keys().copied());
+        let Some(post) = some(nth, joined(), all) else { return };
+        let answer = person.writes(post).await;
+        let may = joined().any(|joined| joined == post);
+        assert_eq!(answer["error"]["code"].as_str(), (!may).then_some("forbidden"), "{at} {post}: {answer}");
+        self.typed = standing.board_of(post).filter(|_| may).map(|board| Typed { user: sitting.user, post, board });
+    }
+
     /// To this node with the last cursor, into everything that he had joined.
     async fn comes_back(&mut self, who: usize, node: usize, at: &str) {
-        let (url, told) = (self.nodes[node].service.url.clone(), self.log.len());
+        let (url, told) = (self.nodes[node].url().to_owned(), self.log.len());
         if !self.people[who].exists {
             self.people[who].is_refused(&url, at).await;
             let user = self.people[who].user.clone();
@@ -262,7 +285,7 @@ impl Run {
 
     pub async fn end(self) -> Tally {
         for node in self.nodes {
-            node.service.stop().await;
+            node.stop().await;
         }
         self.tally
     }

@@ -41,6 +41,8 @@ pub enum Step {
     JoinPost(usize, usize, Option<usize>),
     JoinFeed(usize, Option<usize>),
     Leave(usize, usize),
+    /// An answer to a post; and no longer.
+    Write(usize, usize),
     Away(usize),
     Return(usize),
 }
@@ -73,10 +75,11 @@ pub fn any_step(people: usize) -> impl Strategy<Value = Step> {
         2 => nth().prop_map(Step::Vote),
     ];
     let asked = prop_oneof![
-        4 => (who(), nth(), back()).prop_map(|(who, board, back)| Step::JoinBoard(who, board, back)),
+        6 => (who(), nth(), back()).prop_map(|(who, board, back)| Step::JoinBoard(who, board, back)),
         5 => (who(), nth(), back()).prop_map(|(who, post, back)| Step::JoinPost(who, post, back)),
         2 => (who(), back()).prop_map(|(who, back)| Step::JoinFeed(who, back)),
         2 => (who(), nth()).prop_map(|(who, nth)| Step::Leave(who, nth)),
+        4 => (who(), nth()).prop_map(|(who, post)| Step::Write(who, post)),
         2 => who().prop_map(Step::Away),
         3 => who().prop_map(Step::Return),
     ];
@@ -158,6 +161,7 @@ impl Step {
             | Self::JoinPost(..)
             | Self::JoinFeed(..)
             | Self::Leave(..)
+            | Self::Write(..)
             | Self::Away(_)
             | Self::Return(_) => None,
         }
