@@ -28,6 +28,9 @@ const APPLIED_WITHIN: Duration = Duration::from_secs(2);
 /// For so long what could not be had is not asked for again.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
+/// For so long at most nothing is looked up for rights that are late.
+const LATE_FOR: Duration = Duration::from_secs(30);
+
 /// Somebody whose cursor is older than memory.
 #[derive(Debug)]
 pub struct Recalled {
@@ -62,15 +65,18 @@ enum Outcome {
 enum Refused {
     /// What is owed from this tick or an older one, until then.
     Upto(Tick, Instant),
-    /// Anything, until the dispatcher has come so far: what is read sooner, however near, waits for rights of a later moment still.
-    Until(Epoch, Place),
+    /// Anything, until the dispatcher has come so far: what is read sooner, however near, waits for rights of a later moment still. Or until
+    /// then, whatever may keep it.
+    Until(Epoch, Place, Instant),
 }
 
 impl Refused {
     fn holds(&self, reached: &Reached) -> bool {
         match *self {
             Self::Upto(_, until) => Instant::now() < until,
-            Self::Until(epoch, place) => reached.epoch == epoch && reached.told < place,
+            Self::Until(epoch, place, until) => {
+                reached.epoch == epoch && reached.told < place && Instant::now() < until
+            }
         }
     }
 
@@ -110,7 +116,7 @@ impl<A: Archive> Recall<A> {
                 None
             }
             Ok(Outcome::TooLarge) => Some(Refused::Upto(owed.tick, Instant::now() + REFUSED_FOR)),
-            Ok(Outcome::Late(place)) => Some(Refused::Until(epoch, place)),
+            Ok(Outcome::Late(place)) => Some(Refused::Until(epoch, place, Instant::now() + LATE_FOR)),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the past can't be looked up");
                 // Nobody else's is had sooner, and whoever waits for it would wait behind all others.

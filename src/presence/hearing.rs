@@ -23,7 +23,7 @@ impl Presence {
             Heard::Stands { scope, stamp } => return self.hear_stands(scope, stamp),
             Heard::Unknown(scope) => {
                 if let Some(roll) = self.rolls.get_mut(&scope) {
-                    roll.lose();
+                    roll.cut_off();
                     roll.is_lost = true;
                 }
             }
@@ -40,7 +40,7 @@ impl Presence {
             // Not of who is here.
             Heard::Typing { .. } => {}
             Heard::Away => {
-                self.rolls.values_mut().for_each(Roll::lose);
+                self.rolls.values_mut().for_each(Roll::cut_off);
                 if let Meeting::Among { here, words, missing } = &mut self.meeting {
                     *here = false;
                     words.clear();

@@ -36,6 +36,10 @@ const EARLY: usize = 1_024;
 /// Of a scope that lost its memory so many beats pass before who was not named again has gone.
 pub const SAID_AGAIN: u8 = 4;
 
+/// For so many beats it is minded that this node took somebody back: were that word lost, a look would show it by then, and nobody else takes
+/// him back.
+const MINDED: u8 = 5;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Roll {
@@ -62,6 +66,8 @@ pub(super) struct Roll {
     forgotten: BTreeSet<(UserId, NodeId)>,
     /// How many beats have passed since.
     beats: u8,
+    /// For how many it is still minded that this node took somebody back.
+    minded: u8,
     /// Whether it was found that it can't be read; then it is tried again by and by.
     pub(super) is_lost: bool,
     /// Whether anybody was told of its members, or answered while they were not known.
@@ -100,6 +106,12 @@ impl Roll {
         self.may_stand |= !self.unheard.is_empty();
         self.unheard.clear();
         self.early.clear();
+    }
+
+    /// Nobody can say anything at the moment: whoever has to say again that somebody is here has the time to from then on.
+    pub(super) fn cut_off(&mut self) {
+        self.lose();
+        self.beats = 0;
     }
 
     /// The latest that this node has said of a user.
@@ -230,11 +242,14 @@ impl Roll {
 
     /// Another beat: whoever was forgotten has gone if his node has not said again that he is here although it had the time to.
     pub(super) fn beat(&mut self, me: NodeId) -> Vec<Passed> {
+        self.minded = self.minded.saturating_sub(1);
         if self.forgotten.is_empty() {
             return Vec::new();
         }
         self.beats = self.beats.saturating_add(1);
-        if self.beats < SAID_AGAIN { Vec::new() } else { self.give_up(me, |_| true) }
+        // Of what is not known, or not all that was said of it, nobody can tell who has not said again that he is here.
+        let knows_all = self.is_known() && self.behind.is_none();
+        if self.beats < SAID_AGAIN || !knows_all { Vec::new() } else { self.give_up(me, |_| true) }
     }
 
     /// Whoever was forgotten and whose node has died: nobody will say again that he is here, nor hear that he is not.
@@ -251,7 +266,7 @@ impl Roll {
 
     /// Whether nothing of this node stands in it, nor is on its way, whether it is known or not.
     pub(super) fn is_without(&self, me: NodeId) -> bool {
-        self.unheard.is_empty() && !self.may_stand && !self.members.has_node(me)
+        self.unheard.is_empty() && !self.may_stand && !self.members.has_node(me) && self.minded == 0
     }
 
     /// The users of each node.
@@ -285,7 +300,12 @@ impl Roll {
                 self.members.insert(user.clone(), node, stay);
                 None
             }
-            None => self.members.remove(&user, node),
+            None => {
+                if node == me {
+                    self.minded = MINDED;
+                }
+                self.members.remove(&user, node)
+            }
         };
         self.shown = true;
         match (was_here, self.members.get(&user)) {

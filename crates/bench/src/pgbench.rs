@@ -151,6 +151,11 @@ impl Running {
 
     /// Holds it; what its connections have sent is done to the end.
     pub async fn hold(&mut self) -> Result<(), BenchError> {
+        if Instant::now() >= self.until {
+            return Err(BenchError::Unproved(
+                "pgbench's time ran out before its last turn; the loads took too long to begin".to_owned(),
+            ));
+        }
         self.signal("STOP").await?;
         self.turns.extend(self.since.take().map(|since| (since, Instant::now())));
         Ok(())

@@ -126,3 +126,73 @@ fn what_is_lost_is_forgotten_once_nobody_minds_it_unless_somebody_has_to_be_take
         }
     }
 }
+
+/// Beats that bring nothing.
+fn passes(presence: &mut Presence, beats: u8) {
+    (0..beats).for_each(|_| assert_eq!(presence.hear(Heard::Beat), []));
+}
+
+#[test]
+fn while_a_word_is_known_to_be_missing_nobody_is_given_up() {
+    let mut presence = forgotten();
+    passes(&mut presence, SAID_AGAIN - 1);
+    let stands = Heard::Stands { scope: board(), stamp: Stamp { generation: 2, version: 3 } };
+    assert_eq!(presence.hear(stands.clone()), [], "what leads there may be on its way");
+    passes(&mut presence, 1);
+    assert_eq!(presence.hear(stands), [], "it is not");
+    passes(&mut presence, 1);
+    let read = |version, of: &[&str]| {
+        let Heard::Read { scope, members, .. } = read(2, of) else { unreachable!("made so") };
+        Heard::Read { scope, stamp: Stamp { generation: 2, version }, members }
+    };
+    assert_eq!(presence.hear(read(3, &["ada"])), [], "ada was in it");
+    assert_eq!(presence.hear(Heard::Beat), [went("bo")]);
+}
+
+#[test]
+fn who_was_forgotten_has_the_time_to_be_named_again_from_when_it_can_be_said() {
+    for lost in [Heard::Away, Heard::Unknown(board())] {
+        let mut presence = forgotten();
+        passes(&mut presence, SAID_AGAIN - 1);
+        assert_eq!(presence.hear(lost), []);
+        passes(&mut presence, 1);
+        for heard in [Heard::Here, read(2, &[])] {
+            assert_eq!(presence.hear(heard), []);
+        }
+        passes(&mut presence, SAID_AGAIN - 2);
+        assert_eq!(presence.hear(Heard::Beat), [went("ada"), went("bo")]);
+    }
+}
+
+#[test]
+fn a_scope_is_minded_until_a_look_would_show_that_a_going_was_lost() {
+    let mut presence = Presence::among(GRACE, ME);
+    presence.watch(&board());
+    for heard in [Heard::Here, read(1, &["ada"])] {
+        presence.hear(heard);
+    }
+    moves(&mut presence, came(1, "di"), Duration::ZERO);
+    moves(&mut presence, Move::Entered { key: SocketKey(1), board: BoardId(1) }, Duration::ZERO);
+    let own = |presence: &mut Presence| {
+        let said = presence.take_words().into_iter().find_map(|word| match word {
+            Word::Say { scope, said, .. } if scope == board() => Some(said),
+            _ => None,
+        });
+        said.expect("what it says of its own")
+    };
+    let mut version = 2;
+    let mut hears_own = |presence: &mut Presence| {
+        version += 1;
+        let said = own(presence);
+        presence.hear(Heard::Said { scope: board(), stamp: Stamp { generation: 1, version }, node: ME, said })
+    };
+    assert_eq!(hears_own(&mut presence).len(), 1, "di came");
+    moves(&mut presence, Move::Left { key: SocketKey(1), board: BoardId(1) }, Duration::ZERO);
+    assert_eq!(hears_own(&mut presence).len(), 1, "di went");
+    let forgets = |presence: &mut Presence| presence.forget_unless(|_| false).contains(&board());
+    assert!(!forgets(&mut presence));
+    passes(&mut presence, 4);
+    assert!(!forgets(&mut presence));
+    passes(&mut presence, 1);
+    assert!(forgets(&mut presence));
+}
