@@ -154,6 +154,8 @@ impl Kept for Keeper {
     type Way = Link;
     type Error = LinkError;
 
+    const BACK: Option<&'static str> = Some("Redis is back: users are limited over all nodes again");
+
     async fn connect(&mut self) -> Result<Link, LinkError> {
         Link::connect(&self.url, ANSWER_WITHIN).await
     }
@@ -170,10 +172,12 @@ impl Kept for Keeper {
         pending().await
     }
 
-    async fn lost(&mut self, error: LinkError, first: bool) {
-        if first {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "users are limited on each node for itself until Redis is back");
+    async fn lost(&mut self, error: LinkError, log: bool) {
+        if log {
+            tracing::warn!(
+                error = error.with_causes(),
+                "users are limited on each node for itself until Redis is back"
+            );
         }
     }
 
