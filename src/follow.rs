@@ -9,6 +9,7 @@ mod hearing;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -22,6 +23,8 @@ use crate::{
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
     postgres::{
+        connect::connect,
+        database_url::DatabaseUrl,
         outbox::{Found, OutboxError, OutboxReader},
         schema::require_schema,
     },
@@ -41,6 +44,8 @@ const LONGEST_SPREAD: Duration = Duration::from_millis(250);
 
 /// See the module.
 pub struct Follower {
+    /// Where `pool` leads.
+    pub url: DatabaseUrl,
     pub pool: PgPool,
     pub content_limit: usize,
     pub wake: Wake,
@@ -65,6 +70,8 @@ struct Course {
     stuck: bool,
     /// Makes ticks for another that is stuck, until that makes one again.
     stands_in: bool,
+    /// Whatever was committed until then has been read.
+    read_until: DateTime<Utc>,
 }
 
 impl Course {
@@ -72,6 +79,19 @@ impl Course {
     fn ticked(&mut self, here: bool) {
         self.unticked = None;
         self.stands_in = here && (self.stuck || self.stands_in);
+    }
+
+    fn has_read_of(&mut self, batch: &Batch) {
+        if let Some(written) = batch.entries.iter().map(|entry| entry.at).max() {
+            self.has_read(written);
+        }
+    }
+
+    /// It never goes back: a row of a transaction that was open for long was written long before it could be read.
+    fn has_read(&mut self, until: DateTime<Utc>) {
+        self.read_until = self.read_until.max(until);
+        metrics::gauge!("curia_stream_read_until_timestamp_seconds")
+            .set(self.read_until.timestamp_millis() as f64 / 1e3);
     }
 }
 
@@ -101,6 +121,7 @@ impl Follower {
             unticked: None,
             stuck: false,
             stands_in: false,
+            read_until: DateTime::UNIX_EPOCH,
         };
         while self.go_on(&mut course).await.is_some() {}
     }
@@ -120,6 +141,7 @@ impl Follower {
                 Heard::Next(batch, snapshot) => {
                     course.ticked(false);
                     course.reader.advance(batch.tick, snapshot);
+                    course.has_read_of(&batch);
                     return self.hand_over(*batch, &course.told).await;
                 }
                 Heard::Nothing => return Some(()),
@@ -139,6 +161,7 @@ impl Follower {
         match found {
             Ok(Found::Page(batch)) => {
                 course.ticked(course.reader.made_here());
+                course.has_read_of(&batch);
                 let last = batch.last;
                 self.hand_over(batch, &course.told).await?;
                 // Whoever hears the ticks of another has to be in time for the next.
@@ -159,6 +182,7 @@ impl Follower {
             }
             Ok(Found::Nothing) => {
                 course.unticked = None;
+                course.has_read(Utc::now());
                 self.rest(&course.hearing, Duration::MAX).await;
             }
             Err(error @ OutboxError::Discontinued { .. }) => {
@@ -219,14 +243,20 @@ impl Follower {
         None
     }
 
-    /// What an operator is told. A database that answers and has no outbox any longer lacks our schema, or the right to read it: then
-    /// that is what he has to mend, and not the statement that failed for it.
+    /// What an operator is told. A database that answers and has no outbox any longer lacks our schema, or the right to read it, or does
+    /// not let us in: then that is what he has to mend, and not the statement that failed for it.
     async fn why(&self, error: &OutboxError) -> String {
-        if let OutboxError::Database(sqlx::Error::Database(_)) = error
-            && let Ok(Err(lacking)) = timeout(TAKE_OVER, require_schema(&self.pool)).await
-            && !lacking.may_pass()
-        {
-            return chain(&lacking);
+        if let OutboxError::Database(sqlx::Error::Database(_)) = error {
+            if let Ok(Err(closed)) = timeout(TAKE_OVER, connect(&self.url)).await
+                && !closed.may_pass()
+            {
+                return chain(&closed);
+            }
+            if let Ok(Err(lacking)) = timeout(TAKE_OVER, require_schema(&self.pool)).await
+                && !lacking.may_pass()
+            {
+                return chain(&lacking);
+            }
         }
         chain(error)
     }
