@@ -27,6 +27,13 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
+/// Somebody has to change something first.
+const REFUSALS: [SqlState; 4] = [
+    SqlState::INVALID_PASSWORD,
+    SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+    SqlState::INVALID_CATALOG_NAME,
+    SqlState::INSUFFICIENT_PRIVILEGE,
+];
 /// Where operators ask.
 const QUESTIONS: &str = "curia_realtime_why";
 
@@ -39,6 +46,14 @@ pub enum WakeError {
     Tls(#[from] TlsError),
     #[error("{place} can't be listened to")]
     Connect {
+        place: String,
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    #[error(
+        "{place} does not let the listening connection in; check user, password and database in LISTEN_DATABASE_URL (where it is not set: DATABASE_URL)"
+    )]
+    Refused {
         place: String,
         #[source]
         source: tokio_postgres::Error,
@@ -82,7 +97,11 @@ impl Listener {
             .tcp_user_timeout(ANSWER_WITHIN)
             .keepalives_idle(KEEPALIVE_AFTER);
         let connected = timeout(CONNECT_WITHIN, config.connect(url.tls().connector()?)).await?;
-        let (client, connection) = connected.map_err(|source| WakeError::Connect { place: url.place(), source })?;
+        let (client, connection) =
+            connected.map_err(|source| match source.code().is_some_and(|code| REFUSALS.contains(code)) {
+                true => WakeError::Refused { place: url.place(), source },
+                false => WakeError::Connect { place: url.place(), source },
+            })?;
         let (bell, bells) = watch::channel(());
         let mut task = JoinSet::new();
         task.spawn(drive(connection, bell, questions));

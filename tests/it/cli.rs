@@ -294,8 +294,10 @@ async fn a_role_that_is_refused_at_run_time_is_told_as_at_the_start() {
     run("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'ROLE_'").await;
     let advised = async {
         loop {
-            let why = degraded(&service.url, "stream").await.unwrap_or_default();
-            if why.contains("check user and password in the URL") {
+            let why = async |what| degraded(&service.url, what).await.unwrap_or_default();
+            if why("stream").await.contains("check user and password in the URL")
+                && why("listening").await.contains("check user, password and database in LISTEN_DATABASE_URL")
+            {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -279,6 +279,7 @@ async fn the_log_tells_the_end_of_leaving_and_why_everybody_was_sent_away_before
     forum.run("INSERT INTO curia_realtime.epoch (reason) VALUES ('a test'); INSERT INTO curia_realtime.tick (epoch, n, snapshot) SELECT id, 0, pg_current_snapshot() FROM curia_realtime.epoch ORDER BY started_at DESC LIMIT 1").await;
     program.until_said("every socket has to come back").await;
     program.until_said("a new epoch of the stream has begun").await;
+    program.until_said("\"reason\":\"a test\"").await;
     drop(ada);
     program.until_metric("curia_sockets", 0.0).await;
     let _bo = Frames::connected(&program.url, &self::ada()).await;
