@@ -96,7 +96,7 @@ impl Sources {
             }
         };
         Some(format!(
-            "{lines} of {FILE} can't be read and is left out; an assignment is NAME=value, a comment begins with #"
+            "{lines} of {FILE} can't be read, and nothing is taken from there; an assignment is NAME=value, a comment begins with #"
         ))
     }
 
