@@ -20,7 +20,8 @@ use crate::{
     follow::Follower,
     gateway::Gateway,
     http::{
-        Metrics, Readiness, ServeError, ServeOptions, metrics_page, pages, readiness::State, serve, stream::TcpOptions,
+        ListenError, Metrics, Readiness, ServeError, ServeOptions, listen, metrics_page, pages, readiness::State,
+        serve, stream::TcpOptions,
     },
     ids::{Epoch, NodeId, Place, RoleId, Tick},
     inquiry::Inquiry,
@@ -70,13 +71,8 @@ const DEMO_DRAIN: Duration = Duration::from_millis(200);
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("could not listen on port {port} of {host}; is another server there? Set HOST and PORT (--host, --port)")]
-    Listen {
-        host: String,
-        port: u16,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("the demo's forum could not be set up; it needs an empty database of its own")]
     Demo(#[from] demo::DemoError),
     #[error("the demo signs its visitors' tokens; give it JWT_SECRET instead of a file of public keys")]
@@ -112,7 +108,7 @@ impl App {
     /// Opens the port. The database is not asked yet: one that can't be reached is waited for.
     pub async fn build(config: Config) -> Result<Self, AppError> {
         let pools = Pools::new(&config.database.url, config.database_connections);
-        let listener = bind(&config.http.host, config.http.port).await?;
+        let listener = listen(&config.http.host, config.http.port, "PORT (--port)").await?;
         Ok(Self { config, pools, listener, beside: Router::new(), metrics: None, crowd: false })
     }
 
@@ -120,7 +116,7 @@ impl App {
     pub async fn with_metrics(self, metrics: Metrics) -> Result<Self, AppError> {
         let alone = match self.config.http.metrics_port {
             Some(port) => {
-                let listener = bind(&self.config.http.host, port).await?;
+                let listener = listen(&self.config.http.host, port, "METRICS_PORT (--metrics-port)").await?;
                 if let Ok(address) = listener.local_addr() {
                     tracing::info!(%address, "metrics have a port of their own");
                 }
@@ -186,6 +182,7 @@ impl App {
         let (refused, refusal) = oneshot::channel();
         let wake = Wake::new(
             config.database.direct().clone(),
+            pools.reading.clone(),
             config.stream.pace,
             readiness.component("listening", State::Ready),
             questions,
@@ -215,7 +212,8 @@ impl App {
             ends
         });
         let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
-        let follower = Follower { pool: pools.reading.clone(), content_limit, wake, stream, batches, relay };
+        let (url, reading) = (config.database.url.clone(), pools.reading.clone());
+        let follower = Follower { url, pool: reading, content_limit, wake, stream, batches, relay };
         let retention =
             Retention { pool: pool.clone(), keep: config.stream.retention, max_size: config.stream.outbox_max_size };
         let outbox = readiness.component("outbox", State::Ready);
@@ -361,11 +359,6 @@ fn shared_facts(
     let (shared, keeper) = Shared::new(url.clone(), prefix.clone(), seals, Arc::clone(versions));
     tasks.spawn("facts", keeper.run(shutdown.clone()));
     Some(shared)
-}
-
-async fn bind(host: &str, port: u16) -> Result<TcpListener, AppError> {
-    let listen = TcpListener::bind((host, port)).await;
-    listen.map_err(|source| AppError::Listen { host: host.to_owned(), port, source })
 }
 
 /// Ends the service with it: an operator who sees no metrics would not see what is wrong either.

@@ -132,6 +132,7 @@ impl Config {
     /// Everything that `serve` needs, or all that is wrong with it.
     pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(sources);
+        misspelt::warn_of_lines(sources, &mut reader);
         misspelt::warn_of(sources, &mut reader);
         let config = Self::from_reader(&mut reader);
         reader.finish(config).map(|(config, Notes { effective, warnings })| Self { effective, warnings, ..config })

@@ -9,6 +9,7 @@ mod hearing;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -22,6 +23,8 @@ use crate::{
     http::readiness::{Component, State},
     ids::{Epoch, Tick},
     postgres::{
+        connect::connect,
+        database_url::DatabaseUrl,
         outbox::{Found, OutboxError, OutboxReader},
         schema::require_schema,
     },
@@ -42,6 +45,8 @@ const _: () = assert!(TAKE_OVER.as_millis() >= 3 * LONGEST_POLL.as_millis());
 
 /// See the module.
 pub struct Follower {
+    /// Where `pool` leads.
+    pub url: DatabaseUrl,
     pub pool: PgPool,
     pub content_limit: usize,
     pub wake: Wake,
@@ -68,6 +73,8 @@ struct Course {
     stuck: bool,
     /// Makes ticks for another that is stuck, until that makes one again.
     stands_in: bool,
+    /// Whatever was committed until then has been read.
+    read_until: DateTime<Utc>,
 }
 
 impl Course {
@@ -75,6 +82,19 @@ impl Course {
     fn ticked(&mut self, here: bool) {
         self.unticked = None;
         self.stands_in = here && (self.stuck || self.stands_in);
+    }
+
+    fn has_read_of(&mut self, batch: &Batch) {
+        if let Some(written) = batch.entries.iter().map(|entry| entry.at).max() {
+            self.has_read(written);
+        }
+    }
+
+    /// It never goes back: a row of a transaction that was open for long was written long before it could be read.
+    fn has_read(&mut self, until: DateTime<Utc>) {
+        self.read_until = self.read_until.max(until);
+        metrics::gauge!("curia_stream_read_until_timestamp_seconds")
+            .set(self.read_until.timestamp_millis() as f64 / 1e3);
     }
 }
 
@@ -105,6 +125,7 @@ impl Follower {
             unticked: None,
             stuck: false,
             stands_in: false,
+            read_until: DateTime::UNIX_EPOCH,
         };
         while self.go_on(&mut course).await.is_some() {}
     }
@@ -124,6 +145,7 @@ impl Follower {
                 Heard::Next(batch, snapshot) => {
                     course.ticked(false);
                     course.reader.advance(batch.tick, snapshot);
+                    course.has_read_of(&batch);
                     return self.hand_over(*batch, &course.told).await;
                 }
                 Heard::Nothing => return Some(()),
@@ -144,6 +166,7 @@ impl Follower {
             Ok(Found::Page(batch)) => {
                 let (last, here) = (batch.last, course.reader.made_here());
                 course.ticked(here);
+                course.has_read_of(&batch);
                 self.hand_over(batch, &course.told).await?;
                 if last {
                     // A tick for every commit of a busy forum would cost it more than a few milliseconds are worth.
@@ -166,6 +189,7 @@ impl Follower {
             }
             Ok(Found::Nothing) => {
                 course.unticked = None;
+                course.has_read(Utc::now());
                 self.rest(course, None).await;
             }
             Err(error @ OutboxError::Discontinued { .. }) => {
@@ -232,14 +256,20 @@ impl Follower {
         None
     }
 
-    /// What an operator is told. A database that answers and has no outbox any longer lacks our schema, or the right to read it: then
-    /// that is what he has to mend, and not the statement that failed for it.
+    /// What an operator is told. A database that answers and has no outbox any longer lacks our schema, or the right to read it, or does
+    /// not let us in: then that is what he has to mend, and not the statement that failed for it.
     async fn why(&self, error: &OutboxError) -> String {
-        if let OutboxError::Database(sqlx::Error::Database(_)) = error
-            && let Ok(Err(lacking)) = timeout(TAKE_OVER, require_schema(&self.pool)).await
-            && !lacking.may_pass()
-        {
-            return chain(&lacking);
+        if let OutboxError::Database(sqlx::Error::Database(_)) = error {
+            if let Ok(Err(closed)) = timeout(TAKE_OVER, connect(&self.url)).await
+                && !closed.may_pass()
+            {
+                return chain(&closed);
+            }
+            if let Ok(Err(lacking)) = timeout(TAKE_OVER, require_schema(&self.pool)).await
+                && !lacking.may_pass()
+            {
+                return chain(&lacking);
+            }
         }
         chain(error)
     }

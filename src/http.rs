@@ -3,6 +3,7 @@
 //! The layers go around each other in this order, outermost first: [`AllowedOrigins::guard`] (nobody uninvited reaches
 //! Engine.IO), the engine sessions' connections, Socket.IO, [`pages`].
 
+mod listen;
 pub mod metrics;
 pub mod origin;
 pub mod readiness;
@@ -19,6 +20,7 @@ use axum::{
 use serde::Serialize;
 
 pub use self::{
+    listen::{ListenError, listen},
     metrics::Metrics,
     origin::AllowedOrigins,
     readiness::Readiness,

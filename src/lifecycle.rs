@@ -91,13 +91,17 @@ impl Drain {
         for (key, time) in times {
             tokio::select! {
                 biased;
-                () = self.members.empty() => return,
+                () = self.members.empty() => break,
                 () = sleep_until(began + time) => self.members.hang_up(key),
             }
         }
-        if timeout(FAREWELLS_WITHIN, self.members.empty()).await.is_err() {
+        let gone = timeout(FAREWELLS_WITHIN, self.members.empty()).await.is_ok();
+        let took = began.elapsed();
+        if gone {
+            tracing::info!(?took, "everybody is away");
+        } else {
             // A client that polls hears of it with its next poll.
-            tracing::debug!("some of the clients that were sent away are not gone yet");
+            tracing::info!(?took, left = self.members.count(), "the time is over; who is left is cut off");
         }
     }
 

@@ -3,14 +3,16 @@
 //! Invariants:
 //! - the node that holds the lease parks only after it found nothing for a while, and looks once more before it sleeps;
 //! - nobody sleeps longer than the safety poll, bell or no bell;
+//! - a connection that listens elsewhere than the outbox is read is none;
 //! - without a listening connection this node looks by the clock and may make ticks: the lease saves work, the tick table's
 //!   primary key is what keeps the stream right.
 //!
 //! A connection is opened beside the reading, which never waits for it; it ends with this value.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use backon::ExponentialBackoff;
+use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -49,6 +51,8 @@ pub struct Pace {
 /// See the module.
 pub struct Wake {
     direct: DatabaseUrl,
+    /// Where the outbox is read.
+    read: PgPool,
     pace: Pace,
     listening: Component,
     /// What operators ask.
@@ -66,11 +70,18 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// `direct` leads to the database without a transaction pooler in between; what operators ask there is handed over.
-    pub fn new(direct: DatabaseUrl, pace: Pace, listening: Component, questions: mpsc::Sender<String>) -> Self {
+    /// `direct` leads to the database that is `read` without a transaction pooler in between; what operators ask there is handed over.
+    pub fn new(
+        direct: DatabaseUrl,
+        read: PgPool,
+        pace: Pace,
+        listening: Component,
+        questions: mpsc::Sender<String>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             direct,
+            read,
             pace,
             listening,
             questions,
@@ -98,7 +109,7 @@ impl Wake {
         if !self.holds_lease() && Instant::now() >= self.lease_at {
             self.lease_at = Instant::now() + LEASE_EVERY;
             match listener.lease().await {
-                Ok(leads) => drop(self.leads.send_replace(leads)),
+                Ok(leads) => self.now_leads(leads),
                 Err(error) => self.lost(&error),
             }
         }
@@ -117,6 +128,18 @@ impl Wake {
 
     fn holds_lease(&self) -> bool {
         *self.leads.borrow()
+    }
+
+    /// Says so where it is news.
+    fn now_leads(&self, leads: bool) {
+        if self.leads.send_if_modified(|before| mem::replace(before, leads) != leads) {
+            metrics::gauge!("curia_lease_held").set(f64::from(u8::from(leads)));
+            if leads {
+                tracing::info!("this node makes the ticks now: it holds the lease");
+            } else {
+                tracing::info!("this node has lost the lease; whoever takes it makes the ticks");
+            }
+        }
     }
 
     /// There was news: looks often again, and wakes the nodes that follow.
@@ -177,7 +200,7 @@ impl Wake {
     /// The address may lead to another server now: gives the listening connection up and opens another.
     pub fn reconnect(&mut self) {
         self.listener = None;
-        self.leads.send_replace(false);
+        self.now_leads(false);
         self.parked = false;
         self.connecting = JoinSet::new();
         self.connect_at = Instant::now();
@@ -200,8 +223,8 @@ impl Wake {
                 self.connect_at = Instant::now() + LEASE_EVERY;
             }
             None if self.connecting.is_empty() && Instant::now() >= self.connect_at => {
-                let (direct, questions) = (self.direct.clone(), self.questions.clone());
-                self.connecting.spawn(async move { Listener::connect(&direct, questions).await });
+                let (direct, read, questions) = (self.direct.clone(), self.read.clone(), self.questions.clone());
+                self.connecting.spawn(async move { Listener::connect(&direct, &read, questions).await });
             }
             None => {}
         }
@@ -209,7 +232,7 @@ impl Wake {
 
     fn lost(&mut self, error: &WakeError) {
         self.listener = None;
-        self.leads.send_replace(false);
+        self.now_leads(false);
         self.parked = false;
         // The iterator has no end.
         self.connect_at = Instant::now() + self.retries.next().unwrap_or(LEASE_EVERY);

@@ -16,7 +16,10 @@ use curia_realtime::{
     change::OutboxRow,
     circle::{Heard, Word},
     command::Command,
-    config::{Config, Sources, dotenv as file},
+    config::{
+        Config, Sources,
+        dotenv::{self as file, DotEnv},
+    },
     contract::Features,
     event::{Needs, Rows, Told, tell},
     excerpt,
@@ -194,7 +197,8 @@ pub fn content(input: &[u8]) {
 /// A `.env` file, with all that `serve` reads of it.
 pub fn dotenv(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let sources = Sources { file: file::parse(&text), ..Sources::default() };
+    let DotEnv { values: file, unread } = file::parse(&text);
+    let sources = Sources { file, unread, ..Sources::default() };
     if let Err(error) = Config::read(&sources) {
         assert!(!error.to_string().is_empty(), "a refusal says why");
     }

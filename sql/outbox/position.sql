@@ -1,7 +1,7 @@
 -- The last tick of the newest epoch: where reading goes on, unless "broken" says why it can't. Tick $2 of epoch $1, whose snapshot is
 -- $3, is the last that whoever asks has told, where he has told any.
 -- A restore makes primary keys after the rows, and triggers after those: it is complete when all are there.
-SELECT newest.id AS "epoch?", last.n AS "tick?", last.snapshot::text AS "snapshot?",
+SELECT newest.id AS "epoch?", last.n AS "tick?", last.snapshot::text AS "snapshot?", newest.reason AS "reason?",
        CASE
            WHEN last.n IS NULL THEN 'no position was left in the tables of curia_realtime'
            WHEN split_part(newest.home, '/', 1) <> split_part(here.home, '/', 1)
@@ -28,7 +28,7 @@ SELECT newest.id AS "epoch?", last.n AS "tick?", last.snapshot::text AS "snapsho
        ) AS "complete!"
 FROM (SELECT curia_realtime.home() AS home) AS here
 LEFT JOIN LATERAL (
-    SELECT id, home FROM curia_realtime.epoch ORDER BY started_at DESC, id DESC LIMIT 1
+    SELECT id, home, reason FROM curia_realtime.epoch ORDER BY started_at DESC, id DESC LIMIT 1
 ) AS newest ON true
 LEFT JOIN LATERAL (
     SELECT n, snapshot FROM curia_realtime.tick WHERE epoch = newest.id ORDER BY n DESC LIMIT 1

@@ -6,13 +6,23 @@
 
 use std::collections::BTreeMap;
 
-/// Every assignment of the file; of two with one name the later counts. What is no assignment is passed over.
-pub fn parse(text: &str) -> BTreeMap<String, String> {
-    let mut values = BTreeMap::new();
+/// What a file holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct DotEnv {
+    /// Every assignment; of two with one name the later counts.
+    pub values: BTreeMap<String, String>,
+    /// The lines, counted from 1, that were passed over and are neither empty nor a comment. What they hold may be a secret.
+    pub unread: Vec<usize>,
+}
+
+/// What is no assignment is passed over.
+pub fn parse(text: &str) -> DotEnv {
+    let DotEnv { mut values, mut unread } = DotEnv::default();
+    let mut number = 1;
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     while !rest.is_empty() {
         let (line, after) = split_line(rest);
-        rest = match assignment(line) {
+        let behind = match assignment(line) {
             Some((name, value)) => {
                 // A quoted value may run on behind this line.
                 let from_value = &rest[line.len() - value.len()..];
@@ -20,10 +30,17 @@ pub fn parse(text: &str) -> BTreeMap<String, String> {
                 values.insert(name.to_owned(), value);
                 behind
             }
-            None => after,
+            None => {
+                if !matches!(line.trim().chars().next(), None | Some('#')) {
+                    unread.push(number);
+                }
+                after
+            }
         };
+        number += rest[..rest.len() - behind.len()].matches('\n').count();
+        rest = behind;
     }
-    values
+    DotEnv { values, unread }
 }
 
 /// The line without its end, and what follows that.
@@ -104,7 +121,9 @@ mod tests {
             ("L", "last"),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        assert_eq!(parse(file), expected);
+        let DotEnv { values, unread } = parse(file);
+        assert_eq!(values, expected);
+        assert_eq!(unread, [11, 12, 13], "by the numbers that an editor shows");
     }
 
     proptest! {
@@ -115,7 +134,7 @@ mod tests {
 
         #[test]
         fn a_quoted_value_comes_back(value in "[^'\\\\]{0,40}") {
-            prop_assert_eq!(parse(&format!("NAME='{value}'\n")).remove("NAME"), Some(value));
+            prop_assert_eq!(parse(&format!("NAME='{value}'\n")).values.remove("NAME"), Some(value));
         }
     }
 }

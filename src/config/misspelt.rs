@@ -8,6 +8,13 @@ use super::{
     source::{FILE, Sources},
 };
 
+/// Warns of lines that no name could be read in.
+pub(super) fn warn_of_lines(sources: &Sources, reader: &mut Reader<'_>) {
+    if let Some(warning) = sources.unread() {
+        reader.warn(warning);
+    }
+}
+
 /// Warns of each, with the name that was most likely meant.
 pub(super) fn warn_of(sources: &Sources, reader: &mut Reader<'_>) {
     let known = |name: &str| OF_SERVER.iter().any(|setting| setting.variable == name);

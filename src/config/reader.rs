@@ -24,8 +24,12 @@ pub struct Effective {
 /// What is wrong with the configuration, a line for each setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
-    Settings(Vec<Problem>),
+    #[error("{}", .problems.iter().map(Problem::to_string).chain(unread.clone()).collect::<Vec<_>>().join("\n"))]
+    Settings {
+        problems: Vec<Problem>,
+        /// What is missing may stand in lines of `.env` that could not be read.
+        unread: Option<String>,
+    },
     #[error(transparent)]
     Source(#[from] SourceError),
 }
@@ -82,7 +86,7 @@ impl<'a> Reader<'a> {
     pub(super) fn finish<T>(self, made: Result<T, Refused>) -> Result<(T, Notes), ConfigError> {
         match made {
             Ok(made) if self.problems.is_empty() => Ok((made, self.notes)),
-            _ => Err(ConfigError::Settings(self.problems)),
+            _ => Err(ConfigError::Settings { problems: self.problems, unread: self.sources.unread() }),
         }
     }
 

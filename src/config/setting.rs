@@ -168,7 +168,7 @@ pub static MAX_CONNECTIONS: Setting =
 pub static CONNECTIONS_PER_USER: Setting =
     Setting::new("REALTIME_CONNECTIONS_PER_USER", "connections-per-user", "COUNT", PLACES)
         .default("50")
-        .help("Sockets that one user may have on this node; more are refused with rate_limited");
+        .help("Sockets that one user may have, over all nodes with REDIS_URL, else on each node; more are refused with rate_limited");
 pub static CONNECTIONS_PER_ADDRESS: Setting =
     Setting::new("REALTIME_CONNECTIONS_PER_ADDRESS", "connections-per-address", "COUNT", PLACES)
         .default("off")

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    dotenv,
+    dotenv::{self, DotEnv},
     setting::{OWN_PREFIX, Setting},
 };
 
@@ -57,6 +57,8 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// By variable.
     pub file: BTreeMap<String, String>,
+    /// Lines of the file that say nothing that could be read.
+    pub unread: Vec<usize>,
     /// Names in the environment that begin as ours do and belong to none of the settings. What they hold is not read.
     pub strange: BTreeSet<String>,
 }
@@ -71,16 +73,31 @@ impl Sources {
                 environment.insert(variable.to_owned(), value);
             }
         }
-        let file = match std::fs::read_to_string(Path::new(FILE)) {
+        let DotEnv { values: file, unread } = match std::fs::read_to_string(Path::new(FILE)) {
             Ok(text) => dotenv::parse(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => DotEnv::default(),
             Err(error) => return Err(SourceError::File(error)),
         };
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let is_strange = |name: &String| {
             name.starts_with(OWN_PREFIX) && !settings.iter().any(|setting| setting.variable == name.as_str())
         };
-        Ok(Self { flags, environment, file, strange: names.filter(is_strange).collect() })
+        Ok(Self { flags, environment, file, unread, strange: names.filter(is_strange).collect() })
+    }
+
+    /// What to say of lines that could not be read, without a word of what they hold.
+    pub(super) fn unread(&self) -> Option<String> {
+        let lines = match self.unread.as_slice() {
+            [] => return None,
+            [line] => format!("line {line}"),
+            [lines @ .., last] => {
+                let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
+                format!("lines {} and {last}", lines.join(", "))
+            }
+        };
+        Some(format!(
+            "{lines} of {FILE} can't be read, and nothing is taken from there; an assignment is NAME=value, a comment begins with #"
+        ))
     }
 
     /// The value that counts. An empty variable is an unset one; an empty flag was meant.

@@ -33,10 +33,10 @@ enum KeySource {
 }
 
 impl TokenConfig {
-    /// For commands that need tokens alone.
+    /// For commands that sign tokens, and need nothing else.
     pub fn read(sources: &Sources) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(sources);
-        let config = Self::from_reader(&mut reader);
+        let config = Self::of(&mut reader, "it takes the forum's secret; with public keys alone nothing can be signed");
         reader.finish(config).map(|(config, _)| config)
     }
 
@@ -68,7 +68,17 @@ impl TokenConfig {
     }
 
     pub(super) fn from_reader(reader: &mut Reader<'_>) -> Result<Self, Refused> {
-        let keys = keys(reader);
+        let [secret, pem, jwks] = [&settings::JWT_SECRET, &settings::JWT_PUBLIC_KEY_FILE, &settings::JWT_JWKS_FILE];
+        let without = format!(
+            "it takes {}; or give the forum's public keys instead, as {} or {}",
+            secret.takes, pem.variable, jwks.variable
+        );
+        Self::of(reader, &without)
+    }
+
+    /// `without` is what to do where nothing is given.
+    fn of(reader: &mut Reader<'_>, without: &str) -> Result<Self, Refused> {
+        let keys = keys(reader, without);
         let issuer = reader.optional(&settings::JWT_ISSUER, read::text);
         let audience = reader.optional(&settings::JWT_AUDIENCE, read::text);
         let leeway = reader.required(&settings::JWT_LEEWAY, read::leeway);
@@ -80,7 +90,7 @@ impl TokenConfig {
 }
 
 /// From the one setting of three that is given.
-fn keys(reader: &mut Reader<'_>) -> Result<(KeySource, KeySet), Refused> {
+fn keys(reader: &mut Reader<'_>, without: &str) -> Result<(KeySource, KeySet), Refused> {
     let secrets = reader.optional(&settings::JWT_SECRET, read::secrets);
     let pem = reader.optional(&settings::JWT_PUBLIC_KEY_FILE, read::path);
     let jwks = reader.optional(&settings::JWT_JWKS_FILE, read::path);
@@ -94,15 +104,7 @@ fn keys(reader: &mut Reader<'_>) -> Result<(KeySource, KeySet), Refused> {
         }
         (None, Some(path), None) => in_file(reader, &settings::JWT_PUBLIC_KEY_FILE, KeyFile { path, form: Form::Pem }),
         (None, None, Some(path)) => in_file(reader, &settings::JWT_JWKS_FILE, KeyFile { path, form: Form::Jwks }),
-        (None, None, None) => Err(reader.refuse(
-            &settings::JWT_SECRET,
-            format!(
-                "it takes {}; or give the forum's public keys instead, as {} or {}",
-                settings::JWT_SECRET.takes,
-                settings::JWT_PUBLIC_KEY_FILE.variable,
-                settings::JWT_JWKS_FILE.variable
-            ),
-        )),
+        (None, None, None) => Err(reader.refuse(&settings::JWT_SECRET, without.to_owned())),
         (secrets, pem, _) => {
             let (first, second) = match (secrets, pem) {
                 (Some(_), Some(_)) => (&settings::JWT_SECRET, &settings::JWT_PUBLIC_KEY_FILE),

@@ -27,6 +27,14 @@ use crate::{
 /// What follows a row's own events.
 const VERDICTS: u8 = 8;
 
+/// Which table a change has emptied; without a name it may be all.
+fn emptied(change: &Change) -> Option<&str> {
+    match change {
+        Change::Reset { table } => Some(table),
+        _ => None,
+    }
+}
+
 /// A post that moves, later than the tick, where those in its room may not follow.
 struct MovedOut {
     post: PostId,
@@ -128,8 +136,9 @@ impl<S: EffectSink> Dispatcher<S> {
         let changes = || fence.changes.iter().map(|(_, change)| change);
         self.outdate(changes(), &fence.rows, tick);
         self.end_sessions(changes());
-        if changes().any(|change| matches!(change, Change::Reset { .. })) {
-            self.send_everybody_away();
+        let resets = fence.changes.iter().filter_map(|(ordinal, change)| Some((*ordinal, emptied(change)?)));
+        if let Some((ordinal, table)) = resets.max_by_key(|(_, table)| table.len()) {
+            self.send_everybody_away(ordinal, table);
             self.chronicle.restart(self.chronicle.epoch(), Place::end_of(tick));
         }
     }
@@ -178,9 +187,15 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// They come back and load their state anew.
-    fn send_everybody_away(&mut self) {
+    fn send_everybody_away(&mut self, ordinal: u32, table: &str) {
         let keys = self.rooms.keys();
-        tracing::warn!(sockets = keys.len(), "what changed can't be told: every socket has to come back");
+        let why = match (ordinal, table) {
+            // As a discontinuity has it, before whatever the tick holds.
+            (0, "") => "a new epoch of the stream has begun".to_owned(),
+            (_, "") => "a change that may have been one of rights could not be understood".to_owned(),
+            (_, table) => format!("the table {table} was emptied (TRUNCATE)"),
+        };
+        tracing::warn!(sockets = keys.len(), why, "what changed can't be told: every socket has to come back");
         for key in keys {
             self.rooms.disconnect(key);
             self.sink.close(key);

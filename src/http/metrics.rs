@@ -1,5 +1,7 @@
 //! Metrics in the Prometheus text format.
 
+mod known;
+
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -23,9 +25,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Makes the recorder the one that the `metrics` macros write to. Works once a process.
+    /// Makes the recorder the one that the `metrics` macros write to, and tells it of all that is measured. Works once a process.
     pub fn install() -> Result<Self, MetricsError> {
-        Ok(Self { handle: builder()?.install_recorder()? })
+        let handle = builder()?.install_recorder()?;
+        known::describe();
+        Ok(Self { handle })
     }
 
     /// The text for a scrape.

@@ -22,7 +22,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use self::{
     pages::Unfinished,
-    position::{Position, leave_standby, take_up},
+    position::{Position, TakenUp, leave_standby, take_up},
 };
 use crate::{
     batch::{self, Batch, Made},
@@ -116,7 +116,7 @@ impl OutboxReader {
     /// Takes up the position behind the last recorded tick, in a new epoch where the one before is broken. Uses two connections of
     /// `pool` at a time; rows' content is cut to `content_limit` bytes.
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
-        let Position { epoch, tick, snapshot } = take_up(&pool, None).await?;
+        let TakenUp { position: Position { epoch, tick, snapshot }, .. } = take_up(&pool, None).await?;
         Ok(Self { pool, content_limit, epoch, tick, snapshot, seen: None, unfinished: None, made_here: false })
     }
 
@@ -125,7 +125,9 @@ impl OutboxReader {
     pub async fn reopen(&mut self) -> Result<(), OutboxError> {
         pool::forget_idle(&self.pool);
         let told = Position { epoch: self.epoch, tick: self.tick, snapshot: self.snapshot.clone() };
-        let Position { epoch, tick, snapshot } = take_up(&self.pool, Some(&told)).await?;
+        let TakenUp { position, reason } = take_up(&self.pool, Some(&told)).await?;
+        let Position { epoch, tick, snapshot } = position;
+        tracing::info!(reason, epoch = epoch.0, tick = tick.0, "the stream goes on in a new epoch");
         *self = Self {
             pool: self.pool.clone(),
             content_limit: self.content_limit,

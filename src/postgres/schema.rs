@@ -22,7 +22,7 @@ pub enum SchemaError {
         "the schema curia_realtime has version {found}, this program knows {needed}; use a newer program, or go back with the newer one's `curia-realtime migrate down` and this one's `curia-realtime migrate up`"
     )]
     Newer { found: i32, needed: i32 },
-    #[error("the role {user} may not read {}; run GRANT curia_realtime TO {user}; as the owner of the database", .tables.join(", "))]
+    #[error("the role {user} may not read {}; run GRANT curia_realtime TO {user}; as a superuser, or as the role that installed the schema (`curia-realtime migrate up`)", .tables.join(", "))]
     Rights { user: String, tables: Vec<String> },
     #[error(
         "the role {user} may not call {}, by which a database that was restored or promoted is told from the one before; run GRANT EXECUTE ON FUNCTION {} TO curia_realtime; in this database as a superuser", .functions.join(", "), .functions.join(", ")

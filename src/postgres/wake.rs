@@ -4,19 +4,21 @@
 //! - a writer notifies only when it finds the parking lock taken. So whoever parks has to read once more before it sleeps:
 //!   what a writer committed before the lock was taken comes without a bell;
 //! - a bell that rings while nobody waits is kept;
-//! - locks and subscription live and die with the connection: a [`Listener`] that failed once is of no more use.
+//! - locks and subscription live and die with the connection: a [`Listener`] that failed once is of no more use;
+//! - it listens where the outbox is read, or there is none: elsewhere no bell rings, and the lease would be another's.
 //!
 //! The connection is driven by a task that ends with the [`Listener`].
 
 use std::{future::poll_fn, time::Duration};
 
+use sqlx::PgPool;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{mpsc, watch},
     task::JoinSet,
     time::{error::Elapsed, timeout},
 };
-use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket, error::SqlState};
 
 use super::{database_url::DatabaseUrl, tls::TlsError};
 
@@ -25,6 +27,13 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 
+/// Somebody has to change something first.
+const REFUSALS: [SqlState; 4] = [
+    SqlState::INVALID_PASSWORD,
+    SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+    SqlState::INVALID_CATALOG_NAME,
+    SqlState::INSUFFICIENT_PRIVILEGE,
+];
 /// Where operators ask.
 const QUESTIONS: &str = "curia_realtime_why";
 
@@ -40,6 +49,25 @@ pub enum WakeError {
         place: String,
         #[source]
         source: tokio_postgres::Error,
+    },
+    #[error(
+        "{place} does not let the listening connection in; check user, password and database in LISTEN_DATABASE_URL (where it is not set: DATABASE_URL)"
+    )]
+    Refused {
+        place: String,
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    #[error("what DATABASE_URL leads to does not say where it is, and so not whether somebody listens there")]
+    Unread(#[source] sqlx::Error),
+    /// Another server, another database of it, or other tables.
+    #[error(
+        "{place} is another than DATABASE_URL leads to, and what is committed is not heard there; let LISTEN_DATABASE_URL (where it is not set: DATABASE_URL) name the server and database that are read"
+    )]
+    Elsewhere {
+        place: String,
+        #[source]
+        source: Option<tokio_postgres::Error>,
     },
     #[error("the listening connection failed")]
     Lost(#[from] tokio_postgres::Error),
@@ -59,9 +87,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Subscribes to the writers' bell, and hands over what operators ask. `url` has to keep its session: behind a transaction pooler no
-    /// bell arrives. A question that finds no place is left out.
-    pub async fn connect(url: &DatabaseUrl, questions: mpsc::Sender<String>) -> Result<Self, WakeError> {
+    /// Subscribes to the writers' bell, and hands over what operators ask. `url` has to keep its session, behind a transaction pooler no
+    /// bell arrives; and to lead to where `read` does, which is made sure of. A question that finds no place is left out.
+    pub async fn connect(url: &DatabaseUrl, read: &PgPool, questions: mpsc::Sender<String>) -> Result<Self, WakeError> {
         let mut config = url.listen_config().map_err(WakeError::Url)?;
         config
             .application_name("curia-realtime listener")
@@ -69,14 +97,34 @@ impl Listener {
             .tcp_user_timeout(ANSWER_WITHIN)
             .keepalives_idle(KEEPALIVE_AFTER);
         let connected = timeout(CONNECT_WITHIN, config.connect(url.tls().connector()?)).await?;
-        let (client, connection) = connected.map_err(|source| WakeError::Connect { place: url.place(), source })?;
+        let (client, connection) =
+            connected.map_err(|source| match source.code().is_some_and(|code| REFUSALS.contains(code)) {
+                true => WakeError::Refused { place: url.place(), source },
+                false => WakeError::Connect { place: url.place(), source },
+            })?;
         let (bell, bells) = watch::channel(());
         let mut task = JoinSet::new();
         task.spawn(drive(connection, bell, questions));
         let listener = Self { client, bells, _connection: task };
+        if let Some(source) = listener.strays(read).await? {
+            return Err(WakeError::Elsewhere { place: url.place(), source });
+        }
         listener.run(include_str!("../../sql/wake/session.sql")).await?;
         listener.run(include_str!("../../sql/wake/listen.sql")).await?;
         Ok(listener)
+    }
+
+    /// Whether this is another place than `read`, and by which error, if it took one to see that.
+    async fn strays(&self, read: &PgPool) -> Result<Option<Option<tokio_postgres::Error>>, WakeError> {
+        let there = sqlx::query_file!("sql/wake/home.sql").fetch_one(read);
+        let there = timeout(ANSWER_WITHIN, there).await?.map_err(WakeError::Unread)?.home;
+        let here = self.client.query_one(include_str!("../../sql/wake/home.sql"), &[]);
+        match timeout(ANSWER_WITHIN, here).await? {
+            Ok(row) => Ok((row.try_get::<_, Option<String>>(0)? != there).then_some(None)),
+            // Without our tables, or without a right to them, though they can be read over there.
+            Err(error) if is_strange(&error) => Ok(Some(Some(error))),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether this connection now holds the lease on making ticks. To be asked until it does, once is enough then.
@@ -117,6 +165,12 @@ impl Listener {
     async fn run(&self, statement: &str) -> Result<(), WakeError> {
         Ok(timeout(ANSWER_WITHIN, self.client.batch_execute(statement)).await??)
     }
+}
+
+fn is_strange(error: &tokio_postgres::Error) -> bool {
+    const LACKING: [SqlState; 3] =
+        [SqlState::INVALID_SCHEMA_NAME, SqlState::UNDEFINED_FUNCTION, SqlState::INSUFFICIENT_PRIVILEGE];
+    error.code().is_some_and(|code| LACKING.contains(code))
 }
 
 /// Ends with the connection, which the bell's receiver then hears.

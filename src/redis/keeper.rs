@@ -5,7 +5,8 @@
 //! - between two tries lies a pause, longer each time and with chance in it, so that nodes do not come back all at once; once a way has
 //!   worked they begin anew;
 //! - what comes while there is no way is taken by [`Kept::meanwhile`] and lies nowhere: nobody waits for Redis;
-//! - that there is no way is told at each failure, and which is the first since it worked: that one is for the log;
+//! - that there is no way is told at each failure; once until it works again that is for the log, and not before a new way failed as
+//!   well: where a connection was lost and the next one serves, nothing is wrong. That it works again is logged as often;
 //! - told to stop it stops, whatever it waits for; where there was a way, the last word is said on it ([`Kept::leave`]).
 //!
 //! One task for each, owned by whoever spawned [`keep`].
@@ -33,6 +34,8 @@ pub trait Kept: Send {
     type Way: Send;
     type Error: std::error::Error + Send + Sync;
 
+    /// For the log, when it works again after it was told to do so that it did not.
+    const BACK: Option<&'static str> = None;
     /// Between two tries; with chance in it up to twice as much.
     const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -42,8 +45,8 @@ pub trait Kept: Send {
     /// Works on it until it fails, and says once that it did work.
     fn carry(&mut self, way: &mut Self::Way, worked: &mut Worked) -> impl Future<Output = Self::Error> + Send;
 
-    /// There is no way, by this error; whether it is the first since one worked.
-    fn lost(&mut self, error: Self::Error, first: bool) -> impl Future<Output = ()> + Send;
+    /// There is no way, by this error; whether that is for the log.
+    fn lost(&mut self, error: Self::Error, log: bool) -> impl Future<Output = ()> + Send;
 
     /// Takes what comes while there is none.
     fn meanwhile(&mut self) -> impl Future<Output = Infallible> + Send;
@@ -56,12 +59,19 @@ pub trait Kept: Send {
 
 /// Whether a way was of use.
 #[derive(Debug, Default)]
-pub struct Worked(bool);
+pub struct Worked {
+    did: bool,
+    /// What is to be logged then.
+    back: Option<&'static str>,
+}
 
 impl Worked {
     /// It was.
     pub fn did(&mut self) {
-        self.0 = true;
+        self.did = true;
+        if let Some(back) = self.back.take() {
+            tracing::info!("{back}");
+        }
     }
 }
 
@@ -138,15 +148,18 @@ impl<T> Asked<T> {
 /// Keeps a way until told to stop.
 pub async fn keep<K: Kept>(mut kept: K, shutdown: CancellationToken) {
     let mut pauses = pauses(K::LONGEST_PAUSE);
-    let mut first = true;
+    // Whether the log says that there is none.
+    let mut logged = false;
     loop {
         let Some(connected) = shutdown.run_until_cancelled(kept.connect()).await else { return };
+        let mut had_worked = false;
         let error = match connected {
             Ok(mut way) => {
-                let mut worked = Worked::default();
+                let mut worked = Worked { did: false, back: K::BACK.filter(|_| logged) };
                 let carried = shutdown.run_until_cancelled(kept.carry(&mut way, &mut worked)).await;
-                if worked.0 {
-                    (pauses, first) = (self::pauses(K::LONGEST_PAUSE), true);
+                had_worked = worked.did;
+                if had_worked {
+                    (pauses, logged) = (self::pauses(K::LONGEST_PAUSE), false);
                 }
                 match carried {
                     Some(error) => error,
@@ -157,9 +170,9 @@ pub async fn keep<K: Kept>(mut kept: K, shutdown: CancellationToken) {
         };
         // They have no end.
         let pause = pauses.next().unwrap_or(K::LONGEST_PAUSE);
-        let is_first = mem::replace(&mut first, false);
+        let log = !had_worked && !mem::replace(&mut logged, true);
         let waiting = async {
-            kept.lost(error, is_first).await;
+            kept.lost(error, log).await;
             let _ = timeout(pause, kept.meanwhile()).await;
         };
         if shutdown.run_until_cancelled(waiting).await.is_none() {

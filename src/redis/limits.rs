@@ -150,6 +150,8 @@ impl Kept for Keeper {
     type Way = Link;
     type Error = LinkError;
 
+    const BACK: Option<&'static str> = Some("Redis is back: users are limited over all nodes again");
+
     async fn connect(&mut self) -> Result<Link, LinkError> {
         Link::connect(&self.url, ANSWER_WITHIN).await
     }
@@ -165,10 +167,12 @@ impl Kept for Keeper {
         }
     }
 
-    async fn lost(&mut self, error: LinkError, first: bool) {
-        if first {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "users are limited on each node for itself until Redis is back");
+    async fn lost(&mut self, error: LinkError, log: bool) {
+        if log {
+            tracing::warn!(
+                error = error.with_causes(),
+                "users are limited on each node for itself until Redis is back"
+            );
         }
     }
 

@@ -13,7 +13,7 @@
 //! moved, is no failure. What is asked of a slot that is just on its way from server to server is asked of both. The library's tasks that drive the
 //! connections end with the last clone of a link.
 
-use std::{collections::HashMap, mem, time::Duration};
+use std::{collections::HashMap, error::Error, mem, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult,
@@ -55,6 +55,23 @@ pub enum LinkError {
     Outdated,
     #[error("Redis gives no answer")]
     Silent(#[from] Elapsed),
+}
+
+impl LinkError {
+    /// With what stands behind it, in a line that says nothing twice.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let further = error.to_string();
+            if !text.contains(&further) {
+                text.push_str(": ");
+                text.push_str(&further);
+            }
+            cause = error.source();
+        }
+        text
+    }
 }
 
 /// See the module.

@@ -271,6 +271,8 @@ impl Kept for Keeper {
     type Way = Link;
     type Error = LinkError;
 
+    const BACK: Option<&'static str> = Some("Redis is back: connections of a user are counted over all nodes again");
+
     async fn connect(&mut self) -> Result<Link, LinkError> {
         Link::connect(&self.url, ANSWER_WITHIN).await
     }
@@ -282,10 +284,12 @@ impl Kept for Keeper {
         }
     }
 
-    async fn lost(&mut self, error: LinkError, first: bool) {
-        if first {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "connections of a user are counted on each node for itself until Redis is back");
+    async fn lost(&mut self, error: LinkError, log: bool) {
+        if log {
+            tracing::warn!(
+                error = error.with_causes(),
+                "connections of a user are counted on each node for itself until Redis is back"
+            );
         }
     }
 

@@ -74,29 +74,29 @@ impl Member {
         }
     }
 
-    /// Queues a frame; a member that can't take it is doomed.
-    fn send(&self, frame: &Frame, max_pending: Pending) {
+    /// Queues a frame, and says whether it did; a member that can't take it is doomed.
+    fn send(&self, frame: &Frame, max_pending: Pending) -> bool {
         if self.doomed.load(Ordering::Acquire) {
-            return;
+            return false;
         }
-        let Some(text) = frame.text() else { return };
+        let Some(text) = frame.text() else { return false };
         let too_much = if self.overflows(bytes(frame.name(), text), max_pending.bytes) {
-            Some("bytes")
+            "bytes"
         } else {
             match self.socket.emit(frame.name(), &Arguments(text)) {
-                Err(SendError::Socket(SocketError::InternalChannelFull)) => Some("frames"),
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => "frames",
                 Err(SendError::Socket(SocketError::Closed)) => {
                     self.gone.store(true, Ordering::Release);
-                    None
+                    return false;
                 }
-                _ => None,
+                Err(_) => return false,
+                Ok(()) => return true,
             }
         };
-        if let Some(what) = too_much {
-            metrics::counter!("curia_sockets_closed_slow_total", "waiting" => what).increment(1);
-            tracing::debug!(what, "closed a socket for which too much waits");
-            self.doom(EngineSession::kill);
-        }
+        metrics::counter!("curia_sockets_closed_slow_total", "waiting" => too_much).increment(1);
+        tracing::debug!(what = too_much, "closed a socket for which too much waits");
+        self.doom(EngineSession::kill);
+        false
     }
 
     /// Counts a frame as waiting, unless more would wait then than may. One frame alone may be of any size.
@@ -173,9 +173,14 @@ impl Members {
 
     /// Queues a frame for one, as [`EffectSink::emit`] does.
     pub fn tell(&self, key: SocketKey, frame: &Frame) {
-        if let Some(member) = self.find(key) {
-            member.send(frame, self.0.max_pending);
-        }
+        self.tell_each(&[key], frame);
+    }
+
+    fn tell_each(&self, to: &[SocketKey], frame: &Frame) {
+        let max_pending = self.0.max_pending;
+        let took = |key: &&SocketKey| self.find(**key).is_some_and(|member| member.send(frame, max_pending));
+        // Counted together: one by one it would be felt where many are told.
+        metrics::counter!("curia_events_delivered_total").increment(to.iter().filter(took).count() as u64);
     }
 
     /// Ends a connection behind what was written to it, without its cooperation. The client comes back by itself.
@@ -194,6 +199,11 @@ impl Members {
             }
             left.await;
         }
+    }
+
+    /// How many are here.
+    pub fn count(&self) -> usize {
+        self.read().len()
     }
 
     /// How many frames the library is to keep for one.
@@ -282,9 +292,7 @@ pub struct SocketSink(pub Members);
 impl EffectSink for SocketSink {
     async fn emit(&self, to: &[SocketKey], frame: &Frame) {
         for slice in to.chunks(SLICE) {
-            for key in slice {
-                self.0.tell(*key, frame);
-            }
+            self.0.tell_each(slice, frame);
             if to.len() > SLICE {
                 tokio::task::yield_now().await;
             }

@@ -15,6 +15,7 @@ use crate::support::{
     postgres::Forum,
     program::{Place, run},
     service::Service,
+    store::degraded,
 };
 
 const SECRET: &str = "a secret of the tests that is long enough for HS256";
@@ -236,4 +237,86 @@ async fn get(address: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     answer
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_listened_on_is_told_with_the_setting_to_change() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its number").port().to_string();
+    let environment = [("JWT_SECRET", SECRET), ("DATABASE_URL", "postgres://u@127.0.0.1:1/forum")];
+    for (flags, part) in [
+        (["--host", "127.0.0.1", "--port", &port], "Set PORT (--port) to another"),
+        (["--port", "0", "--metrics-port", &port], "Set METRICS_PORT (--metrics-port) to another"),
+        (["--host", "no-such-host.invalid", "--port", "0"], "no name that can be looked up; set HOST (--host)"),
+        (["--host", "192.0.2.1", "--port", "0"], "no address of this machine; set HOST (--host)"),
+    ] {
+        let refused = run(&[["serve"].as_slice(), &flags].concat(), &environment).await;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains(part), "{part}: {refused:?}");
+        assert_eq!(refused.stderr.contains("another server"), part.starts_with("Set"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_the_env_file_that_cannot_be_read_is_named_and_not_shown() {
+    let place =
+        Place::new().env_file("# ours\nJWT_SECRET: hunter2\nDATABASE_URL=postgres://u@127.0.0.1:1/forum\nhunter2\n");
+    let refused = place.run(&["serve"], &[]).await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let told = place.run(&["config"], &[("JWT_SECRET", SECRET)]).await;
+    assert_eq!(told.code, Some(0), "{told:?}");
+    for ran in [refused, told] {
+        assert!(ran.stderr.contains("lines 2 and 4 of .env can't be read"), "{ran:?}");
+        assert!(!ran.stderr.contains("hunter2"), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_advised_is_taken() {
+    let refused = run(&["token", "--user", "ada", "--community", "c1"], &[]).await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("JWT_SECRET (or --jwt-secret) is not set; it takes the forum's secret"),
+        "{refused:?}"
+    );
+    assert!(!refused.stderr.contains("JWT_PUBLIC_KEY_FILE"), "it would be refused: {refused:?}");
+    let help = run(&["serve", "--help"], &[]).await.stdout;
+    let of = help.split("--connections-per-user").nth(1).expect("a flag").split("--connections-per-address").next();
+    let of = of.expect("its help").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(of.contains("over all nodes with REDIS_URL"), "{of}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_is_refused_at_run_time_is_told_as_at_the_start() {
+    let forum = Forum::captured().await;
+    let role = format!("refused_{}", forum.name);
+    let run = async |statement: &str| {
+        let statement = sqlx::AssertSqlSafe(statement.replace("ROLE_", &role));
+        sqlx::raw_sql(statement).execute(&forum.pool).await.expect("a statement");
+    };
+    run("CREATE ROLE ROLE_ LOGIN; GRANT curia_realtime TO ROLE_").await;
+    let mut url = url::Url::parse(&forum.url()).expect("a URL");
+    url.set_username(&role).expect("a user");
+    let service = Service::start(url.as_str()).await;
+    let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    run("ALTER ROLE ROLE_ NOLOGIN").await;
+    run("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'ROLE_'").await;
+    let advised = async {
+        loop {
+            let why = async |what| degraded(&service.url, what).await.unwrap_or_default();
+            if why("stream").await.contains("check user and password in the URL")
+                && why("listening").await.contains("check user, password and database in LISTEN_DATABASE_URL")
+            {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), advised).await.expect("the advice of the start");
+    run("ALTER ROLE ROLE_ LOGIN").await;
+    forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Seen', '', 1)").await;
+    assert_eq!(ada.next().await[1]["post"]["title"], "Seen");
+    service.stop().await;
+    run("DROP ROLE ROLE_").await;
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::support::{
     client::Client,
     postgres::Forum,
-    program::Serving,
+    program::{Serving, count},
     proxy::Proxy,
     service::Service,
     wire::{Frames, Polling, http},
@@ -266,4 +266,23 @@ async fn on_a_rolling_restart_a_websocket_moves_over_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_rolling_restart_who_polls_moves_over_by_itself() {
     moves_over_on_a_rolling_restart("polling").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_the_end_of_leaving_and_why_everybody_was_sent_away_before() {
+    let forum = Forum::captured().await;
+    let program = Serving::start(&forum.url(), &["--drain", "200ms"]).await;
+    program.until_ready().await;
+    let ada = Frames::connected(&program.url, &ada()).await;
+    forum.run("TRUNCATE votes").await;
+    program.until_said("the table votes was emptied (TRUNCATE)").await;
+    forum.run("INSERT INTO curia_realtime.epoch (reason) VALUES ('a test'); INSERT INTO curia_realtime.tick (epoch, n, snapshot) SELECT id, 0, pg_current_snapshot() FROM curia_realtime.epoch ORDER BY started_at DESC LIMIT 1").await;
+    program.until_said("every socket has to come back").await;
+    program.until_said("a new epoch of the stream has begun").await;
+    program.until_said("\"reason\":\"a test\"").await;
+    drop(ada);
+    program.until_metric("curia_sockets", 0.0).await;
+    let _bo = Frames::connected(&program.url, &self::ada()).await;
+    let log = program.stop().await;
+    assert_eq!(count(&log, "everybody is away"), 1, "{log:?}");
 }

@@ -17,6 +17,7 @@ mod imports;
 mod layers;
 mod limits;
 mod link;
+mod metrics;
 mod migrate;
 mod named;
 mod nodes;

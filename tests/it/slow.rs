@@ -155,7 +155,7 @@ async fn who_polls_may_take_many_times_as_much_as_may_wait() {
             assert_eq!(polling.send("3".to_owned()).await, StatusCode::OK);
         }
     }
-    assert_eq!(program.metric(CLOSED_FOR_BYTES).await, None);
+    assert_eq!(program.metric(CLOSED_FOR_BYTES).await, Some(0.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,8 @@ use curia_scratch::{Options, Postgres};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
+use crate::support::postgres::prepare;
+
 /// Turns TLS on, with a certificate for the name localhost.
 async fn with_tls(postgres: &Postgres) -> (PgPool, String) {
     let CertifiedKey { cert, signing_key } =
@@ -34,7 +36,7 @@ async fn with_tls(postgres: &Postgres) -> (PgPool, String) {
 
 /// Whether the listening connection, while there is one, is encrypted.
 async fn encrypted(pool: &PgPool, url: &str) -> Result<bool, String> {
-    let listener = Listener::connect(&url.parse().expect("a URL"), tokio::sync::mpsc::channel(1).0)
+    let listener = Listener::connect(&url.parse().expect("a URL"), pool, tokio::sync::mpsc::channel(1).0)
         .await
         .map_err(|error| format!("{error:?}"))?;
     let ssl = sqlx::query_scalar(
@@ -57,6 +59,7 @@ async fn encrypted(pool: &PgPool, url: &str) -> Result<bool, String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_listening_connection_speaks_tls_as_its_url_asks() {
     let postgres = Postgres::start(&Options::default()).expect("a throw-away PostgreSQL");
+    prepare(&postgres, "postgres");
     let place = postgres.url_for("postgres");
     let by_number = place.clone();
     let by_name = place.replace("127.0.0.1", "localhost");

@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use axum::http::Method;
+use curia_scratch::{Options, Postgres};
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{client::Client, postgres::Forum, service::Service};
+use crate::support::{
+    client::Client,
+    postgres::{Forum, prepare},
+    proxy::Proxy,
+    service::Service,
+    wire::http,
+};
 
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -154,4 +162,67 @@ async fn of_two_services_one_makes_the_ticks_and_the_other_takes_over() {
     vote(&forum, "for the other").await;
     assert_eq!(told(&mut bo).await, "for the other");
     other.stop().await;
+}
+
+/// What `/readyz` says of the part that listens, with its status.
+async fn listening(service: &Service) -> (u16, Option<String>) {
+    let answer = http(&service.url, Method::GET, "/readyz", &[], String::new()).await;
+    let report: Value = serde_json::from_str(answer.body()).expect("a report");
+    let entries = report["degraded"].as_array().expect("entries");
+    let why = entries.iter().find(|entry| entry["what"] == "listening").map(|entry| entry["why"].to_string());
+    (answer.status().as_u16(), why)
+}
+
+/// Asks until the part that listens is said to be in order, or not, and why.
+async fn until_listening(service: &Service, in_order: bool) -> Option<String> {
+    let asking = async {
+        loop {
+            let (status, why) = listening(service).await;
+            // Before it has begun to read, nobody has tried to listen.
+            if status == 200 && why.is_none() == in_order {
+                break why;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("/readyz to say so")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_listens_elsewhere_than_he_reads_says_so_until_it_is_mended() {
+    let forum = Forum::captured().await;
+    // The same name on another server, with our triggers and without.
+    let other = Postgres::start(&Options::default()).expect("a throw-away PostgreSQL");
+    other.create_database(&forum.name).expect("a database");
+    let address = Proxy::before(&other.url()).await;
+    let listen = format!("{}/{}", address.url.replacen("http://", "postgres://postgres@", 1), forum.name);
+    let service = Service::start_with(&forum.url(), &[("listen-database-url", &listen), ("safety-poll", "1h")]).await;
+    let said = async |lacking: bool| {
+        let asking = async {
+            loop {
+                let why = until_listening(&service, false).await.expect("a reason");
+                for part in ["another than DATABASE_URL leads to", "let LISTEN_DATABASE_URL", &forum.name] {
+                    assert!(why.contains(part), "{why}");
+                }
+                if why.contains("does not exist") == lacking {
+                    break;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, asking).await.expect("/readyz to say why");
+    };
+    said(true).await;
+    prepare(&other, &forum.name);
+    said(false).await;
+    // Nobody who listens elsewhere is waited for.
+    let mut ada = watching(&service).await;
+    vote(&forum, "unheard").await;
+    assert_eq!(told(&mut ada).await, "unheard");
+    address.lead_to(&forum.url());
+    until_listening(&service, true).await;
+    held_anew(&forum.pool, 1, &[]).await;
+    vote(&forum, "heard").await;
+    assert_eq!(told(&mut ada).await, "heard");
+    service.stop().await;
 }

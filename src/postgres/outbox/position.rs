@@ -16,8 +16,14 @@ pub(super) struct Position {
     pub snapshot: Snapshot,
 }
 
+/// Where reading goes on, and why the epoch began.
+pub(super) struct TakenUp {
+    pub position: Position,
+    pub reason: String,
+}
+
 /// The position to go on from, for somebody who has told up to `told`.
-pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Position, OutboxError> {
+pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<TakenUp, OutboxError> {
     let mut connection = pool.acquire().await?;
     // Where an epoch begins, the second look finds it, whoever began it.
     for _ in 0..2 {
@@ -36,7 +42,8 @@ pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Po
         }
         match (position.broken, position.epoch, position.tick, position.snapshot) {
             (None, Some(epoch), Some(tick), Some(snapshot)) => {
-                return Ok(Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? });
+                let stands = Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? };
+                return Ok(TakenUp { position: stands, reason: position.reason.unwrap_or_default() });
             }
             (reason, seen, ..) => {
                 let reason = reason.as_deref().unwrap_or("no position was left in the tables of curia_realtime");

@@ -207,6 +207,9 @@ impl Kept for Keeper {
     type Way = Link;
     type Error = LinkError;
 
+    const BACK: Option<&'static str> =
+        Some("Redis is back: what one node reads of rights is taken by the others again");
+
     async fn connect(&mut self) -> Result<Link, LinkError> {
         Link::connect(&self.url, ANSWER_WITHIN).await
     }
@@ -223,10 +226,12 @@ impl Kept for Keeper {
         }
     }
 
-    async fn lost(&mut self, error: LinkError, first: bool) {
-        if first {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "each node asks the database for what others know of rights until Redis is back");
+    async fn lost(&mut self, error: LinkError, log: bool) {
+        if log {
+            tracing::warn!(
+                error = error.with_causes(),
+                "each node asks the database for what others know of rights until Redis is back"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use super::{
     bridge::{bridged, publish},
     *,
 };
-use crate::support::store::until_presence;
+use crate::support::{program::count, store::until_presence};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_dies_under_load_and_comes_back_and_nothing_is_lost() {
@@ -217,4 +217,85 @@ async fn ticks_too_large_for_the_relay_are_read_by_each_node() {
     assert!(messages(&follower, "missed").await >= missed + 2.0);
     leader.stop().await;
     follower.stop().await;
+}
+
+/// What is said of a Redis that is away, and what of one that is back.
+const AWAY: [(&str, &str); 3] = [
+    (
+        "users are limited on each node for itself until Redis is back",
+        "Redis is back: users are limited over all nodes",
+    ),
+    (
+        "connections of a user are counted on each node for itself until Redis is back",
+        "Redis is back: connections of a user are counted over all nodes",
+    ),
+    (
+        "each node asks the database for what others know of rights until Redis is back",
+        "Redis is back: what one node reads",
+    ),
+];
+const FACTS: &str = "curia_facts_shared";
+
+/// Somebody comes and asks for what nobody has read yet, so that Redis is asked for everything.
+async fn asks(node: &Serving, forum: &Forum) {
+    forum.run("UPDATE boards SET settings = coalesce(settings, '{}') || jsonb_build_object('at', clock_timestamp()::text) WHERE id = 1").await;
+    drop(joined(node, None).await);
+    // He may come sixty times in ten seconds.
+    sleep(Duration::from_millis(250)).await;
+}
+
+async fn asks_until(node: &Serving, forum: &Forum, reached: impl AsyncFn() -> bool) {
+    let asking = async {
+        while !reached().await {
+            asks(node, forum).await;
+        }
+    };
+    timeout(PATIENCE, asking).await.expect("what was waited for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_of_a_redis_that_is_away_is_taken_back_once() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let node = node(&forum, &redis.url()).await;
+    node.until_metric(FACTS, 1.0).await;
+    asks(&node, &forum).await;
+    let port = redis.stop().expect("an end");
+    asks_until(&node, &forum, async || AWAY.iter().all(|(away, _)| node.said(away) > 0)).await;
+    assert!(AWAY.iter().all(|(_, back)| node.said(back) == 0), "it is not back");
+    let redis = Redis::start_at(port).expect("a Redis where it was");
+    asks_until(&node, &forum, async || AWAY.iter().all(|(_, back)| node.said(back) > 0)).await;
+    let log = node.stop().await;
+    for (away, back) in AWAY {
+        assert_eq!((count(&log, away), count(&log, back)), (1, 1), "{log:?}");
+        let line = log.iter().find(|line| line["fields"]["message"].as_str().is_some_and(|said| said.contains(away)));
+        let error = line.expect("a line")["fields"]["error"].as_str().expect("a reason").to_owned();
+        let parts: Vec<&str> = error.split(": ").collect();
+        assert!(parts.iter().all(|part| error.matches(part).count() == 1), "{error}");
+    }
+    drop(redis);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_lost_is_not_taken_for_a_redis_that_is_away() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let node = node(&forum, &redis.url()).await;
+    node.until_metric(FACTS, 1.0).await;
+    asks(&node, &forum).await;
+    let client = redis::Client::open(redis.url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    let kill = redis::cmd("CLIENT").arg(&["KILL", "TYPE", "normal"]).query_async::<i64>(&mut connection).await;
+    assert!(kill.expect("the connections to be closed") > 2);
+    let outcome = async |outcome: &str| {
+        node.metric(&format!("curia_shared_facts_total{{outcome=\"{outcome}\"}}")).await.unwrap_or_default()
+    };
+    let answered = async || outcome("miss").await + outcome("old").await + outcome("hit").await;
+    asks_until(&node, &forum, async || outcome("away").await > 0.0).await;
+    let before = answered().await;
+    asks_until(&node, &forum, async || answered().await > before).await;
+    for (away, back) in AWAY {
+        assert_eq!((node.said(away), node.said(back)), (0, 0));
+    }
+    node.stop().await;
 }

@@ -279,3 +279,36 @@ async fn one_change_behind_a_node_that_vanished_is_told_though_nobody_rings_agai
 async fn without_redis_one_change_behind_a_node_that_vanished_is_told_though_nobody_rings_again() {
     vanishes_in_the_quiet(None).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_the_lease_and_who_loses_it_says_so_once() {
+    const LEASE: &str = "curia_lease_held";
+    const TAKEN: &str = "this node makes the ticks now";
+    const LOST: &str = "this node has lost the lease";
+    let forum = Forum::captured().await;
+    let one = Serving::start(&forum.url(), &[]).await;
+    one.until_said(TAKEN).await;
+    one.until_metric(LEASE, 1.0).await;
+    let other = Serving::start(&forum.url(), &[]).await;
+    other.until_ready().await;
+    assert_eq!((other.metric(LEASE).await, other.said(TAKEN)), (Some(0.0), 0));
+    let holder = lease_held(&forum.pool, None).await;
+    // Who was asked to end comes back, and finds the lease taken.
+    one.signal("-STOP");
+    let end = sqlx::query("SELECT pg_terminate_backend($1, 10000)").bind(holder);
+    end.execute(&forum.pool).await.expect("an end");
+    other.until_said(TAKEN).await;
+    one.signal("-CONT");
+    one.until_said(LOST).await;
+    one.until_metric(LEASE, 0.0).await;
+    other.until_metric(LEASE, 1.0).await;
+    assert_eq!((one.said(TAKEN), one.said(LOST)), (1, 1));
+    assert_eq!((other.said(TAKEN), other.said(LOST)), (1, 0));
+    for node in [&one, &other] {
+        let until = node.metric("curia_stream_read_until_timestamp_seconds").await.expect("a time");
+        let behind = chrono::Utc::now().timestamp_millis() as f64 / 1e3 - until;
+        assert!((-1.0..30.0).contains(&behind), "{behind}");
+    }
+    one.stop().await;
+    other.stop().await;
+}

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Child,
+    sync::watch,
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -78,12 +79,19 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     Place::new().run(arguments, environment).await
 }
 
+/// How many lines have this text.
+pub fn count(log: &[Value], text: &str) -> usize {
+    log.iter().filter(|line| line.to_string().contains(text)).count()
+}
+
 /// The program as it serves, which a test can send signals and ask for its metrics.
 pub struct Serving {
     pub url: String,
     process: Child,
+    /// What it has logged.
+    log: watch::Receiver<Vec<Value>>,
     /// Reads on, since a log that nobody reads would stop the program.
-    log: JoinHandle<Vec<Value>>,
+    reading: JoinHandle<()>,
     _place: Place,
 }
 
@@ -111,7 +119,8 @@ impl Serving {
                 break format!("http://{}", line["fields"]["address"].as_str().expect("an address"));
             }
         };
-        let log = tokio::spawn(async move {
+        let (lines_so_far, log) = watch::channel(log);
+        let reading = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 let Ok(line) = serde_json::from_str(&line) else {
                     // A panic of the program, most likely, of several lines.
@@ -121,11 +130,23 @@ impl Serving {
                     }
                     panic!("no JSON: {text}")
                 };
-                log.push(line);
+                lines_so_far.send_modify(|log| log.push(line));
             }
-            log
         });
-        Self { url, process, log, _place: place }
+        Self { url, process, log, reading, _place: place }
+    }
+
+    /// How many lines of its log have this text.
+    pub fn said(&self, text: &str) -> usize {
+        count(&self.log.borrow(), text)
+    }
+
+    /// Waits for a line of its log with this text.
+    pub async fn until_said(&self, text: &str) {
+        let mut log = self.log.clone();
+        let waiting = log.wait_for(|log| count(log, text) > 0);
+        let said = timeout(PATIENCE, waiting).await.is_ok_and(|said| said.is_ok());
+        assert!(said, "it does not say: {text}");
     }
 
     /// Waits until it reads the stream.
@@ -164,7 +185,8 @@ impl Serving {
         self.terminate();
         let status = timeout(PATIENCE, self.process.wait()).await.expect("an end").expect("a status");
         assert_eq!(status.code(), Some(0));
-        self.log.await.expect("a log")
+        self.reading.await.expect("a log");
+        self.log.borrow().clone()
     }
 
     /// The value of a metric, none where nothing was recorded yet.
