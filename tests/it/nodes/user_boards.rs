@@ -1,6 +1,20 @@
 //! `user_boards`: what a node wrote there for its sockets is withdrawn when it may be wrong.
 
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use curia_realtime::{
+    actor::Actor,
+    dispatch::Reached,
+    ids::{BoardId, Epoch, Place, SocketKey, Tick},
+    ports::FactStore,
+    postgres::facts::PostgresFacts,
+    redis::facts::{Keeper, Shared, SharedFacts, kept::Seals},
+    span::Span,
+    versions::{Subject, Versions},
+};
 use redis::{AsyncCommands, aio::MultiplexedConnection};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     facts::{connection, hears, kept, sharing, signal},
@@ -164,4 +178,80 @@ async fn only_what_the_node_itself_wrote_is_withdrawn() {
     redis.ask("HSET list seal a").expect("an answer");
     assert!(!withdraw("b").await, "another's");
     assert!(withdraw("a").await && !withdraw("a").await);
+}
+
+/// A node of a single thread, which has told up to `tick`: nobody has a turn where nothing is waited for.
+struct Alone {
+    versions: Arc<Versions>,
+    reached: watch::Sender<Reached>,
+    facts: SharedFacts<PostgresFacts>,
+}
+
+impl Alone {
+    async fn begun(forum: &Forum, redis: &Redis, tick: i64) -> (Self, Keeper) {
+        let versions = Arc::new(Versions::default());
+        versions.begin(Epoch(7), Tick(tick));
+        let (reached, watched) = watch::channel(Self::at(tick));
+        let seals = Seals::of_secrets([b"secret".as_slice()]).expect("a secret");
+        let url = redis.url().parse().expect("an address");
+        let (shared, keeper) = Shared::new(url, "curia:".to_owned(), seals, Arc::clone(&versions), watched.clone());
+        let database = PostgresFacts { pool: forum.pool.clone(), reached: watched };
+        (Self { versions, reached, facts: SharedFacts::new(database, Some(shared)) }, keeper)
+    }
+
+    fn at(tick: i64) -> Reached {
+        let told = Place::end_of(Tick(tick));
+        Reached { epoch: Epoch(7), told, floor: told }
+    }
+
+    fn span(&self, actor: &Actor) -> Option<Span> {
+        self.versions.span(Subject::Community(&actor.community))
+    }
+
+    fn opens(&self, socket: u64, actor: &Actor) {
+        self.facts.opened(SocketKey(socket), actor, [BoardId(1)].into(), self.span(actor));
+    }
+
+    /// A tick that changes rights of the actor's community.
+    fn tells(&self, tick: i64, actor: &Actor) {
+        self.versions.bump(Subject::Community(&actor.community), Tick(tick));
+        self.versions.told(Tick(tick));
+        self.reached.send_replace(Self::at(tick));
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_before_the_tick_that_comes_behind_it_does_not_come_back() {
+    let forum = Forum::bare().await;
+    let redis = Redis::start().expect("a Redis");
+    let mut there = connection(&redis).await;
+    let (node, keeper) = Alone::begun(&forum, &redis, 40).await;
+    let stop = CancellationToken::new();
+    let keeping = tokio::spawn(keeper.run(stop.clone()));
+    let [ada, bo, cy] = [("ada", "c1"), ("bo", "c1"), ("cy", "c2")]
+        .map(|(user, community)| Service::actor(user, community, &[], false, TimeDelta::hours(1)));
+    let writing = async {
+        while !is_there(&mut there, "bo").await {
+            node.opens(1, &bo);
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, writing).await.expect("a list");
+
+    // Decided and on its way when the tick is told, and decided before it and said behind it.
+    let before = node.span(&ada);
+    node.opens(2, &ada);
+    node.tells(41, &ada);
+    node.facts.opened(SocketKey(2), &ada, [BoardId(1)].into(), before);
+    // Behind both.
+    node.opens(3, &cy);
+    kept(&mut there, &key("cy")).await;
+    until_withdrawn(&mut there, "bo").await;
+    assert!(!is_there(&mut there, "ada").await);
+
+    // What is decided behind the tick is there again.
+    node.opens(2, &ada);
+    kept(&mut there, &key("ada")).await;
+    stop.cancel();
+    keeping.await.expect("its end");
 }
