@@ -14,7 +14,7 @@
 //! these, which nobody makes who does not know `JWT_SECRET`.
 //!
 //! For others who read here: this is how it was at `at`, at most as long ago as the keys live. `user_boards` is withdrawn behind the tick that
-//! may make it wrong, where Redis and the node that wrote it are there ([`written`](super::written)); the others are not withdrawn when they
+//! may make it wrong, where Redis and the node that wrote it are there (`written`); the others are not withdrawn when they
 //! change. It is good for showing and for warming up, not for letting somebody in: whoever wants to know what is open asks the
 //! database, or this service. What others write here is not taken, and written over.
 

@@ -135,6 +135,8 @@ async fn what_was_written_of_a_socket_goes_with_it_and_with_its_token() {
     let refreshed = ada.ask("session:refresh", json!({"token": token_of("ada", "c1", &[])})).await;
     assert_eq!(refreshed["ok"], json!(true), "{refreshed}");
     until_withdrawn(&mut there, "ada").await;
+    // Not with the socket.
+    joins_feed(&mut ada).await;
     bo.close().await;
     until_withdrawn(&mut there, "bo").await;
     assert!(is_there(&mut there, "cy").await);
@@ -159,6 +161,8 @@ async fn what_could_not_be_withdrawn_while_redis_stalled_is_withdrawn_behind_it(
     bo.close().await;
     signal(&mut there, "-CONT", Some(process)).await;
     until_withdrawn(&mut there, "ada").await;
+    // Not with the socket.
+    joins_feed(&mut ada).await;
     until_withdrawn(&mut there, "bo").await;
     node.stop().await;
 }
