@@ -204,7 +204,9 @@ impl App {
             });
             (begin, ends)
         });
-        let shared = shared_facts(&config, &versions, &tasks, &shutdown);
+        let begun = Place::end_of(Tick(0));
+        let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });
+        let shared = shared_facts(&config, &versions, &watched, &tasks, &shutdown);
         let relay = config.redis.map(|RedisConfig { url, prefix }| {
             let redis = readiness.component("redis", State::Degraded("Redis has not been reached yet".to_owned()));
             let (relay, ends) = Relay::new(url, &prefix, redis, wake.leads());
@@ -234,8 +236,6 @@ impl App {
             history: config.replay,
             patience: config.patience,
         };
-        let begun = Place::end_of(Tick(0));
-        let (reached, watched) = watch::channel(Reached { epoch: Epoch(0), told: begun, floor: begun });
         let (stop, outbox, kept) = (shutdown.clone(), pool.clone(), config.stream.retention);
         tasks.spawn("dispatch", async move {
             // Without a position the service is stopping.
@@ -347,6 +347,7 @@ fn sessions(
 fn shared_facts(
     config: &Config,
     versions: &Arc<Versions>,
+    reached: &watch::Receiver<Reached>,
     tasks: &Tasks,
     shutdown: &CancellationToken,
 ) -> Option<Shared> {
@@ -356,7 +357,7 @@ fn shared_facts(
         tracing::info!("without JWT_SECRET nothing of rights is kept in Redis: each node asks the database");
         return None;
     };
-    let (shared, keeper) = Shared::new(url.clone(), prefix.clone(), seals, Arc::clone(versions));
+    let (shared, keeper) = Shared::new(url.clone(), prefix.clone(), seals, Arc::clone(versions), reached.clone());
     tasks.spawn("facts", keeper.run(shutdown.clone()));
     Some(shared)
 }

@@ -125,6 +125,7 @@ impl<F: FactStore> Gateway<F> {
 
     /// Tells the dispatcher that a socket is gone.
     pub async fn disconnect(&self, key: SocketKey) -> Result<(), Failure> {
+        self.facts.closed(key);
         self.send(Request::Disconnect { key }).await
     }
 
@@ -145,7 +146,7 @@ impl<F: FactStore> Gateway<F> {
             }
             Command::JoinFeed { since } => {
                 let join = Joining { key, since, acknowledge };
-                return self.join(join, || self.may_join_feed(actor)).await;
+                return self.join(join, || self.may_join_feed(key, actor)).await;
             }
             Command::LeaveBoard { board } => self.leave(key, Spot::Board(board), &BoardLeft { board_id: board }).await,
             Command::LeavePost { post } => self.leave(key, Spot::Post(post), &PostLeft { post_id: post }).await,
@@ -211,7 +212,13 @@ impl<F: FactStore> Gateway<F> {
                         let _ = is_done.await;
                     }
                 }
-                NotJoined::NotSeated(refused) => return acknowledge(Err(not_seated(refused))),
+                NotJoined::NotSeated(refused) => {
+                    if refused == NotSeated::Gone {
+                        // Its end may have been told before it was decided.
+                        self.facts.closed(key);
+                    }
+                    return acknowledge(Err(not_seated(refused)));
+                }
             }
         }
         acknowledge(Err(restless()));
@@ -239,13 +246,13 @@ impl<F: FactStore> Gateway<F> {
         Err(restless())
     }
 
-    async fn may_join_feed(&self, actor: &Actor) -> Result<Decided, Failure> {
+    async fn may_join_feed(&self, key: SocketKey, actor: &Actor) -> Result<Decided, Failure> {
         let subject = Subject::Community(&actor.community);
         let (basis, before) = (self.versions.basis(&[subject]), self.versions.span(subject));
         let (community, shown) = self.community_and_boards(actor, None).await?;
         let decided = shown.values().filter_map(|board| decide(actor, Some(board), community.as_deref()).ok());
         let permits: Vec<Permit> = decided.collect();
-        self.facts.opened(actor, permits.iter().map(Permit::board).collect(), before);
+        self.facts.opened(key, actor, permits.iter().map(Permit::board).collect(), before);
         Ok(Decided { seat: Seat::Feed { permits }, basis })
     }
 

@@ -69,9 +69,12 @@ pub trait FactStore: Send + Sync + 'static {
     /// The board in which a post stands.
     fn board_of_post(&self, post: PostId) -> impl Future<Output = Result<Option<BoardId>, FactsError>> + Send;
 
-    /// That these boards alone were found open to the actor, on facts of his community that were asked for when its span was `before`. For
-    /// those who like to know; nobody waits for it.
-    fn opened(&self, _actor: &Actor, _boards: BTreeSet<BoardId>, _before: Option<Span>) {}
+    /// That these boards alone were found open to the actor of this socket, on facts of his community that were asked for when its span was
+    /// `before`. For those who like to know; nobody waits for it.
+    fn opened(&self, _socket: SocketKey, _actor: &Actor, _boards: BTreeSet<BoardId>, _before: Option<Span>) {}
+
+    /// That this no longer counts: the socket is gone, or speaks by another token. Nobody waits for it either.
+    fn closed(&self, _socket: SocketKey) {}
 }
 
 /// What the database still holds of a stretch of the stream.

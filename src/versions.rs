@@ -30,6 +30,8 @@ pub const DEPARTED: usize = 10_000;
 pub struct Versions {
     hasher: RandomState,
     shards: Vec<Shard>,
+    /// Changes of boards and communities so far.
+    changes: AtomicU64,
     /// How far the dispatcher has come; none before it has begun.
     course: RwLock<Option<Course>>,
     departed: RwLock<Departed>,
@@ -81,6 +83,7 @@ impl Default for Versions {
         Self {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            changes: AtomicU64::new(0),
             course: RwLock::default(),
             departed: RwLock::default(),
             unnamed: AtomicBool::new(false),
@@ -117,6 +120,11 @@ impl Versions {
         Some(Span { epoch, since, upto: told.max(since) })
     }
 
+    /// So many changes of boards and communities were applied: where it is as before, so is every [`Self::span`] but for its end.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// Nothing that was known counts: the stream is told from behind `tick` of this epoch on.
     pub fn begin(&self, epoch: Epoch, tick: Tick) {
         let mut course = self.course.write().unwrap_or_else(PoisonError::into_inner);
@@ -148,6 +156,7 @@ impl Versions {
         let shard = &self.shards[self.shard(subject)];
         if matches!(subject, Subject::Board(_) | Subject::Community(_)) {
             shard.changed.fetch_max(at.0, Ordering::AcqRel);
+            self.changes.fetch_add(1, Ordering::AcqRel);
         }
         shard.version.fetch_add(1, Ordering::AcqRel);
     }
@@ -198,6 +207,7 @@ impl Versions {
             shard.changed.fetch_max(at.0, Ordering::AcqRel);
             shard.version.fetch_add(1, Ordering::AcqRel);
         }
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     fn read(&self, subject: Subject<'_>) -> (usize, u64) {

@@ -26,6 +26,7 @@ impl<F: FactStore> Gateway<F> {
             self.send(Request::Refresh { refresh, reply }).await?;
             // Else rights changed meanwhile: they are looked up anew.
             if let Ok(()) = answer.await.map_err(|_| stopping())? {
+                self.facts.closed(key);
                 return Ok(());
             }
         }

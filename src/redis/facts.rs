@@ -18,6 +18,7 @@
 
 pub mod kept;
 mod line;
+mod written;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,16 +28,20 @@ use std::{
     },
 };
 
+use tokio::sync::watch;
+
 pub use self::line::{KEPT_FOR, Keeper, LARGEST, WAITED_FOR};
 use self::{
     kept::{Kept, Odd, Open, SEAL, Seals, Shown, Taken},
     line::{Found, Keep, Line, Wanted},
+    written::Feed,
 };
 use super::url::RedisUrl;
 use crate::{
     access::{BoardFacts, CommunityFacts},
     actor::Actor,
-    ids::{BoardId, CommunityId, PostId, UserId},
+    dispatch::Reached,
+    ids::{BoardId, CommunityId, PostId, SocketKey, UserId},
     ports::{FactStore, FactsError},
     span::Span,
     versions::Versions,
@@ -99,9 +104,15 @@ impl<F> SharedFacts<F> {
 }
 
 impl Shared {
-    /// Below `prefix`, as of what `versions` say has been told; the keeper is to be run.
-    pub fn new(url: RedisUrl, prefix: String, seals: Seals, versions: Arc<Versions>) -> (Self, Keeper) {
-        let (line, keeper) = Line::new(url, prefix);
+    /// Below `prefix`, as of what `versions` say has been told, which move before `reached` does; the keeper is to be run.
+    pub fn new(
+        url: RedisUrl,
+        prefix: String,
+        seals: Seals,
+        versions: Arc<Versions>,
+        reached: watch::Receiver<Reached>,
+    ) -> (Self, Keeper) {
+        let (line, keeper) = Line::new(url, prefix, Arc::clone(&versions), reached);
         (Self { line, seals, versions, told: AtomicBool::new(false) }, keeper)
     }
 
@@ -138,11 +149,8 @@ impl Shared {
 
     /// Keeps what the database answered, where it is known for how long it held.
     fn keep<K: Kept>(&self, of: &K::Of, fact: &K, missing: Missing) {
-        let after = self.versions.span(K::subject(of));
-        let held = missing.before.zip(after).and_then(|(before, after)| Span::of_reading(&before, &after));
-        let values = held.and_then(|span| self.seals.close(of, fact, span));
-        if let Some((key, values)) = K::key(of).zip(values) {
-            self.line.keep(Keep { key, fields: K::FIELDS, values, instead_of: missing.seal });
+        if let Some((keep, _)) = self.to_keep(of, fact, missing) {
+            self.line.keep(keep);
         }
     }
 
@@ -194,6 +202,15 @@ impl Shared {
         }
         known.extend(read);
         known
+    }
+
+    /// For how long it held, too.
+    fn to_keep<K: Kept>(&self, of: &K::Of, fact: &K, missing: Missing) -> Option<(Keep, Span)> {
+        let after = self.versions.span(K::subject(of));
+        let (before, after) = missing.before.zip(after)?;
+        let span = Span::of_reading(&before, &after)?;
+        let (key, values) = (K::key(of)?, self.seals.close(of, fact, span)?);
+        Some((Keep { key, fields: K::FIELDS, values, instead_of: missing.seal, feed: None }, span))
     }
 
     async fn find(&self, wanted: Vec<Option<Wanted>>) -> Vec<Found> {
@@ -249,9 +266,17 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
         self.database.board_of_post(post).await
     }
 
-    fn opened(&self, actor: &Actor, boards: BTreeSet<BoardId>, before: Option<Span>) {
+    fn opened(&self, socket: SocketKey, actor: &Actor, boards: BTreeSet<BoardId>, before: Option<Span>) {
+        let Some(shared) = &self.shared else { return };
+        if let Some((keep, span)) = shared.to_keep(actor, &Open(boards), Missing { before, seal: String::new() }) {
+            let feed = Feed { socket, community: actor.community.clone(), span };
+            shared.line.keep(Keep { feed: Some(feed), ..keep });
+        }
+    }
+
+    fn closed(&self, socket: SocketKey) {
         if let Some(shared) = &self.shared {
-            shared.keep(actor, &Open(boards), Missing { before, seal: String::new() });
+            shared.line.withdraw(socket);
         }
     }
 }

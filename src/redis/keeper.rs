@@ -138,9 +138,11 @@ impl<T> Asked<T> {
         }
     }
 
-    /// Drops what comes: whoever asked hears at once that there is no answer.
-    pub async fn refuse(&mut self) -> Infallible {
-        while self.0.recv().await.is_some() {}
+    /// Hands over what comes, to be dropped: whoever asked hears at once that there is no answer.
+    pub async fn refuse(&mut self, mut to: impl FnMut(T)) -> Infallible {
+        while let Some(ask) = self.0.recv().await {
+            to(ask);
+        }
         pending().await
     }
 }

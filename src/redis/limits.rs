@@ -178,7 +178,7 @@ impl Kept for Keeper {
 
     /// Memory decides what is asked.
     async fn meanwhile(&mut self) -> Infallible {
-        self.asked.refuse().await
+        self.asked.refuse(drop).await
     }
 }
 

@@ -19,6 +19,7 @@ mod sessions;
 mod sessions_kept;
 mod takeover;
 mod tokens;
+mod user_boards;
 
 use std::time::{Duration, Instant};
 

@@ -13,8 +13,9 @@
 //! To each belongs for how long it held: `epoch`, and from tick `since` to tick `at`; and the `seal`, a code over key, fields and
 //! these, which nobody makes who does not know `JWT_SECRET`.
 //!
-//! For others who read here: this is how it was at `at`, at most as long ago as the keys live, and nothing here is withdrawn when it
-//! changes. It is good for showing and for warming up, not for letting somebody in: whoever wants to know what is open asks the
+//! For others who read here: this is how it was at `at`, at most as long ago as the keys live. `user_boards` is withdrawn behind the tick that
+//! may make it wrong, where Redis and the node that wrote it are there (`written`); the others are not withdrawn when they
+//! change. It is good for showing and for warming up, not for letting somebody in: whoever wants to know what is open asks the
 //! database, or this service. What others write here is not taken, and written over.
 
 use std::collections::{BTreeSet, HashMap};

@@ -4,25 +4,35 @@
 //! - whoever asks waits no longer than [`WAITED_FOR`], and not at all while Redis is away; what is to be kept is waited for by nobody;
 //! - a round that is not answered within [`ANSWER_WITHIN`] ends the connection;
 //! - what is asked and kept at one moment goes together in one round; what does not fit the queue is not asked, or not kept;
-//! - an answer is of bounded size, whatever stands there.
+//! - an answer is of bounded size, whatever stands there;
+//! - what this node wrote for a socket is withdrawn behind the tick that makes it wrong ([`written`](super::written)), some in each round
+//!   beside what is asked; while Redis is away it waits, until it has run out.
 //!
 //! One task keeps the way there ([`keep`]).
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use redis::{RedisResult, Value};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::kept::STAMP;
-use crate::redis::{
-    keeper::{Asked, Here, Kept, Worked, keep},
-    link::{Link, LinkError},
-    question::{Question, Script},
-    url::RedisUrl,
+use super::{
+    kept::STAMP,
+    written::{Feed, Written},
+};
+use crate::{
+    dispatch::Reached,
+    ids::SocketKey,
+    redis::{
+        keeper::{Asked, Here, Kept, Worked, keep},
+        link::{Link, LinkError},
+        question::{Question, Script},
+        url::RedisUrl,
+    },
+    versions::Versions,
 };
 
 /// How long a question waits for Redis; then the database is asked, which answers in a fraction of that.
@@ -69,6 +79,8 @@ pub struct Keep {
     pub values: Vec<String>,
     /// The seal of what is there and no node's, if something is.
     pub instead_of: String,
+    /// For which socket, where it is withdrawn when it is wrong.
+    pub feed: Option<Feed>,
 }
 
 /// Asks; the keeper answers.
@@ -84,7 +96,11 @@ pub struct Keeper {
     url: RedisUrl,
     find: Script,
     keep: Script,
+    withdraw: Script,
     asked: Asked<Ask>,
+    /// Moves when something has been told.
+    reached: watch::Receiver<Reached>,
+    written: Written,
     here: Here,
     /// Whether it was said that something is refused.
     told: bool,
@@ -94,15 +110,23 @@ pub struct Keeper {
 enum Ask {
     Find { wanted: Vec<Wanted>, reply: oneshot::Sender<Vec<Found>> },
     Keep(Keep),
+    Withdraw(SocketKey),
 }
 
 impl Line {
     /// Keys below `prefix`; the keeper is to be run.
-    pub fn new(url: RedisUrl, prefix: String) -> (Self, Keeper) {
+    pub fn new(
+        url: RedisUrl,
+        prefix: String,
+        versions: Arc<Versions>,
+        reached: watch::Receiver<Reached>,
+    ) -> (Self, Keeper) {
         let (asks, asked) = Asked::new(WAITING);
         let here = Here::new(Some("curia_facts_shared"));
         let (find, keep) = (Script::new(include_str!("find.lua")), Script::new(include_str!("keep.lua")));
-        let keeper = Keeper { url, find, keep, asked, here: here.clone(), told: false };
+        let (withdraw, written) = (Script::new(include_str!("withdraw.lua")), Written::new(versions));
+        let here_too = here.clone();
+        let keeper = Keeper { url, find, keep, withdraw, asked, reached, written, here: here_too, told: false };
         (Self { prefix, asks, here }, keeper)
     }
 
@@ -136,6 +160,12 @@ impl Line {
             let _ = self.asks.try_send(Ask::Keep(keep));
         }
     }
+
+    /// Withdraws what was kept for the socket, without waiting.
+    pub fn withdraw(&self, socket: SocketKey) {
+        // Else it is withdrawn with the next change of rights, or runs out.
+        let _ = self.asks.try_send(Ask::Withdraw(socket));
+    }
 }
 
 impl Keeper {
@@ -144,12 +174,22 @@ impl Keeper {
         keep(self, shutdown).await;
     }
 
-    /// Answers a round of what was asked, and keeps what is to be kept.
-    async fn round(&mut self, link: &mut Link, asks: &mut Vec<Ask>) -> Result<(), LinkError> {
-        // Who does not wait any longer has asked the database.
-        asks.retain(|ask| !matches!(ask, Ask::Find { reply, .. } if reply.is_closed()));
-        let questions: Vec<Question> = asks.iter().flat_map(|ask| self.questions(ask)).collect();
+    /// Withdraws some of what is wrong, answers a round of what was asked, and keeps what is to be kept. Whether Redis was asked.
+    async fn round(&mut self, link: &mut Link, asks: &mut Vec<Ask>) -> Result<bool, LinkError> {
+        // Before anything is noted: what is written in this round is found wrong in a later one.
+        let wrong = self.written.wrong(AT_ONCE);
+        let mut questions: Vec<Question> = wrong.map(|list| self.withdraw.on(&list.key).arg(&list.seal)).collect();
+        let withdrawn = questions.len();
+        asks.retain(|ask| self.is_due(ask));
+        questions.extend(asks.iter().flat_map(|ask| self.questions(ask)));
+        if questions.is_empty() {
+            return Ok(false);
+        }
         let mut answers = link.ask_each::<Value>(&questions).await?.into_iter();
+        self.written.withdrew(withdrawn);
+        for error in answers.by_ref().take(withdrawn).filter_map(Result::err) {
+            self.refused(&error);
+        }
         for ask in asks.drain(..) {
             match ask {
                 Ask::Find { wanted, reply } => {
@@ -162,9 +202,26 @@ impl Keeper {
                         self.refused(&error);
                     }
                 }
+                Ask::Withdraw(_) => {}
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether Redis is to be asked for it.
+    fn is_due(&mut self, ask: &Ask) -> bool {
+        match ask {
+            // Who does not wait any longer has asked the database.
+            Ask::Find { reply, .. } => !reply.is_closed(),
+            Ask::Keep(Keep { key, values, feed, .. }) => {
+                let seal = values.last().map_or("", String::as_str);
+                feed.as_ref().is_none_or(|feed| self.written.note(feed, key, seal))
+            }
+            Ask::Withdraw(socket) => {
+                self.written.withdraw(*socket);
+                false
+            }
+        }
     }
 
     fn questions(&self, ask: &Ask) -> Vec<Question> {
@@ -173,7 +230,7 @@ impl Keeper {
                 let find = |wanted: &Wanted| self.find.on(&wanted.key).arg(LARGEST).arg(wanted.fields).arg(&STAMP[..]);
                 wanted.iter().map(find).collect()
             }
-            Ask::Keep(Keep { key, fields, values, instead_of }) => {
+            Ask::Keep(Keep { key, fields, values, instead_of, .. }) => {
                 let kept_for = u64::try_from(KEPT_FOR.as_millis()).unwrap_or(u64::MAX);
                 // Of the stamp: epoch, and the tick up to which it holds.
                 let [.., epoch, _, at, _] = values.as_slice() else { return Vec::new() };
@@ -181,6 +238,7 @@ impl Keeper {
                 let fields = fields.iter().chain(&STAMP).zip(values);
                 vec![fields.fold(question, |question, (field, value)| question.arg(*field).arg(value))]
             }
+            Ask::Withdraw(_) => Vec::new(),
         }
     }
 
@@ -218,9 +276,15 @@ impl Kept for Keeper {
         let _here = self.here.begin();
         let mut asks = Vec::with_capacity(AT_ONCE);
         loop {
-            self.asked.round(&mut asks, AT_ONCE).await;
+            tokio::select! {
+                biased;
+                () = self.asked.round(&mut asks, AT_ONCE) => {}
+                () = async {}, if self.written.is_left() => {}
+                Ok(()) = self.reached.changed() => {}
+            }
             match self.round(link, &mut asks).await {
-                Ok(()) => worked.did(),
+                Ok(true) => worked.did(),
+                Ok(false) => {}
                 Err(error) => return error,
             }
         }
@@ -237,7 +301,13 @@ impl Kept for Keeper {
 
     /// Whoever asks hears at once that there is no answer.
     async fn meanwhile(&mut self) -> Infallible {
-        self.asked.refuse().await
+        let written = &mut self.written;
+        let refused = |ask| {
+            if let Ask::Withdraw(socket) = ask {
+                written.withdraw(socket);
+            }
+        };
+        self.asked.refuse(refused).await
     }
 }
 

@@ -103,6 +103,23 @@ async fn each_step_asks_redis_a_bounded_number_of_times() {
         assert_eq!(user.ask("post:join", json!(1)).await["ok"], json!(true));
     }
     bounded("post:join", monitor.since().await, 1);
+    // From then on the server knows the script that withdraws.
+    assert_eq!(users[0].ask("feed:join", json!(null)).await["ok"], json!(true));
+    monitor.since().await;
+    forum.run(r#"UPDATE boards SET settings = '{"permissions": {"allowedRoles": ["crew"]}}' WHERE id = 2"#).await;
+    monitor.since().await;
+    for user in &mut users {
+        assert_eq!(user.ask("feed:join", json!(null)).await["ok"], json!(true));
+    }
+    // The limit, and the boards that are open to him.
+    bounded("feed:join", monitor.since().await, 2);
+    forum.run("UPDATE boards SET settings = '{}' WHERE id = 2").await;
+    // They are withdrawn.
+    bounded("a board opens", monitor.since().await, 1);
+    for user in &mut users {
+        assert_eq!(user.ask("feed:leave", json!(null)).await["ok"], json!(true));
+    }
+    monitor.since().await;
     for user in &mut users {
         assert_eq!(user.ask("board:leave", json!(1)).await["ok"], json!(true));
     }

@@ -13,16 +13,16 @@ const COMMUNITY: &str = "curia:community_permissions:c1";
 const SHOWN: &str = "curia:community_boards:c1";
 const FLAGS: [&str; 6] = ["--drain", "100ms", "--rate-join", "10000/1s", "--rate-connect", "10000/1s"];
 
-type Hash = HashMap<String, String>;
+pub(super) type Hash = HashMap<String, String>;
 
-async fn sharing(database: &str, redis: &str) -> Serving {
+pub(super) async fn sharing(database: &str, redis: &str) -> Serving {
     let node = Serving::start(database, &[&["--redis-url", redis], FLAGS.as_slice()].concat()).await;
     node.until_ready().await;
     node.until_metric("curia_facts_shared", 1.0).await;
     node
 }
 
-async fn connection(redis: &Redis) -> MultiplexedConnection {
+pub(super) async fn connection(redis: &Redis) -> MultiplexedConnection {
     let client = redis::Client::open(redis.url()).expect("an address");
     client.get_multiplexed_async_connection().await.expect("a connection")
 }
@@ -32,7 +32,7 @@ async fn outcome(node: &Serving, outcome: &str) -> f64 {
 }
 
 /// What a node keeps, once it is there.
-async fn kept(redis: &mut MultiplexedConnection, key: &str) -> Hash {
+pub(super) async fn kept(redis: &mut MultiplexedConnection, key: &str) -> Hash {
     kept_instead(redis, key, None).await
 }
 
@@ -229,7 +229,7 @@ async fn set_roles(pool: &PgPool, table: &str, closed: bool) {
 }
 
 /// Reads on to the news that the board is shut, or open.
-async fn hears(frames: &mut Frames, closed: bool) {
+pub(super) async fn hears(frames: &mut Frames, closed: bool) {
     let expected = if closed { "board:accessRevoked" } else { "board:accessGranted" };
     while !frames.next().await.expect("a connection that stays").contains(expected) {}
 }
@@ -279,7 +279,7 @@ async fn in_a_thousand_rounds_nobody_is_let_in_by_what_redis_still_has_of_rights
 }
 
 /// Sends a signal to a Redis, by its name.
-async fn signal(redis: &mut MultiplexedConnection, name: &str, process: Option<String>) -> String {
+pub(super) async fn signal(redis: &mut MultiplexedConnection, name: &str, process: Option<String>) -> String {
     let process = match process {
         Some(process) => process,
         None => {
