@@ -189,7 +189,8 @@ impl Follower {
             }
             Ok(Found::Nothing) => {
                 course.unticked = None;
-                course.has_read(Utc::now());
+                // What is committed during the look may not be in it.
+                course.has_read(Utc::now() - course.looked.elapsed());
                 self.rest(course, None).await;
             }
             Err(error @ OutboxError::Discontinued { .. }) => {

@@ -48,6 +48,8 @@ struct Present {
     max_pending: Pending,
     shut: CancellationToken,
     left: Notify,
+    /// Found once: by its name it would be looked up for each frame of a replay.
+    delivered: metrics::Counter,
 }
 
 pub(super) struct Member {
@@ -158,7 +160,8 @@ impl Members {
     /// Nobody yet. A socket for which more than `max_pending` waits is closed.
     pub fn new(max_pending: Pending) -> Self {
         let (sockets, shut, left) = (RwLock::default(), CancellationToken::new(), Notify::new());
-        Self(Arc::new(Present { sockets, max_pending, shut, left }))
+        let delivered = metrics::counter!("curia_events_delivered_total");
+        Self(Arc::new(Present { sockets, max_pending, shut, left, delivered }))
     }
 
     /// From now on no session is opened, and whoever was on his way in is sent away. Those who are here stay; their keys,
@@ -179,8 +182,7 @@ impl Members {
     fn tell_each(&self, to: &[SocketKey], frame: &Frame) {
         let max_pending = self.0.max_pending;
         let took = |key: &&SocketKey| self.find(**key).is_some_and(|member| member.send(frame, max_pending));
-        // Counted together: one by one it would be felt where many are told.
-        metrics::counter!("curia_events_delivered_total").increment(to.iter().filter(took).count() as u64);
+        self.0.delivered.increment(to.iter().filter(took).count() as u64);
     }
 
     /// Ends a connection behind what was written to it, without its cooperation. The client comes back by itself.

@@ -16,7 +16,7 @@ macro_rules! forum {
 }
 macro_rules! ours {
     ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/work/", $name, ".sql"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/writers/", $name, ".sql"))
     };
 }
 

@@ -21,6 +21,12 @@ pub(super) async fn knowing(forum: &Forum, redis: &str, more: &[&str]) -> Servin
     node
 }
 
+/// Three of them, which ask nobody for pings: none are answered while others are looked at.
+pub(super) async fn three_knowing(forum: &Forum, redis: &str) -> [Serving; 3] {
+    let nodes = [(); 3].map(|()| knowing(forum, redis, &["--ping-interval", "10m"]));
+    futures_util::future::join_all(nodes).await.try_into().unwrap_or_else(|_| unreachable!("three"))
+}
+
 async fn connected(node: &Serving, user: &str) -> Frames {
     Frames::connected(&node.url, &Service::token(user, "c1", &[], false)).await
 }
@@ -199,10 +205,7 @@ async fn of_a_node_that_is_killed_all_are_told_gone_once_and_of_the_others_nobod
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
     let url = redis.url();
-    // Nobody answers pings while others are looked at.
-    let nodes = [(); 3].map(|()| knowing(&forum, &url, &["--ping-interval", "10m"]));
-    let [one, other, mut doomed]: [Serving; 3] =
-        futures_util::future::join_all(nodes).await.try_into().unwrap_or_else(|_| unreachable!("three"));
+    let [one, other, mut doomed] = three_knowing(&forum, &url).await;
     let mut watchers = [connected(&one, "ada").await, connected(&other, "bo").await];
     for watcher in &mut watchers {
         joins(watcher, 1).await;

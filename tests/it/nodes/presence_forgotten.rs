@@ -1,7 +1,7 @@
 //! Presence where Redis lost what it knew, and whoever would say it again is no more.
 
 use super::{
-    presence::{DEAD_WITHIN, hears, hears_of, joins, knowing, until_listed},
+    presence::{DEAD_WITHIN, hears, hears_of, joins, three_knowing, until_listed},
     presence_away::{command, connected},
     *,
 };
@@ -41,9 +41,7 @@ async fn all_are_told_gone_once(loses: impl AsyncFnOnce(Redis) -> Redis) {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
     let url = redis.url();
-    let nodes = [(); 3].map(|()| knowing(&forum, &url, &["--ping-interval", "10m"]));
-    let [one, other, mut doomed]: [Serving; 3] =
-        futures_util::future::join_all(nodes).await.try_into().unwrap_or_else(|_| unreachable!("three"));
+    let [one, other, mut doomed] = three_knowing(&forum, &url).await;
     let mut watchers = [connected(&one, "ada").await, connected(&other, "cy").await];
     hears_of(&mut watchers[0], "user:online", "cy").await;
     for watcher in &mut watchers {
