@@ -67,6 +67,8 @@ struct Course {
     looked: Instant,
     /// For the next, where nothing stands there already, it is time then.
     due: Instant,
+    /// Whether this node holds the lease, or nobody can say who does.
+    leads: bool,
     /// Since when there are changes that no tick holds.
     unticked: Option<Instant>,
     /// Whoever should make them is stuck.
@@ -122,6 +124,7 @@ impl Follower {
             retries: retries(),
             looked: Instant::now(),
             due: Instant::now(),
+            leads: false,
             unticked: None,
             stuck: false,
             stands_in: false,
@@ -133,9 +136,9 @@ impl Follower {
     /// One look, at what is heard or into the outbox. `None` when nobody takes batches any longer.
     async fn go_on(&mut self, course: &mut Course) -> Option<()> {
         course.looked = Instant::now();
-        let may_tick = self.wake.may_tick().await;
+        course.leads = self.wake.may_tick().await;
         course.stuck = course.unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
-        let ticks = may_tick || course.stuck || course.stands_in;
+        let ticks = course.leads || course.stuck || course.stands_in;
         if ticks {
             course.hearing.ignore();
         } else if !course.reader.amid_a_tick() {
@@ -173,8 +176,10 @@ impl Follower {
                     let spread = (course.looked.elapsed() * SPREAD).min(LONGEST_SPREAD);
                     course.due = course.looked + spread.max(self.wake.pace().poll);
                 }
-                // Behind a tick of another the next may stand: who spread his reading as that one his ticks would never catch up.
-                if last && here {
+                // Who leads and reads a tick of another is stood in for: resting as long as that one does he would never be the next.
+                // And who is behind, or hears ticks, has to be in time for the next.
+                let hurries = course.leads || course.hearing.carries() || course.reader.is_behind();
+                if last && (here || !hurries) {
                     sleep_until(course.due).await;
                 }
             }

@@ -87,6 +87,8 @@ pub struct OutboxReader {
     unfinished: Option<Unfinished>,
     /// Of the tick that was handed out last, whole or in part.
     made_here: bool,
+    /// Behind that another is recorded already.
+    is_behind: bool,
 }
 
 /// Where a reader stands.
@@ -117,7 +119,17 @@ impl OutboxReader {
     /// `pool` at a time; rows' content is cut to `content_limit` bytes.
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
         let TakenUp { position: Position { epoch, tick, snapshot }, .. } = take_up(&pool, None).await?;
-        Ok(Self { pool, content_limit, epoch, tick, snapshot, seen: None, unfinished: None, made_here: false })
+        Ok(Self {
+            pool,
+            content_limit,
+            epoch,
+            tick,
+            snapshot,
+            seen: None,
+            unfinished: None,
+            made_here: false,
+            is_behind: false,
+        })
     }
 
     /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes
@@ -137,6 +149,7 @@ impl OutboxReader {
             seen: None,
             unfinished: None,
             made_here: false,
+            is_behind: false,
         };
         Ok(())
     }
@@ -159,6 +172,11 @@ impl OutboxReader {
     /// Whether this reader made the tick of which it handed something out last.
     pub fn made_here(&self) -> bool {
         self.made_here
+    }
+
+    /// Whether another tick was recorded already behind the one of which something was handed out last.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Whether a tick was handed out in part, and its next page is next.
@@ -195,6 +213,7 @@ impl OutboxReader {
         if !news.held {
             return Err(self.discontinued("what was told last stands there no longer"));
         }
+        self.is_behind = news.more;
         match (news.tick, news.snapshot) {
             (Some(tick), Some(snapshot)) if tick == self.tick.0 + 1 => {
                 self.recorded(Tick(tick), snapshot.parse()?).await.map(Found::Page)
