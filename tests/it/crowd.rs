@@ -19,6 +19,9 @@ const MISSED: usize = 60;
 /// Connecting in peace, so many at a time.
 const AT_A_TIME: usize = 50;
 
+/// Its statements are counted; how it takes its leave is the business of others.
+const QUICKLY_GONE: [&str; 4] = ["--rust-log", "info", "--drain", "100ms"];
+
 /// Statements for a crowd that asks the same: without single flight each of them would make as many as the question has.
 const FEW: usize = 20;
 
@@ -104,7 +107,7 @@ async fn come_back(url: &str, user: usize, since: Option<Value>) -> (Frames, Vec
 /// So many were there, the node ended, and all come back at once to a new one: what that asks of the database.
 async fn queries_of(clients: usize) -> usize {
     let watched = Watched::start().await;
-    let service = Serving::start(&watched.url(), &["--rust-log", "info"]).await;
+    let service = Serving::start(&watched.url(), &QUICKLY_GONE).await;
     let mut cursors = Vec::new();
     for some in (0..clients).collect::<Vec<_>>().chunks(AT_A_TIME) {
         let mut joining = JoinSet::new();
@@ -123,7 +126,7 @@ async fn queries_of(clients: usize) -> usize {
     while !witness.next().await.expect("a connection that stays").contains(&last) {}
     service.stop().await;
 
-    let service = Serving::start(&watched.url(), &["--rust-log", "info"]).await;
+    let service = Serving::start(&watched.url(), &QUICKLY_GONE).await;
     service.until_ready().await;
     let before = watched.asked();
     let mut coming = JoinSet::new();
