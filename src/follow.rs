@@ -34,8 +34,8 @@ use crate::{
 };
 
 /// A node that leaves changes without a tick for so long may hold the lease and be stuck, or be gone without PostgreSQL knowing:
-/// another makes the tick. Where nobody rings for a change it is found with the safety poll, a second later as it is set by default:
-/// within two seconds together.
+/// another makes the tick. Where nobody rings for a change it is found at the next look around, a second later at most: within two
+/// seconds together.
 const TAKE_OVER: Duration = Duration::from_millis(800);
 /// From tick to tick it takes at least so many times as long as the reading of one took: what is left is the forum's.
 const SPREAD: u32 = 5;
@@ -112,7 +112,7 @@ impl Follower {
             Some(Ends { told, heard }) => (told, Some(heard)),
             None => (Told::default(), None),
         };
-        let hearing = Hearing::new(heard, self.wake.pace().safety_poll);
+        let hearing = Hearing::new(heard, self.wake.pace().look_around());
         let Some(reader) = self.open().await else { return };
         // Whoever asked may have given up.
         let _ = position.send(reader.position());

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - the node that holds the lease parks only after it found nothing for a while, and looks once more before it sleeps;
-//! - nobody sleeps longer than the safety poll, bell or no bell;
+//! - nobody sleeps longer than the safety poll, bell or no bell, and who does not hold the lease no longer than a second: where the
+//!   one who did is gone, nobody is asked to ring;
 //! - a connection that listens elsewhere than the outbox is read is none;
 //! - without a listening connection this node looks by the clock and may make ticks: the lease saves work, the tick table's
 //!   primary key is what keeps the stream right.
@@ -31,6 +32,8 @@ use crate::{
 
 /// The lease is asked for this often by those that don't hold it.
 const LEASE_EVERY: Duration = Duration::from_millis(500);
+/// And looked around at least this often, so that the work is taken over within two seconds.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks while it is quiet and nobody can ring.
 const UNHEARD: Duration = Duration::from_millis(25);
 
@@ -46,6 +49,13 @@ pub struct Pace {
     pub park_after: Duration,
     /// Between two looks while it waits.
     pub safety_poll: Duration,
+}
+
+impl Pace {
+    /// Between two looks of a node that waits for another.
+    pub fn look_around(&self) -> Duration {
+        self.safety_poll.min(LOOK_AROUND_EVERY)
+    }
 }
 
 /// See the module.
@@ -170,8 +180,8 @@ impl Wake {
 
     async fn wait(&mut self, at_most: Duration) -> Result<(), WakeError> {
         let Pace { poll, park_after, safety_poll } = self.pace;
-        let at_most = at_most.max(poll);
         let (quiet, leads) = (self.stirred.elapsed(), self.holds_lease());
+        let at_most = at_most.max(poll).min(if leads { safety_poll } else { self.pace.look_around() });
         let Some(listener) = &mut self.listener else {
             sleep(if quiet < park_after { poll } else { poll.max(UNHEARD) }).await;
             return Ok(());
@@ -179,7 +189,7 @@ impl Wake {
         // Whoever follows sleeps later than the leader, whose bell wakes both.
         let sleeps = self.parked || (!leads && quiet >= park_after * 2);
         if sleeps {
-            match timeout(safety_poll.min(at_most), listener.rung()).await {
+            match timeout(at_most, listener.rung()).await {
                 Ok(rung) => {
                     rung?;
                     // Still parked: the news is read first, and whoever reads it stirs.

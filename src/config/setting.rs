@@ -250,7 +250,7 @@ pub static PARK_AFTER: Setting = Setting::new("REALTIME_PARK_AFTER", "park-after
     .help("Without work for so long, wait to be notified instead");
 pub static SAFETY_POLL: Setting = Setting::new("REALTIME_SAFETY_POLL", "safety-poll", "DURATION", DURATION)
     .default("1s")
-    .help("How often the outbox is read while waiting to be notified");
+    .help("How often the outbox is read while waiting to be notified; a node that waits for another looks once a second at least");
 pub static DRAIN: Setting = Setting::new("REALTIME_DRAIN", "drain", "DURATION", DURATION)
     .default("25s")
     .help("How long a stopping server takes to send its clients away");

@@ -8,6 +8,8 @@ const STOOD_IN_WITHIN: Duration = Duration::from_secs(3);
 /// Each way: making a tick takes at least three questions, and so more than those 0.8 s. Two questions take less than the two
 /// seconds for which the session of the lease waits.
 const SLOW: Duration = Duration::from_millis(250);
+/// Who waits for another looks around however long this is.
+const NO_SAFETY_POLL: [&str; 2] = ["--safety-poll", "1h"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_ticking_node_is_killed_another_goes_on_within_two_seconds() {
@@ -199,7 +201,7 @@ impl Vanishing {
 /// However the first falls silent.
 async fn is_stood_in_for_amid_writes(redis: Option<&Redis>, falls_silent: impl FnOnce(&Vanishing) -> Instant) {
     let forum = Forum::captured().await;
-    let nodes = Vanishing::start(&forum, redis, &[]).await;
+    let nodes = Vanishing::start(&forum, redis, &NO_SAFETY_POLL).await;
     let (mut client, _) = joined(&nodes.follower, None).await;
     let mut writer = Writer::start(&forum);
     let mut told = vec![next(&mut client).await];
@@ -252,10 +254,10 @@ async fn parked(pool: &PgPool) {
     timeout(PATIENCE, asking).await.expect("a node that is parked");
 }
 
-/// The other hears one bell, and no clock but that of the standing in brings it back to what it found.
+/// The other hears one bell.
 async fn vanishes_in_the_quiet(redis: Option<&Redis>) {
     let forum = Forum::captured().await;
-    let nodes = Vanishing::start(&forum, redis, &["--safety-poll", "1h"]).await;
+    let nodes = Vanishing::start(&forum, redis, &NO_SAFETY_POLL).await;
     let (mut client, _) = joined(&nodes.follower, None).await;
     post(&forum.pool, "before").await;
     assert_eq!(next(&mut client).await.title, "before");
@@ -278,6 +280,37 @@ async fn one_change_behind_a_node_that_vanished_is_told_though_nobody_rings_agai
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_one_change_behind_a_node_that_vanished_is_told_though_nobody_rings_again() {
     vanishes_in_the_quiet(None).await;
+}
+
+/// Its session ends with it, so that nobody has asked the writer to ring.
+async fn is_killed_in_the_quiet(redis: Option<&Redis>) {
+    let forum = Forum::captured().await;
+    let mut nodes = Vanishing::start(&forum, redis, &NO_SAFETY_POLL).await;
+    let (mut client, _) = joined(&nodes.follower, None).await;
+    post(&forum.pool, "before").await;
+    assert_eq!(next(&mut client).await.title, "before");
+    parked(&forum.pool).await;
+
+    nodes.leader.kill().await;
+    let killed = Instant::now();
+    lease_held(&forum.pool, Some(nodes.lease)).await;
+    post(&forum.pool, "alone").await;
+    assert_eq!(timeout(PATIENCE, next(&mut client)).await.expect("a node that takes over").title, "alone");
+    let taken_over = killed.elapsed();
+    println!("what was written behind the killing was told {taken_over:?} after it");
+    assert!(taken_over < STOOD_IN_WITHIN, "silent for {taken_over:?}");
+    nodes.follower.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_killed_in_the_quiet_is_succeeded_at_once() {
+    let redis = Redis::start().expect("a Redis");
+    is_killed_in_the_quiet(Some(&redis)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_who_is_killed_in_the_quiet_is_succeeded_at_once() {
+    is_killed_in_the_quiet(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
