@@ -276,7 +276,8 @@ impl App {
             let keys = readiness.component("keys", State::Ready);
             tasks.spawn("keys", rotation::follow(file.clone(), Arc::clone(&verifier), keys, shutdown.clone()));
         }
-        let gateway = Arc::new(Gateway::new(facts, versions, requests, watched, recall));
+        let gateway =
+            Arc::new(Gateway::new(facts, versions, requests, watched, recall).refusing_in(config.limits.refusal_step));
         let guests = Guests::new(config.limits.places);
         let entry = Entry { limits, guests, sessions, proxies: config.limits.proxies };
         let attending = SocketTasks::new(shutdown.clone());

@@ -5,12 +5,13 @@
 //! are one question to the database. A cached fact is found only under the version it was read at.
 //!
 //! What is not shown in the actor's community is refused alike, whether it exists or not: after the same questions, and never sooner because
-//! others have asked for it.
+//! others have asked for it, and at the end of one of the same steps ([`Steps`]).
 
 mod door;
 mod known;
 mod presence;
 mod refresh;
+mod steps;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -24,10 +25,11 @@ use serde::Serialize;
 use serde_json::{Value, to_value};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use self::known::report;
+pub use self::steps::Steps;
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide, facts_needed},
     actor::Actor,
@@ -60,6 +62,7 @@ pub struct Gateway<F> {
     reached: watch::Receiver<Reached>,
     /// To whoever looks up what is older than memory.
     recall: mpsc::Sender<Recalled>,
+    refusals: Steps,
     boards: Cache<(BoardId, u64), Option<Shared<BoardFacts>>>,
     communities: Cache<(CommunityId, u64), Option<Shared<CommunityFacts>>>,
     /// What a community owns or imports.
@@ -92,12 +95,19 @@ impl<F: FactStore> Gateway<F> {
             requests,
             reached,
             recall,
+            refusals: Steps(Duration::ZERO),
             boards: Cache::new(CACHED),
             communities: Cache::new(CACHED),
             shown: Cache::new(CACHED / 100),
             posts: Cache::new(CACHED),
             users: Cache::new(CACHED),
         }
+    }
+
+    /// Tells what it refuses at the ends of these steps.
+    pub fn refusing_in(mut self, refusals: Steps) -> Self {
+        self.refusals = refusals;
+        self
     }
 
     /// What the handshake needs of the actor's community.
@@ -135,17 +145,18 @@ impl<F: FactStore> Gateway<F> {
 
     /// Serves one command, to its acknowledgement. A join is acknowledged by the dispatcher, behind what the socket missed.
     pub async fn serve(&self, key: SocketKey, actor: &Actor, command: Command, acknowledge: Acknowledge) {
+        let asked = Instant::now();
         let answer = match command {
             Command::JoinBoard { board, typing, since } => {
-                let join = Joining { key, since, acknowledge };
+                let join = Joining { key, asked, since, acknowledge };
                 return self.join(join, || self.may_join_board(actor, board, typing)).await;
             }
             Command::JoinPost { post, since } => {
-                let join = Joining { key, since, acknowledge };
+                let join = Joining { key, asked, since, acknowledge };
                 return self.join(join, || self.may_join_post(actor, post)).await;
             }
             Command::JoinFeed { since } => {
-                let join = Joining { key, since, acknowledge };
+                let join = Joining { key, asked, since, acknowledge };
                 return self.join(join, || self.may_join_feed(key, actor)).await;
             }
             Command::LeaveBoard { board } => self.leave(key, Spot::Board(board), &BoardLeft { board_id: board }).await,
@@ -157,6 +168,9 @@ impl<F: FactStore> Gateway<F> {
             // Who verified it asks for [`Gateway::refresh`] with what it says; as it comes it says nothing.
             Command::Refresh { .. } => Err(Failure::new(ErrorCode::AuthInvalid, "the token was not verified")),
         };
+        if let Err(failure) = &answer {
+            self.refusals.await_end(asked, failure).await;
+        }
         acknowledge(answer);
     }
 
@@ -170,12 +184,15 @@ impl<F: FactStore> Gateway<F> {
 
     /// Decides, and decides anew when something changed meanwhile.
     async fn join<D: Future<Output = Result<Decided, Failure>>>(&self, joining: Joining, decide: impl Fn() -> D) {
-        let Joining { key, since, mut acknowledge } = joining;
+        let Joining { key, asked, since, mut acknowledge } = joining;
         let (mut awaited, mut deeper) = (false, true);
         for _ in 0..TRIES {
             let Decided { seat, basis } = match decide().await {
                 Ok(decided) => decided,
-                Err(failure) => return acknowledge(Err(failure)),
+                Err(failure) => {
+                    self.refusals.await_end(asked, &failure).await;
+                    return acknowledge(Err(failure));
+                }
             };
             let since = if awaited { settled(since, *self.reached.borrow()) } else { since };
             let join = Box::new(Join { key, seat, since, basis, deeper, acknowledge });
@@ -276,6 +293,7 @@ impl<F: FactStore> Gateway<F> {
 /// A join under way.
 struct Joining {
     key: SocketKey,
+    asked: Instant,
     since: Since,
     acknowledge: Acknowledge,
 }

@@ -7,6 +7,7 @@ use super::{
     setting as settings, value as read,
 };
 use crate::{
+    gateway::Steps,
     limits::{Rate, Rates},
     socket::{Places, TrustedProxies},
 };
@@ -15,6 +16,9 @@ use crate::{
 const COUNTED: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// Shorter, and the way to Redis and back would count.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// What a socket asks next waits until a refusal is told.
+const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 /// What clients may take.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub struct ClientLimits {
     pub proxies: TrustedProxies,
     /// Of what one user does.
     pub rates: Rates,
+    /// When he is told what he may not.
+    pub refusal_step: Steps,
 }
 
 impl ClientLimits {
@@ -59,6 +65,7 @@ impl ClientLimits {
         let places = places(reader);
         let proxies = proxies(reader);
         let rates = rates(reader);
+        let refusal_step = reader.required(&settings::REFUSAL_STEP, read::none_up_to(LONGEST_STEP));
         Ok(Self {
             rooms_per_socket: rooms_per_socket?,
             max_message_size: max_message_size?,
@@ -72,6 +79,7 @@ impl ClientLimits {
             places: places?,
             proxies: proxies?,
             rates: rates?,
+            refusal_step: Steps(refusal_step?),
         })
     }
 }

@@ -209,6 +209,10 @@ pub static RATE_OTHER: Setting = Setting::new("REALTIME_RATE_OTHER", "rate-other
     .default("60/10s")
     .help("How often a user may send anything else");
 
+pub static REFUSAL_STEP: Setting =
+    Setting::new("REALTIME_REFUSAL_STEP", "refusal-step", "DURATION", "a duration from 0ms to 1s")
+        .default("10ms")
+        .help("What is not_found or forbidden is told at the end of such a step, so that its time tells nothing; 0ms tells it at once");
 pub static MAX_CONTENT_SIZE: Setting = Setting::new("REALTIME_MAX_CONTENT_SIZE", "max-content-size", "SIZE", SIZE)
     .default("16KiB")
     .help("Longer content is cut and marked content_truncated");
@@ -301,6 +305,7 @@ pub static OF_SERVER: &[&Setting] = &[
     &RATE_PRESENCE_LIST,
     &RATE_SESSION_REFRESH,
     &RATE_OTHER,
+    &REFUSAL_STEP,
     &MAX_CONTENT_SIZE,
     &MERGE_WINDOW,
     &RETENTION,

@@ -50,8 +50,15 @@ pub fn duration_up_to(longest: Duration) -> impl Fn(&str) -> Option<Duration> {
 
 /// As [`duration`], from none to five minutes.
 pub fn leeway(text: &str) -> Option<Duration> {
-    let none = matches!(amount_and_unit(text), Some((0, "" | "ms" | "s" | "m")));
-    if none { Some(Duration::ZERO) } else { duration_up_to(LONGEST_LEEWAY)(text) }
+    none_up_to(LONGEST_LEEWAY)(text)
+}
+
+/// As [`duration`], from none to `longest`.
+pub fn none_up_to(longest: Duration) -> impl Fn(&str) -> Option<Duration> {
+    move |text| match amount_and_unit(text) {
+        Some((0, "" | "ms" | "s" | "m")) => Some(Duration::ZERO),
+        _ => duration_up_to(longest)(text),
+    }
 }
 
 /// The name of a file.

@@ -1,6 +1,7 @@
 //! What another community has can not be told from what is not there by how long the refusal takes: between the client's own times, of both
 //! by turns at random, no difference may be found. How small a one has to be found is measured beside it: of everything so many times are
-//! taken that half of what one question more to the database costs would be seen, in either direction.
+//! taken that half of what one question more to the database costs would be seen, in either direction. All of this without the steps in which
+//! refusals are told, which hide even that question.
 
 mod ranks;
 
@@ -37,6 +38,8 @@ const COMMUNITIES: usize = 32;
 const TURNS: usize = 60;
 /// So often the question is weighed before a row, and in each turn.
 const WEIGHED: [usize; 2] = [200, 50];
+/// Longer than refusals take where nothing hides it.
+const STEP: Duration = Duration::from_millis(20);
 /// Tells hanging from working.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -207,10 +210,12 @@ impl Asking {
     }
 }
 
-async fn asking(store: &Store) -> (Service, Asking) {
+async fn asking(store: &Store, refusal_step: Duration) -> (Service, Asking) {
     let forum = Forum::captured().await;
     let rates = ["rate-join", "rate-typing", "rate-presence-list", "rate-other"].map(|rate| (rate, "10000/1s"));
-    let flags = [&rates[..], &[("rooms-per-socket", "10000"), ("merge-window", "1ms")]].concat();
+    let refusal_step = format!("{}ms", refusal_step.as_millis());
+    let more = [("rooms-per-socket", "10000"), ("merge-window", "1ms"), ("refusal-step", refusal_step.as_str())];
+    let flags = [&rates[..], &more].concat();
     let service = store.service(&forum, &flags).await;
     let client = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
     forum.run("INSERT INTO communities (id, name) SELECT 'k' || n, 'K' || n FROM generate_series(0, 31) AS n").await;
@@ -231,7 +236,7 @@ async fn asking(store: &Store) -> (Service, Asking) {
 }
 
 async fn how_long_a_refusal_takes_does_not_tell_what_another_community_has(store: &Store) {
-    let (service, mut asking) = asking(store).await;
+    let (service, mut asking) = asking(store, Duration::ZERO).await;
     let ids: Vec<i32> = IDS.collect();
     let (one_after_the_other, again): (Vec<&[i32]>, _) = (ids.chunks(A_TURN).collect(), vec![&ids[..A_TURN]; TURNS]);
     for (what, event, turns) in [
@@ -252,7 +257,7 @@ async fn how_long_a_refusal_takes_does_not_tell_what_another_community_has(store
 }
 
 async fn nor_does_it_tell_after_a_change_of_the_community_or_of_what_is_asked_for(store: &Store) {
-    let (service, mut asking) = asking(store).await;
+    let (service, mut asking) = asking(store, Duration::ZERO).await;
     let ids: Vec<i32> = IDS.collect();
     for (what, event) in [("a board", "board:join"), ("a post", "post:join")] {
         let what = format!("{what}, behind a change of the community");
@@ -283,7 +288,7 @@ async fn nor_does_it_tell_after_a_change_of_the_community_or_of_what_is_asked_fo
 
 /// What the others would not see they could not refute.
 async fn one_question_more_to_the_database_is_seen(store: &Store) {
-    let (service, mut asking) = asking(store).await;
+    let (service, mut asking) = asking(store, Duration::ZERO).await;
     for _ in 0..TURNS {
         asking.weigh_question(WEIGHED[0]).await;
         if asking.question.are_told_apart() {
@@ -294,7 +299,16 @@ async fn one_question_more_to_the_database_is_seen(store: &Store) {
     asking.end(service).await;
 }
 
+async fn in_steps_it_is_seen_no_longer(store: &Store) {
+    let (service, mut asking) = asking(store, STEP).await;
+    asking.weigh_question(WEIGHED[0]).await;
+    asking.question.are_of_one_kind("a question to the database, and none, told in steps");
+    assert!(asking.question.shortest() >= STEP.as_secs_f64() * 1e3, "{}", asking.question.shortest());
+    asking.end(service).await;
+}
+
 on_both_stores!(
+    in_steps_it_is_seen_no_longer,
     how_long_a_refusal_takes_does_not_tell_what_another_community_has,
     nor_does_it_tell_after_a_change_of_the_community_or_of_what_is_asked_for,
     one_question_more_to_the_database_is_seen,

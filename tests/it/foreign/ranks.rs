@@ -51,6 +51,10 @@ impl Ranks {
         self.median(true) - self.median(false)
     }
 
+    pub fn shortest(&self) -> f64 {
+        self.0.iter().map(|(time, _)| *time).fold(f64::INFINITY, f64::min)
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
