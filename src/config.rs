@@ -150,6 +150,7 @@ impl Config {
         let replay = replay(reader, limits.as_ref().ok());
         let offline_grace = reader.required(&settings::OFFLINE_GRACE, read::duration);
         let typing_silence = reader.required(&settings::TYPING_SILENCE, read::duration);
+        let presence_rate = reader.required(&settings::PRESENCE_RATE, read::count(1_000..=10_000_000));
         let drain = reader.required(&settings::DRAIN, read::duration);
         Ok(Self {
             database: database?,
@@ -161,7 +162,11 @@ impl Config {
             limits: limits?,
             stream: stream?,
             replay: replay?,
-            patience: Patience { offline_grace: offline_grace?, typing_silence: typing_silence? },
+            patience: Patience {
+                offline_grace: offline_grace?,
+                typing_silence: typing_silence?,
+                told_a_second: presence_rate?,
+            },
             drain: drain?,
             effective: Vec::new(),
             warnings: Vec::new(),

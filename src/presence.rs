@@ -30,7 +30,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{news::News, roll::SAID_AGAIN};
+pub use self::{
+    news::{Due, News},
+    roll::SAID_AGAIN,
+};
 use self::{
     own::Own,
     roll::{Passed, Roll},
@@ -77,6 +80,20 @@ pub enum Notice {
     Came { scope: Scope, who: Viewer },
     /// He no longer is.
     Went { scope: Scope, who: Viewer },
+}
+
+impl Notice {
+    /// Where.
+    pub fn scope(&self) -> &Scope {
+        let (Self::Came { scope, .. } | Self::Went { scope, .. }) = self;
+        scope
+    }
+
+    /// Who.
+    pub fn user(&self) -> &UserId {
+        let (Self::Came { who, .. } | Self::Went { who, .. }) = self;
+        &who.user_id
+    }
 }
 
 /// How one user is in a scope by the sockets of one node.

@@ -225,6 +225,12 @@ pub static OFFLINE_GRACE: Setting = Setting::new("REALTIME_OFFLINE_GRACE", "offl
 pub static TYPING_SILENCE: Setting = Setting::new("REALTIME_TYPING_SILENCE", "typing-silence", "DURATION", DURATION)
     .default("8s")
     .help("Whoever has not said typing:start again within it no longer types");
+pub static PRESENCE_RATE: Setting =
+    Setting::new("REALTIME_PRESENCE_RATE", "presence-rate", "COUNT", "a number from 1000 to 10000000")
+        .default("20000")
+        .help(
+            "Events a second, counted for each socket, that tell who comes and goes; what a crowd makes more of waits",
+        );
 pub static RETENTION: Setting = Setting::new("REALTIME_RETENTION", "retention", "DURATION", DURATION)
     .default("1h")
     .help("How long a client that comes back can catch up");
@@ -318,6 +324,7 @@ pub static OF_SERVER: &[&Setting] = &[
     &REPLAY_LIMIT,
     &OFFLINE_GRACE,
     &TYPING_SILENCE,
+    &PRESENCE_RATE,
     &DRAIN,
 ];
 

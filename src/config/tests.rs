@@ -58,7 +58,8 @@ fn the_least_is_enough_and_the_rest_are_the_contracts_defaults() {
     assert_eq!(config.stream.retention, Duration::from_secs(3600));
     assert_eq!(config.stream.outbox_max_size, 2_000_000_000);
     assert_eq!(config.stream.pace.park_after, Duration::from_millis(10));
-    let Patience { offline_grace, typing_silence } = config.patience;
+    let Patience { offline_grace, typing_silence, told_a_second } = config.patience;
+    assert_eq!(told_a_second, 20_000);
     assert_eq!([offline_grace, typing_silence], [5, 8].map(Duration::from_secs));
     assert_eq!(config.drain, Duration::from_secs(25));
     assert_eq!(config.database.direct().place(), "database \"forum\" on db:5432");

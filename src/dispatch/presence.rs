@@ -19,20 +19,22 @@ use crate::{
     frame::Frame,
     ids::{BoardId, CommunityId, NodeId, PostId, Room, SocketKey, UserId},
     ports::{Circle, EffectSink},
-    presence::{News, Notice, Presence, Scope},
+    presence::{Due, News, Notice, Presence, Scope},
     typing::{Heard, Typing},
 };
 
 /// How often it is looked what nobody here minds any longer.
 const LOOKED_OVER: Duration = Duration::from_secs(10);
 
-/// How long somebody is taken to be there still.
+/// How long somebody is taken to be there still, and how fast it is told who comes and goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// Whoever lost his last connection.
     pub offline_grace: Duration,
     /// Whoever said that he writes, and nothing since.
     pub typing_silence: Duration,
+    /// Events of comings and goings, each counted once for each socket; what is more waits.
+    pub told_a_second: u32,
 }
 
 /// Who is here and who writes.
@@ -55,7 +57,7 @@ impl Attendance {
     pub(super) fn new(patience: Patience) -> Self {
         let (presence, typing) = (Presence::alone(patience.offline_grace), Typing::new(patience.typing_silence));
         let (dismissed, waiting) = (Vec::new(), VecDeque::new());
-        let (news, unsure) = (News::default(), Unsure::default());
+        let (news, unsure) = (News::at(patience.told_a_second), Unsure::default());
         Self { presence, news, typing, unsure, dismissed, circle: None, look_over: LOOKED_OVER, waiting }
     }
 
@@ -191,22 +193,25 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     fn announce(&mut self, notices: Vec<Notice>) {
-        notices.into_iter().for_each(|notice| self.attendance.news.add(notice));
+        let now = self.began.elapsed();
+        notices.into_iter().for_each(|notice| self.attendance.news.add(notice, now));
     }
 
     async fn tell_news(&mut self) {
-        while let Some(notice) = self.attendance.news.take(self.began.elapsed()) {
-            let (Notice::Came { scope, who } | Notice::Went { scope, who }) = &notice;
-            let room = match scope {
+        while let Some(Due { notice, waited }) = self.attendance.news.take(self.began.elapsed()) {
+            metrics::histogram!("curia_presence_waited_seconds").record(waited);
+            let scope = notice.scope().clone();
+            let room = match &scope {
                 Scope::Community(community) => Room::Community(CommunityId::clone(community)),
                 Scope::Board(board) => Room::Board(*board),
             };
-            let others = self.rooms.others(&[room], &who.user_id);
+            let others = self.rooms.others(&[room], notice.user());
             let others = self.attendance.unsure.whom_to_tell(&notice, others);
             let sockets = self.tell(others, presence_event(notice)).await;
             // From now on: where telling takes as long as it costs, half the time is left for everything else.
-            self.attendance.news.told(sockets, self.began.elapsed());
+            self.attendance.news.told(&scope, sockets, self.began.elapsed());
         }
+        metrics::gauge!("curia_presence_waiting").set(self.attendance.news.count() as f64);
     }
 
     pub(super) async fn tell_typing(&self, heard: impl IntoIterator<Item = Heard>) {

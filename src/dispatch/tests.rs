@@ -26,7 +26,8 @@ use crate::{
 
 const EPOCH: Epoch = Epoch(7);
 const MS: Duration = Duration::from_millis(1);
-const PATIENCE: Patience = Patience { offline_grace: Duration::from_secs(5), typing_silence: Duration::from_secs(8) };
+const PATIENCE: Patience =
+    Patience { offline_grace: Duration::from_secs(5), typing_silence: Duration::from_secs(8), told_a_second: 20_000 };
 
 /// What a socket was sent: name, payload, cursor.
 #[derive(Clone, Debug, PartialEq)]

@@ -76,7 +76,7 @@ impl Case {
         let (told, floor) = (Place::end_of(Tick(TOLD)), Place::end_of(Tick(FLOOR)));
         let reached = watch::Sender::new(Reached { epoch: EPOCH, told, floor });
         let history = Bounds { records: 100, size: 1 << 20, missed: 100 };
-        let patience = Patience { offline_grace: Duration::ZERO, typing_silence: Duration::ZERO };
+        let patience = Patience { offline_grace: Duration::ZERO, typing_silence: Duration::ZERO, told_a_second: 1 };
         let options = Options { max_rooms: 10, merge_window: Duration::ZERO, history, patience };
         let (comes, waiting) = mpsc::channel(10);
         let recall = Recall { archive: outbox.clone(), requests, reached: reached.subscribe(), options };

@@ -9,11 +9,16 @@ use crate::support::{
     postgres::Forum,
     service::Service,
     store::{Store, on_both_stores},
+    wire::Frames,
 };
 
 /// Short, so that a going is told soon.
 const GRACE: Duration = Duration::from_millis(500);
 const SOON: [(&str, &str); 1] = [("offline-grace", "500ms")];
+/// Tells hanging from working.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A list that is not right yet is asked for again behind it; ten may be in ten seconds.
+const LISTED_EVERY: Duration = Duration::from_millis(1_100);
 /// Longer than any page takes to load.
 const NEVER: [(&str, &str); 1] = [("offline-grace", "1h")];
 
@@ -67,6 +72,74 @@ on_both_stores! {
     a_boards_presence_is_for_who_sits_in_it_and_a_communitys_for_its_members,
     who_is_put_out_has_left_the_board_at_once,
     who_has_switched_presence_off_is_told_of_nobody,
+    the_board_in_which_he_sat_down_last_is_named_whichever_tab_it_was,
+    every_device_is_counted,
+    who_is_elsewhere_is_told_at_once_while_a_crowd_comes,
+}
+
+async fn the_board_in_which_he_sat_down_last_is_named_whichever_tab_it_was(store: &Store) {
+    let forum = Forum::captured().await;
+    let service = store.service(&forum, &NEVER).await;
+    let (mut first, mut second) = (connected(&service, "ada", "c1").await, connected(&service, "ada", "c1").await);
+    for (tab, board) in [(&mut second, 1), (&mut first, 2)] {
+        joins(tab, board).await;
+    }
+    for board in [1, 2] {
+        joins(&mut second, board).await;
+    }
+    // In board 1 again, by the tab that came first.
+    assert_eq!(first.ask("board:leave", json!(2)).await["ok"], json!(true));
+    joins(&mut first, 1).await;
+    let named = |answer: &Value| listed(answer)[0].2;
+    assert_eq!(named(&second.ask("presence:list", json!(null)).await), Some(1));
+    joins(&mut first, 2).await;
+    assert_eq!(named(&second.ask("presence:list", json!(null)).await), Some(2));
+    service.stop().await;
+}
+
+/// Of one user; more than are told apart by name.
+const DEVICES: u32 = 40;
+
+async fn every_device_is_counted(store: &Store) {
+    let forum = Forum::captured().await;
+    let service = store.service(&forum, &NEVER).await;
+    let mut tabs = Vec::new();
+    for number in 0..DEVICES {
+        let token = Service::token_of_device("ada", &format!("tab {number}"));
+        tabs.push(Frames::connected(&service.url, &token).await);
+    }
+    let all = async {
+        while listed(&tabs[0].ask("presence:list", json!(null)).await) != [("ada", u64::from(DEVICES), None)] {
+            tokio::time::sleep(LISTED_EVERY).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("all of them");
+    service.stop().await;
+}
+
+/// So many, of whom all the others are to be told.
+const CROWD: usize = 120;
+
+/// At this pace it takes 7 s.
+async fn who_is_elsewhere_is_told_at_once_while_a_crowd_comes(store: &Store) {
+    let forum = Forum::captured().await;
+    let node = store.serving(&forum, &["--presence-rate", "1000", "--offline-grace", "1ms", "--drain", "100ms"]).await;
+    let connected =
+        async |user: &str| Client::connected(&node.url, &Service::token(user, "c2", &[], false), "websocket").await;
+    let (mut watcher, one) = (connected("cy").await, connected("dee").await);
+    hears(&mut watcher, "user:online", online("dee")).await;
+    let mut crowd = Vec::new();
+    for number in 0..CROWD {
+        let token = Service::token(&format!("user {number}"), "c1", &[], false);
+        crowd.push(Frames::connected(&node.url, &token).await);
+    }
+    let waiting = async || node.metric("curia_presence_waiting").await.unwrap_or_default();
+    assert!(waiting().await > 20.0, "a crowd that waits");
+    drop(one);
+    hears(&mut watcher, "user:offline", json!({"userId": "dee"})).await;
+    assert!(waiting().await > 5.0, "the crowd waits still");
+    drop(crowd);
+    node.stop().await;
 }
 
 async fn the_first_socket_is_told_and_the_last_and_no_other(store: &Store) {

@@ -52,7 +52,7 @@ async fn who_is_deleted_between_the_door_and_his_seat_is_refused() {
         max_rooms: 10,
         merge_window: Duration::from_millis(50),
         history: Bounds { records: 10, size: 1_000, missed: 10 },
-        patience: Patience { offline_grace: Duration::ZERO, typing_silence: Duration::ZERO },
+        patience: Patience { offline_grace: Duration::ZERO, typing_silence: Duration::ZERO, told_a_second: 1 },
     };
     let sink = SocketSink(Members::new(Pending { bytes: 1_000, frames: 10 }));
     let dispatcher = Dispatcher::new(sink, Arc::clone(&versions), &options, epoch, tick).reporting(reached);
