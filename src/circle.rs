@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ids::{BoardId, NodeId, UserId},
+    ids::{BoardId, CommunityId, NodeId, UserId},
     presence::{Scope, Stay},
     typing,
 };
@@ -22,7 +22,7 @@ pub enum Word {
     /// What `node` says: this one, or one that has died and is spoken for.
     Say { scope: Scope, node: NodeId, said: Vec<Said> },
     /// Where this node's users sit whose community was just read: what is remembered of it may be gone.
-    Seats(Vec<(UserId, BoardId)>),
+    Seats(CommunityId, Vec<(UserId, BoardId)>),
     /// Every scope that this node minds has been named since it was told [`Heard::Here`].
     All,
     /// Somebody here writes, or has ended. Nobody remembers it.

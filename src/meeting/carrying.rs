@@ -157,8 +157,8 @@ impl Meeting {
             Word::Read(scope, known) => circle.read_anew(scope, known).await?,
             // Of nobody, or it would be in the round.
             Word::Say { .. } => Vec::new(),
-            Word::Seats(seats) => {
-                circle.sit(seats).await?;
+            Word::Seats(community, seats) => {
+                circle.sit(&community, seats).await?;
                 Vec::new()
             }
             Word::Typing(heard) => {

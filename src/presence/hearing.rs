@@ -72,10 +72,10 @@ impl Presence {
         let mut users: BTreeSet<UserId> = roll.said_by(self.me).into_iter().collect();
         users.extend(self.own.users(&scope).cloned());
         self.correct(&scope, users);
-        if let Scope::Community(_) = scope {
+        if let Scope::Community(community) = &scope {
             let sits = |user: &UserId| Some((user.clone(), *self.own.stay(&scope, user)?.boards.first()?));
             let seats = self.own.users(&scope).filter_map(sits).collect();
-            self.push(Word::Seats(seats));
+            self.push(Word::Seats(community.clone(), seats));
         }
         notices(&scope, passed)
     }

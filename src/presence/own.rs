@@ -8,6 +8,7 @@
 //! Pure: time is handed in, by one clock that never goes back.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     mem,
     time::Duration,
@@ -32,13 +33,15 @@ pub(super) struct Own {
     due: BTreeSet<(Duration, Scope, UserId)>,
     /// In the order of the changes; some more than once.
     changed: Vec<(Scope, UserId)>,
+    /// How often somebody has sat down.
+    seated: u64,
 }
 
 #[derive(Debug)]
 struct Seat {
     visitor: Visitor,
-    /// The latest last.
-    boards: Vec<BoardId>,
+    /// With the number of his sitting down, the latest last.
+    boards: Vec<(u64, BoardId)>,
 }
 
 /// One user in one scope.
@@ -55,7 +58,7 @@ impl Own {
     /// Nobody. Who lost his last connection is gone after `grace`.
     pub(super) fn new(grace: Duration) -> Self {
         let (sockets, scopes) = (HashMap::new(), HashMap::new());
-        Self { grace, sockets, scopes, due: BTreeSet::new(), changed: Vec::new() }
+        Self { grace, sockets, scopes, due: BTreeSet::new(), changed: Vec::new(), seated: 0 }
     }
 
     /// A move of a socket that never came, or is gone, is none.
@@ -63,17 +66,18 @@ impl Own {
         match moved {
             Move::Came { key, visitor } => self.came(key, visitor),
             Move::Entered { key, board } => {
-                let Some(seat) = self.sockets.get_mut(&key).filter(|seat| !seat.boards.contains(&board)) else {
+                let Some(seat) = self.sockets.get_mut(&key).filter(|seat| !seat.sits_in(board)) else {
                     return;
                 };
-                seat.boards.push(board);
+                self.seated += 1;
+                seat.boards.push((self.seated, board));
                 let (who, community) = (seat.visitor.who.clone(), seat.visitor.community.clone());
                 self.wandered(community, &who.user_id);
                 self.enter(Scope::Board(board), key, who);
             }
             Move::Left { key, board } => {
                 let Some(seat) = self.sockets.get_mut(&key) else { return };
-                seat.boards.retain(|sat| *sat != board);
+                seat.boards.retain(|(_, sat)| *sat != board);
                 let (user, community) = (seat.visitor.who.user_id.clone(), seat.visitor.community.clone());
                 self.leave(Scope::Board(board), key, &user, None);
                 self.wandered(community, &user);
@@ -82,7 +86,7 @@ impl Own {
                 let Some(seat) = self.sockets.remove(&key) else { return };
                 let user = &seat.visitor.who.user_id;
                 let lost = (!self.grace.is_zero()).then_some((&seat, now + self.grace));
-                for board in &seat.boards {
+                for (_, board) in &seat.boards {
                     self.leave(Scope::Board(*board), key, user, lost);
                 }
                 self.leave(Scope::Community(seat.visitor.community.clone()), key, user, lost);
@@ -150,7 +154,7 @@ impl Own {
         match self.sockets.get_mut(&key) {
             Some(seat) => {
                 seat.visitor = visitor;
-                for board in seat.boards.clone() {
+                for (_, board) in seat.boards.clone() {
                     self.enter(Scope::Board(board), key, who.clone());
                 }
             }
@@ -214,7 +218,7 @@ impl Own {
         match &attendance.grace {
             Some((_, stay)) => stay.clone(),
             None => {
-                let seats = attendance.sockets.iter().rev().filter_map(|key| self.sockets.get(key));
+                let seats = attendance.sockets.iter().filter_map(|key| self.sockets.get(key));
                 stay_by(scope, &attendance.who, seats)
             }
         }
@@ -226,21 +230,32 @@ impl Own {
     }
 }
 
-/// By these sockets, the latest first.
+impl Seat {
+    fn sits_in(&self, board: BoardId) -> bool {
+        self.boards.iter().any(|(_, sat)| *sat == board)
+    }
+}
+
+/// By these sockets.
 fn stay_by<'a>(scope: &Scope, who: &Viewer, seats: impl IntoIterator<Item = &'a Seat>) -> Stay {
     let mut stay = Stay { user_name: who.user_name.clone(), avatar_url: who.avatar_url.clone(), ..Stay::default() };
+    let mut boards: Vec<&(u64, BoardId)> = Vec::new();
     for seat in seats {
         match &seat.visitor.device {
+            Some(device) if stay.devices.contains(device) => {}
             Some(device) if stay.devices.len() < TOLD_APART => drop(stay.devices.insert(device.clone())),
-            Some(_) => {}
-            None => stay.nameless = stay.nameless.saturating_add(1),
+            // More than are told apart count as if they had no name.
+            Some(_) | None => stay.nameless = stay.nameless.saturating_add(1),
         }
         if let Scope::Community(_) = scope {
-            for board in seat.boards.iter().rev() {
-                if !stay.boards.contains(board) && stay.boards.len() < TOLD_APART {
-                    stay.boards.push(*board);
-                }
-            }
+            boards.extend(&seat.boards);
+        }
+    }
+    // The latest first.
+    boards.sort_unstable_by_key(|(number, _)| Reverse(*number));
+    for (_, board) in boards {
+        if stay.boards.len() < TOLD_APART && !stay.boards.contains(board) {
+            stay.boards.push(*board);
         }
     }
     stay

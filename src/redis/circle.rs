@@ -191,8 +191,8 @@ impl Circle {
                 }));
                 scopes.push(scope);
             }
-            if *node == self.me && matches!(scope, Scope::Community(_)) {
-                seats.extend(self.current.sit_down(said));
+            if let (true, Scope::Community(community)) = (*node == self.me, scope) {
+                seats.extend(self.current.sit_down(community, said));
             }
         }
         questions.extend(seats);
@@ -228,9 +228,9 @@ impl Circle {
         self.ask_in_passing(&again).await
     }
 
-    /// Where these users of this node sit, unless it is known of another node.
-    pub async fn sit(&mut self, seats: Vec<(UserId, BoardId)>) -> Result<(), LinkError> {
-        let questions = self.current.sit(seats);
+    /// Where these users of this node sit in the community, unless it is known of another node.
+    pub async fn sit(&mut self, community: &CommunityId, seats: Vec<(UserId, BoardId)>) -> Result<(), LinkError> {
+        let questions = self.current.sit(community, &seats);
         self.ask_in_passing(&questions).await
     }
 

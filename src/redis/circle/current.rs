@@ -1,5 +1,5 @@
-//! `user_current_board:{userId}`: in which board each user of this node sat down last. The latest word of whichever node stands; a
-//! node takes back what it said itself.
+//! `user_current_board:{userId}`: in which board each user of this node sat down last, in whichever community. The latest word of whichever
+//! node stands; a node takes back what it said itself.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use redis::cmd;
 use super::{KEPT, millis};
 use crate::{
     circle::Said,
-    ids::{BoardId, UserId},
+    ids::{BoardId, CommunityId, UserId},
     redis::{
         key::{part_of, short},
         question::{Question, Script},
@@ -19,7 +19,8 @@ use crate::{
 pub(super) struct Current {
     prefix: String,
     clear: Script,
-    boards: BTreeMap<UserId, BoardId>,
+    /// One a community, the latest last; never none.
+    boards: BTreeMap<UserId, Vec<(CommunityId, BoardId)>>,
 }
 
 impl Current {
@@ -28,33 +29,50 @@ impl Current {
         Self { prefix: prefix.to_owned(), clear: Script::new(include_str!("clear.lua")), boards: BTreeMap::new() }
     }
 
-    /// Says where these sit, unless it is known of another node.
-    pub(super) fn sit(&mut self, seats: Vec<(UserId, BoardId)>) -> Vec<Question> {
-        let questions = seats.iter().map(|(user, board)| self.unless_known(user, *board)).collect();
-        self.boards.extend(seats);
-        questions
+    /// Says where these sit in the community, unless it is known of another node.
+    pub(super) fn sit(&mut self, community: &CommunityId, seats: &[(UserId, BoardId)]) -> Vec<Question> {
+        for (user, board) in seats {
+            self.moved(community, user, Some(*board));
+        }
+        seats.iter().filter_map(|(user, _)| self.again(user)).collect()
     }
 
-    /// Says of those who sat down elsewhere, or went.
-    pub(super) fn sit_down(&mut self, said: &[Said]) -> Vec<Question> {
-        let mut questions = Vec::new();
-        for Said { user, stay, .. } in said {
+    /// Says of those who sat down elsewhere in the community, or went.
+    pub(super) fn sit_down(&mut self, community: &CommunityId, said: &[Said]) -> Vec<Question> {
+        let moved = said.iter().filter_map(|Said { user, stay, .. }| {
             let board = stay.as_ref().and_then(|stay| stay.boards.first().copied());
-            let before = match board {
-                Some(board) => self.boards.insert(user.clone(), board),
-                None => self.boards.remove(user),
-            };
-            match (before, board) {
+            match self.moved(community, user, board) {
                 (before, Some(board)) if before != Some(board) => {
-                    questions.push(
-                        cmd("SET").arg(self.key(user)).arg(board.0).arg("PX").arg(millis(KEPT)).to_owned().into(),
-                    );
+                    let said = cmd("SET").arg(self.key(user)).arg(board.0).arg("PX").arg(millis(KEPT)).to_owned();
+                    Some(said.into())
                 }
-                (Some(before), None) => questions.push(self.clear.on(&self.key(user)).arg(before.0)),
-                _ => {}
+                (Some(before), None) => Some(self.clear.on(&self.key(user)).arg(before.0)),
+                _ => None,
             }
+        });
+        moved.collect()
+    }
+
+    /// In which board he sat down last, before and now.
+    fn moved(
+        &mut self,
+        community: &CommunityId,
+        user: &UserId,
+        board: Option<BoardId>,
+    ) -> (Option<BoardId>, Option<BoardId>) {
+        let boards = self.boards.entry(user.clone()).or_default();
+        let last = |boards: &[(CommunityId, BoardId)]| boards.last().map(|(_, board)| *board);
+        let before = last(boards);
+        let there = boards.iter().find(|(of, _)| of == community).map(|(_, board)| *board);
+        if there != board {
+            boards.retain(|(of, _)| of != community);
+            boards.extend(board.map(|board| (community.clone(), board)));
         }
-        questions
+        let now = last(boards);
+        if boards.is_empty() {
+            self.boards.remove(user);
+        }
+        (before, now)
     }
 
     /// A part of them.
@@ -69,11 +87,8 @@ impl Current {
 
     /// Says it again, where it was not.
     pub(super) fn again(&self, user: &UserId) -> Option<Question> {
-        Some(self.unless_known(user, *self.boards.get(user)?))
-    }
-
-    fn unless_known(&self, user: &UserId, board: BoardId) -> Question {
-        cmd("SET").arg(self.key(user)).arg(board.0).arg("PX").arg(millis(KEPT)).arg("NX").to_owned().into()
+        let (_, board) = self.boards.get(user)?.last()?;
+        Some(cmd("SET").arg(self.key(user)).arg(board.0).arg("PX").arg(millis(KEPT)).arg("NX").to_owned().into())
     }
 
     fn key(&self, user: &UserId) -> String {

@@ -106,6 +106,40 @@ async fn a_node_that_is_killed_keeps_no_place_for_longer_than_its_lease() {
     other.stop().await;
 }
 
+/// Of c2.
+const OF_C2: i32 = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_current_board_is_that_of_the_latest_sitting_down_in_whichever_community() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let node = node(&forum, &redis.url(), &["--offline-grace", "200ms"]).await;
+    let mut connection = connection(&redis).await;
+    let mut until_it_is = async |board: Option<i32>| {
+        let asking = async {
+            let get = || redis::cmd("GET").arg("curia:user_current_board:sol").to_owned();
+            while get().query_async::<Option<i32>>(&mut connection).await.expect("an answer") != board {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{board:?} is not his board"));
+    };
+    let mut here = connects(&node, "sol").await.expect("a place");
+    assert_eq!(here.ask("board:join", json!(1)).await["ok"], json!(true));
+    until_it_is(Some(1)).await;
+    // One who only looks, and one who sits down there.
+    let looks = Frames::connected(&node.url, &Service::token("sol", "c2", &[], false)).await;
+    let mut there = Frames::connected(&node.url, &Service::token("sol", "c2", &[], false)).await;
+    assert_eq!(there.ask("board:join", json!(OF_C2)).await["ok"], json!(true));
+    until_it_is(Some(OF_C2)).await;
+    there.close().await;
+    until_it_is(Some(1)).await;
+    looks.close().await;
+    here.close().await;
+    until_it_is(None).await;
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_redis_holds_has_an_end_names_no_engine_session_and_goes_with_the_last_socket() {
     let forum = Forum::captured().await;

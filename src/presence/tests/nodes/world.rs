@@ -290,7 +290,7 @@ impl World {
                     let watching = self.nodes.iter_mut().filter(|node| node.watched.contains(&scope));
                     watching.for_each(|node| node.coming.push_back(heard.clone()));
                 }
-                Word::Typing(_) | Word::Seats(_) | Word::All => {}
+                Word::Typing(_) | Word::Seats(..) | Word::All => {}
             }
         }
     }
