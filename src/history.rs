@@ -104,7 +104,7 @@ impl<F> History<F> {
 
     /// Enters what was told now, of this size in bytes; what is too much falls out at the old end.
     pub fn push(&mut self, record: Record<F>, size: usize) {
-        let number = self.first + self.records.len() as u64;
+        let number = self.next();
         let (board, post) = record.rooms();
         if board.is_none() && post.is_none() {
             return;
@@ -200,6 +200,11 @@ impl<F> History<F> {
     /// At `place` a board ended.
     pub fn board_ended(&mut self, place: Place) {
         self.board_ended = Some(place);
+    }
+
+    /// The number that the next record has which is entered.
+    pub fn next(&self) -> u64 {
+        self.first + self.records.len() as u64
     }
 
     fn record(&self, number: u64) -> Option<&Record<F>> {

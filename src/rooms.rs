@@ -8,11 +8,12 @@
 //! - a seat knows for each room from where on everything told there was sent to its socket;
 //! - whoever came, went or changed his board by name, and whoever left a room, is noted until it is asked for.
 
+mod counted;
 mod renewal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub use self::renewal::Renewed;
+pub use self::{counted::Counted, renewal::Renewed};
 use crate::{
     access::{BoardFacts, CommunityFacts, Permit, decide},
     actor::Actor,
@@ -42,6 +43,8 @@ pub(crate) struct Seat {
     shut: BTreeSet<BoardId>,
     /// Boards that another token opened to it, with the place up to which all had been told by then.
     opened: BTreeMap<BoardId, Place>,
+    /// Which counts it was sent of the boards that it sits in, where that is not said by the place alone.
+    counted: BTreeMap<BoardId, Counted>,
 }
 
 impl Seat {
@@ -122,10 +125,11 @@ impl Rooms {
         if let Some(facts) = community {
             self.communities.insert(actor.community.clone(), facts);
         }
-        let (boards, posts, opened) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (boards, posts) = (BTreeMap::new(), BTreeMap::new());
+        let (opened, counted) = (BTreeMap::new(), BTreeMap::new());
         let (typing, shut) = (BTreeSet::new(), BTreeSet::new());
         self.moves.push(Move::Came { key, visitor: visitor(&actor) });
-        let seat = Seat { actor, since, boards, typing, posts, feed: None, shut, opened };
+        let seat = Seat { actor, since, boards, typing, posts, feed: None, shut, opened, counted };
         self.seats.insert(key, seat);
         for room in own {
             self.enter(room, key);
@@ -345,11 +349,6 @@ impl Rooms {
         self.sitting.contains_key(room)
     }
 
-    /// Whether the socket was sent what was told at `place` to `audience`, or is about to be.
-    pub fn was_sent(&self, key: SocketKey, audience: &Audience, place: Place) -> bool {
-        self.served(key, audience).is_some_and(|since| since < place)
-    }
-
     /// From where on the socket is sent what is told to `audience`, if it sits there.
     fn served(&self, key: SocketKey, audience: &Audience) -> Option<Place> {
         let seat = self.seats.get(&key)?;
@@ -430,9 +429,13 @@ impl Rooms {
     }
 
     fn leave_unless_sitting(&mut self, key: SocketKey, board: BoardId) {
-        if !self.seats.get(&key).is_some_and(|seat| seat.sits_in(board)) {
-            self.quit(Room::Board(board), key);
+        if self.seats.get(&key).is_some_and(|seat| seat.sits_in(board)) {
+            return;
         }
+        if let Some(seat) = self.seats.get_mut(&key) {
+            seat.counted.remove(&board);
+        }
+        self.quit(Room::Board(board), key);
     }
 
     fn enter(&mut self, room: Room, key: SocketKey) {

@@ -1,6 +1,9 @@
 //! A join: what was missed, the seat, the answer, in one step.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, to_value};
 
@@ -13,7 +16,7 @@ use crate::{
     history::{Gap, Missed, Resumed},
     ids::{BoardId, Cursor, Place, PostId, SocketKey},
     ports::{Acknowledge, EffectSink},
-    rooms::{NotSeated, Spot},
+    rooms::{Counted, NotSeated, Spot},
     versions::Basis,
 };
 
@@ -140,7 +143,7 @@ impl<S: EffectSink> Dispatcher<S> {
             return Err(NotJoined::Ahead(cursor.place));
         }
         let boards = join.seat.boards();
-        if self.rooms.was_opened_behind(join.key, cursor.place, &boards) {
+        if self.rooms.was_opened_behind(join.key, cursor.owed_from(), &boards) {
             count("rights_changed");
             return Ok(None);
         }
@@ -152,7 +155,7 @@ impl<S: EffectSink> Dispatcher<S> {
         match self.chronicle.history.missed(&cursor, what, |post, topic| self.chronicle.holds(post, topic)) {
             Ok(missed) => {
                 count("recovered");
-                Ok(Some(missed.iter().filter_map(|missed| self.owed(join.key, missed, cursor)).collect()))
+                Ok(Some(self.owed(join.key, &missed, cursor)))
             }
             Err(Gap::Older) if join.deeper => Err(NotJoined::Older),
             Err(gap) => {
@@ -175,18 +178,23 @@ impl<S: EffectSink> Dispatcher<S> {
         fits
     }
 
-    /// The frame for this socket, unless it was sent it through another room or does not want it.
-    fn owed(&self, key: SocketKey, missed: &Missed<'_, Arc<Frame>>, cursor: Cursor) -> Option<Arc<Frame>> {
-        let Missed { record, again } = missed;
-        if !self.rooms.wants(key, record.topic) || self.rooms.was_sent(key, &record.audience, record.place) {
-            return None;
+    /// The frames for this socket but for those that it was sent through another room, counts older than one that it was sent, and what it
+    /// does not want.
+    fn owed(&self, key: SocketKey, missed: &[Missed<'_, Arc<Frame>>], cursor: Cursor) -> Vec<Arc<Frame>> {
+        let mut passed = HashSet::new();
+        let mut owed = Vec::with_capacity(missed.len());
+        for Missed { record, number, again } in missed.iter().rev() {
+            let count = record.count();
+            if self.rooms.has_been_sent(key, record, *number) {
+                passed.extend(count);
+            } else if self.rooms.wants(key, record.topic) && !count.is_some_and(|count| passed.contains(&count)) {
+                let full = record.to_admins.as_ref().filter(|_| self.rooms.is_admin(key));
+                let frame = full.unwrap_or(&record.frame);
+                owed.push(if *again { Arc::new(frame.at(cursor, record.at)) } else { Arc::clone(frame) });
+            }
         }
-        let full = record.to_admins.as_ref().filter(|_| self.rooms.is_admin(key));
-        let frame = full.unwrap_or(&record.frame);
-        if !again {
-            return Some(Arc::clone(frame));
-        }
-        Some(Arc::new(frame.at(cursor, record.at)))
+        owed.reverse();
+        owed
     }
 
     fn sit(&mut self, key: SocketKey, seat: &Seat, since: Since, recovered: bool) -> Result<(), NotSeated> {
@@ -195,10 +203,18 @@ impl<S: EffectSink> Dispatcher<S> {
             _ => self.chronicle.told(),
         };
         match seat {
-            Seat::Board { permit, typing } => self.rooms.join_board(key, permit, *typing, served),
-            Seat::Post { permit, post } => self.rooms.join_post(key, permit, *post, served),
-            Seat::Feed { permits } => self.rooms.join_feed(key, permits, served),
+            Seat::Board { permit, typing } => self.rooms.join_board(key, permit, *typing, served)?,
+            // A post's room is told no counts.
+            Seat::Post { permit, post } => return self.rooms.join_post(key, permit, *post, served),
+            Seat::Feed { permits } => self.rooms.join_feed(key, permits, served)?,
         }
+        let again_from = match since {
+            Since::Cursor(cursor) if recovered => cursor.held_from,
+            _ => None,
+        };
+        let sent = Counted { live_from: self.chronicle.history.next(), again_from };
+        self.rooms.sent_counts(key, seat.boards(), sent);
+        Ok(())
     }
 }
 

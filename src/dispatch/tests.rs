@@ -2,6 +2,7 @@
 
 mod attendance;
 mod cases;
+mod once;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,12 +30,13 @@ const MS: Duration = Duration::from_millis(1);
 const PATIENCE: Patience =
     Patience { offline_grace: Duration::from_secs(5), typing_silence: Duration::from_secs(8), told_a_second: 20_000 };
 
-/// What a socket was sent: name, payload, cursor.
+/// What a socket was sent: name, payload, cursor, and the time at which it says that it was written.
 #[derive(Clone, Debug, PartialEq)]
 struct Got {
     event: String,
     payload: Value,
     cursor: Option<String>,
+    at: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -55,12 +57,10 @@ impl EffectSink for Recorder {
         let text = frame.text().unwrap();
         let payload = serde_json::from_str(text.payload.get()).unwrap();
         let meta: Option<Value> = text.meta.as_ref().map(|meta| serde_json::from_str(meta.get()).unwrap());
-        let cursor = meta.map(|meta| meta["cursor"].as_str().unwrap().to_owned());
+        let of_meta = |name| meta.as_ref().map(|meta| meta[name].as_str().unwrap().to_owned());
         for key in to {
-            self.push(
-                *key,
-                Got { event: frame.name().to_owned(), payload: Value::clone(&payload), cursor: cursor.clone() },
-            );
+            let (event, payload) = (frame.name().to_owned(), Value::clone(&payload));
+            self.push(*key, Got { event, payload, cursor: of_meta("cursor"), at: of_meta("at") });
         }
     }
 
@@ -73,7 +73,7 @@ impl EffectSink for Recorder {
     }
 
     fn expire(&self, key: SocketKey) {
-        self.push(key, Got { event: "session:expired".to_owned(), payload: Value::Null, cursor: None });
+        self.push(key, Got { event: "session:expired".to_owned(), payload: Value::Null, cursor: None, at: None });
     }
 
     fn close(&self, _: SocketKey) {}
@@ -210,7 +210,7 @@ impl Forum {
         let entries: Vec<Entry> = changes
             .into_iter()
             .zip(1..)
-            .map(|(change, ordinal)| Entry { ordinal, at: DateTime::UNIX_EPOCH, change })
+            .map(|(change, ordinal)| Entry { ordinal, at: written(tick, ordinal), change })
             .collect();
         let fence = crate::batch::fence_of(&entries, &rows);
         Batch {
@@ -225,6 +225,11 @@ impl Forum {
             made: None,
         }
     }
+}
+
+/// Of each row another time.
+fn written(tick: i64, ordinal: u32) -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp(tick, ordinal).unwrap()
 }
 
 fn facts(board: i32) -> BoardFacts {
@@ -257,6 +262,16 @@ enum Watched {
     Board,
     Feed,
     BoardThenFeed,
+    FeedThenBoard,
+    /// The board is always joined without a cursor, and a little ahead of the feed.
+    BoardAnewThenFeed,
+}
+
+impl Watched {
+    /// How many joins it takes.
+    fn rooms(self) -> usize {
+        if matches!(self, Self::Board | Self::Feed) { 1 } else { 2 }
+    }
 }
 
 /// A browser: connections come and go, what it was sent adds up.
@@ -287,7 +302,7 @@ impl Stage {
         let acknowledge = Box::new(move |answer: Result<Value, crate::contract::Failure>| {
             let payload = answer.unwrap();
             let cursor = Some(payload["cursor"].as_str().unwrap().to_owned());
-            recorder.push(key, Got { event: "ack".to_owned(), payload, cursor });
+            recorder.push(key, Got { event: "ack".to_owned(), payload, cursor, at: None });
         });
         let basis = self.dispatcher.versions.basis(&[]);
         self.dispatcher.join(Box::new(Join { key, seat, since, basis, deeper: false, acknowledge })).await.unwrap();
@@ -307,6 +322,15 @@ impl Stage {
                 self.join(key, board(), since).await;
                 self.join(key, feed(), since).await;
             }
+            Watched::FeedThenBoard => {
+                self.join(key, feed(), since).await;
+                self.join(key, board(), since).await;
+            }
+            Watched::BoardAnewThenFeed => {
+                self.join(key, board(), Since::Now).await;
+                self.wait(30 * MS).await;
+                self.join(key, feed(), since).await;
+            }
         }
         browser.key = Some(key);
     }
@@ -316,8 +340,9 @@ impl Stage {
         let Some(key) = browser.key.take() else { return };
         self.dispatcher.rooms.disconnect(key);
         let sent = self.recorder.sent(key);
+        once::assert_once(&sent);
         // A browser in two rooms goes on from where both are served: it does not take a cursor before its last answer.
-        let answers = if matches!(browser.watched, Watched::BoardThenFeed) { 2 } else { 1 };
+        let answers = browser.watched.rooms();
         let served = sent.iter().enumerate().filter(|(_, got)| got.event == "ack").map(|(at, _)| at).nth(answers - 1);
         let least = if browser.cursor.is_none() || answers == 2 { served.unwrap() + 1 } else { 0 };
         let kept = if whole { sent.len() } else { least + keep % (sent.len() - least + 1) };
@@ -447,8 +472,8 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => proptest::collection::vec(act, 1..5).prop_map(Step::Tick),
         2 => (1u64..70).prop_map(Step::Wait),
-        2 => (0usize..3, any::<bool>(), 0usize..50).prop_map(|(browser, whole, keep)| Step::Cut { browser, whole, keep }),
-        2 => (0usize..3).prop_map(|browser| Step::Connect { browser }),
+        2 => (0usize..5, any::<bool>(), 0usize..50).prop_map(|(browser, whole, keep)| Step::Cut { browser, whole, keep }),
+        2 => (0usize..5).prop_map(|browser| Step::Connect { browser }),
     ]
 }
 
@@ -457,7 +482,8 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut forum = Forum::default();
     let browser = |watched| Browser { watched, key: None, cursor: None, received: Vec::new(), recovered: Vec::new() };
     let mut witnesses = [Watched::Board, Watched::Feed].map(browser);
-    let mut browsers = [Watched::Board, Watched::Feed, Watched::BoardThenFeed].map(browser);
+    let both = [Watched::BoardThenFeed, Watched::FeedThenBoard, Watched::BoardAnewThenFeed];
+    let mut browsers: Vec<Browser> = [Watched::Board, Watched::Feed].into_iter().chain(both).map(browser).collect();
     for browser in witnesses.iter_mut().chain(&mut browsers) {
         stage.connect(browser).await;
     }
@@ -478,8 +504,10 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
         stage.cut(browser, true, 0);
     }
     for browser in &browsers {
-        let answers = if matches!(browser.watched, Watched::BoardThenFeed) { 2 } else { 1 };
-        prop_assert!(browser.recovered.iter().skip(answers).all(|recovered| *recovered), "{:?}", browser.recovered);
+        let answers = browser.watched.rooms();
+        let anew = |answer: usize| matches!(browser.watched, Watched::BoardAnewThenFeed) && answer.is_multiple_of(2);
+        let mut answers = browser.recovered.iter().enumerate().skip(answers);
+        prop_assert!(answers.all(|(answer, recovered)| *recovered != anew(answer)), "{:?}", browser.recovered);
         let witness = &witnesses[usize::from(!matches!(browser.watched, Watched::Board))];
         check(browser.watched, &browser.received, &witness.received)?;
     }

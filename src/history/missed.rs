@@ -38,6 +38,8 @@ pub enum Gap {
 #[derive(Debug)]
 pub struct Missed<'a, F> {
     pub record: &'a Record<F>,
+    /// Of a record that was told as it was entered: what is entered later has a higher one.
+    pub number: u64,
     /// A count that may have been delivered before: told at the place of the cursor that was given, not at its own.
     pub again: bool,
 }
@@ -46,11 +48,14 @@ pub struct Missed<'a, F> {
 /// claims that counts were held back since long ago is not searched for.
 const PASSED_OVER: usize = 10_000;
 
+/// A record and its number.
+type Numbered<'a, F> = (u64, &'a Record<F>);
+
 /// What a search has found so far.
 struct Found<'a, F> {
-    missed: Vec<&'a Record<F>>,
+    missed: Vec<Numbered<'a, F>>,
     /// Of the counts that may have been delivered: the newest of each kind.
-    again: HashMap<(PostId, Topic), Vec<&'a Record<F>>>,
+    again: HashMap<(PostId, Topic), Vec<Numbered<'a, F>>>,
 }
 
 impl<F> Default for Found<'_, F> {
@@ -61,14 +66,20 @@ impl<F> Default for Found<'_, F> {
 
 impl<'a, F> Found<'a, F> {
     /// Whether it is certain that the record was missed.
-    fn take(&mut self, record: &'a Record<F>, cursor: &Cursor, counts_wait: impl Fn(PostId, Topic) -> bool) -> bool {
+    fn take(
+        &mut self,
+        number: u64,
+        record: &'a Record<F>,
+        cursor: &Cursor,
+        counts_wait: impl Fn(PostId, Topic) -> bool,
+    ) -> bool {
         match record.counted.zip(record.count()) {
             Some((newest, (post, topic))) if newest <= cursor.place => {
                 let held = cursor.held_from.is_some_and(|held| newest.tick >= held);
                 if held && !counts_wait(post, topic) {
                     let newer = self.again.entry((post, topic)).or_default();
-                    newer.retain(|older| older.place == record.place);
-                    newer.push(record);
+                    newer.retain(|(_, older)| older.place == record.place);
+                    newer.push((number, record));
                 }
                 return false;
             }
@@ -76,15 +87,15 @@ impl<'a, F> Found<'a, F> {
             None if record.place <= cursor.place => return false,
             None => {}
         }
-        self.missed.push(record);
+        self.missed.push((number, record));
         true
     }
 
     fn in_order(self) -> Vec<Missed<'a, F>> {
         let mut again: Vec<_> = self.again.into_values().flatten().collect();
-        again.sort_by_key(|record| record.place);
-        let again = again.into_iter().map(|record| Missed { record, again: true });
-        again.chain(self.missed.into_iter().map(|record| Missed { record, again: false })).collect()
+        again.sort_by_key(|(_, record)| record.place);
+        let again = again.into_iter().map(|(number, record)| Missed { record, number, again: true });
+        again.chain(self.missed.into_iter().map(|(number, record)| Missed { record, number, again: false })).collect()
     }
 }
 
@@ -106,11 +117,14 @@ impl<F> History<F> {
         }
         let (mut found, mut passed_over) = (Found::default(), 0);
         for (number, record) in self.candidates(what, owed_from) {
-            let taken = self.stands(number, record) && found.take(record, cursor, &counts_wait);
+            let taken = self.stands(number, record) && found.take(number, record, cursor, &counts_wait);
             passed_over += usize::from(!taken);
             if found.missed.len() > self.bounds.missed || passed_over > PASSED_OVER {
                 return Err(Gap::TooMany);
             }
+        }
+        if found.again.values().flatten().any(|(_, record)| self.is_from_before_rights(record)) {
+            return Err(Gap::Rights);
         }
         let told = found.in_order();
         // What is told once more counts as what was missed does, whatever the cursor claims.
@@ -126,6 +140,12 @@ impl<F> History<F> {
                 newest.copied().max(self.board_ended)
             }
         }
+    }
+
+    /// Whether who may see the count changed behind its newest change: it may have been told while the bearer of the cursor was shut out.
+    fn is_from_before_rights(&self, count: &Record<F>) -> bool {
+        let (board, _) = count.rooms();
+        count.counted < board.and_then(|board| self.rights.get(&board).copied())
     }
 
     /// The records of the room from `from` on.

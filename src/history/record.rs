@@ -75,7 +75,7 @@ impl<F> Record<F> {
     }
 
     /// Of which post it tells a count, and of what.
-    pub(super) fn count(&self) -> Option<(PostId, Topic)> {
+    pub fn count(&self) -> Option<(PostId, Topic)> {
         self.counted.and(self.about.post).map(|post| (post, self.topic))
     }
 

@@ -106,6 +106,23 @@ proptest! {
 }
 
 #[test]
+fn a_count_from_before_a_change_of_rights_is_not_told_again() {
+    let cursor = |held| Cursor { held_from: Some(Tick(held)), ..Cursor::end_of(Epoch(1), Tick(9)) };
+    let missed = |rights, held| {
+        let mut memory = history(1, [count(1, 4, 7)]);
+        memory.rights_changed(BoardId(1), at(rights));
+        let feed = [BoardId(1), BoardId(2)].into();
+        let of_board = memory.missed(&cursor(held), Resumed::Board(BoardId(1)), |_, _| false).map(|all| all.len());
+        let of_feed = memory.missed(&cursor(held), Resumed::Feed(&feed), |_, _| false).map(|all| all.len());
+        assert_eq!(of_board, of_feed);
+        of_board
+    };
+    assert_eq!(missed(6, 3), Err(Gap::Rights), "whoever was shut out when it was committed may be told it");
+    assert_eq!(missed(3, 3), Ok(1), "it was committed behind that");
+    assert_eq!(missed(6, 5), Ok(0), "it was delivered");
+}
+
+#[test]
 fn a_cursor_that_claims_that_counts_were_held_back_long_ago_is_not_searched_for() {
     let bounds = Bounds { records: 100_000, ..BOUNDS };
     let mut history = History::new(bounds, Place::before(Tick(0)));

@@ -1,5 +1,6 @@
 //! Nothing is lost: whoever comes back with a cursor is sent what he missed, before anything newer, and then his answer.
 
+mod counts;
 mod cursors;
 mod joins;
 

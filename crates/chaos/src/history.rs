@@ -107,6 +107,15 @@ impl Row {
         self.data["count"].as_i64()
     }
 
+    /// Of what changes a count of its post: which.
+    fn counts(&self) -> Option<What> {
+        match self.what {
+            What::Vote => Some(What::Upvotes),
+            What::CommentCreated | What::CommentDeleted => Some(What::Comments),
+            _ => None,
+        }
+    }
+
     /// Of a deletion: whether it is told by what took it along.
     pub fn went_along(&self) -> bool {
         self.data["with_board"] == true || self.data["with_post"] == true
@@ -150,6 +159,8 @@ pub struct History {
     pub rows: Vec<Row>,
     /// By kind and id, in order.
     of: HashMap<(What, i32), Vec<usize>>,
+    /// What changes a count of a post, in order.
+    counted: HashMap<(What, i32), Vec<usize>>,
     by_stamp: HashMap<String, usize>,
     boards: HashMap<i32, Since<Option<(String, Rule)>>>,
     imports: BTreeMap<(i32, String), Since<bool>>,
@@ -172,6 +183,9 @@ impl History {
         let row = &self.rows[at];
         if let Some(id) = row.id() {
             self.of.entry((row.what, id)).or_default().push(at);
+        }
+        if let Some(key) = row.counts().zip(row.post) {
+            self.counted.entry(key).or_default().push(at);
         }
         if let Some(stamp) = row.stamp() {
             self.by_stamp.insert(stamp.to_owned(), at);
@@ -198,6 +212,11 @@ impl History {
     /// Of one row of the forum, in order.
     pub fn of(&self, what: What, id: i32) -> impl DoubleEndedIterator<Item = &Row> {
         self.of.get(&(what, id)).into_iter().flatten().map(|at| &self.rows[*at])
+    }
+
+    /// The votes or the comments that change this count of a post, in order.
+    pub fn counted(&self, count: What, post: i32) -> impl Iterator<Item = &Row> {
+        self.counted.get(&(count, post)).into_iter().flatten().map(|at| &self.rows[*at])
     }
 
     /// The row that wrote this title or content.

@@ -214,6 +214,26 @@ async fn nobody_is_told_across_a_time_in_which_his_token_shut_him_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_count_is_told_again_that_was_committed_while_a_token_shut_him_out() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let key = SocketKey(1);
+    stage.dispatcher.connect(key, actor(), Some(community())).await;
+    stage.tick(forum.batch(1, &[Act::Post(1), Act::Post(2)])).await;
+    for tick in 2..4 {
+        stage.tick(forum.batch(tick, &[Act::Vote(0)])).await;
+    }
+    stage.tick(forum.batch(4, &[Act::Vote(1)])).await;
+    refreshed(&mut stage, key, true).await;
+    let since = told_at(&stage);
+    let Since::Cursor(Cursor { held_from: Some(_), .. }) = since else { panic!("a count of the other board waits") };
+    stage.join(key, Seat::Board { permit: permit(2), typing: false }, since).await;
+    let answer = stage.recorder.sent(key).pop().unwrap();
+    assert_eq!((answer.event.as_str(), &answer.payload["recovered"]), ("ack", &Value::Bool(false)));
+    assert!(!stage.recorder.sent(key).iter().any(|got| board_of(got) == Some(2) && is_count(got)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_token_is_not_judged_by_facts_that_have_changed() {
     let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
     let key = SocketKey(1);

@@ -11,8 +11,8 @@ use super::{
     walk::{Heard, Walked},
 };
 use crate::{
-    history::{Row, What},
-    log::{Entry, Logged},
+    history::{Micros, Row, What},
+    log::{Entry, Logged, Told},
 };
 
 /// Everything of a client that came wrongly.
@@ -39,11 +39,12 @@ fn twice(client: usize, walked: &Walked<'_>) -> Vec<Finding> {
     for heard in &walked.heard {
         let key = (heard.row.seq, heard.told.name.as_str());
         let Some((connection, entry)) = had.insert(key, (heard.connection, heard.entry)) else { continue };
+        let upto = heard.replayed_since.or(heard.taken_up);
         let said = if connection == heard.connection {
             format!("{} of row {} twice on connection {connection}", key.1, key.0)
         } else if heard.told.name == "board:created" {
             continue;
-        } else if heard.replayed_since.is_some_and(|upto| (heard.loaded..=upto).contains(&entry)) && !heard.mixed {
+        } else if upto.is_some_and(|upto| (heard.loaded..=upto).contains(&entry)) && !heard.mixed {
             format!(
                 "{} of row {} again on connection {}, though its cursor says it was had",
                 key.1, key.0, heard.connection
@@ -125,7 +126,7 @@ fn stale(account: &Account, client: usize, heard: &Heard<'_>) -> Option<Finding>
 fn without_right(account: &Account, client: usize, heard: &Heard<'_>) -> Option<Finding> {
     let shown = heard.told.stamp.as_deref().and_then(|stamp| account.history.by_stamp(stamp));
     for row in std::iter::once(heard.row).chain(shown.filter(|shown| shown.seq > heard.row.seq)) {
-        if let Some(kind) = wrongly_shown(account, client, heard, row) {
+        if let Some(kind) = wrongly_shown(account, client, (heard.told, heard.at), row) {
             let said = format!("{} of row {} shows row {}", heard.told.name, heard.row.seq, row.seq);
             return Some(finding(kind, client, heard, said));
         }
@@ -133,9 +134,10 @@ fn without_right(account: &Account, client: usize, heard: &Heard<'_>) -> Option<
     None
 }
 
-fn wrongly_shown(account: &Account, client: usize, heard: &Heard<'_>, row: &Row) -> Option<Kind> {
+/// What is wrong with showing the row to the client in an event that came at this time.
+pub fn wrongly_shown(account: &Account, client: usize, (told, at): (&Told, Micros), row: &Row) -> Option<Kind> {
     let (history, persona) = (&account.history, account.persona(client));
-    let board = heard.told.board?;
+    let board = told.board?;
     // The post may have come into the board later, and then that counts.
     let arrived = match (row.what, row.post) {
         (What::BoardDeleted, _) => None,
@@ -153,7 +155,7 @@ fn wrongly_shown(account: &Account, client: usize, heard: &Heard<'_>, row: &Row)
         return None;
     }
     let opened = history.rights_behind(told_from).find(|change| history.may_open(persona, board, change.seq));
-    let Some(opened) = opened.filter(|opened| opened.at < heard.at) else { return Some(Kind::WithoutRight) };
+    let Some(opened) = opened.filter(|opened| opened.at < at) else { return Some(Kind::WithoutRight) };
     // Who changes a post that is being moved has locked the board that it leaves: where the two ran beside each other, nothing says that the
     // change was committed before the other board was opened.
     if !opened.snapshot.sees(row.xid) {

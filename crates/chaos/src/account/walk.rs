@@ -22,6 +22,8 @@ pub struct Heard<'a> {
     pub entry: usize,
     /// It came between a request with a cursor and the answer; then the entry up to which the cursor stands for everything.
     pub replayed_since: Option<usize>,
+    /// It came live in a room that this connection took up with a cursor; then the entry up to which that stands for everything.
+    pub taken_up: Option<usize>,
     /// Another room of this connection was not recovered.
     pub mixed: bool,
     /// The entry of the newest load, from which on its cursors count.
@@ -74,6 +76,8 @@ struct Walk<'a> {
     open: BTreeMap<Seat, Stay>,
     /// Those that this connection has taken up.
     seated: Vec<Seat>,
+    /// Of these, the ones that were recovered: up to which entry the cursor stands for everything.
+    since: BTreeMap<Seat, usize>,
     joining: Option<Joining>,
     /// Whether the feed is joined on this connection.
     feed: bool,
@@ -89,6 +93,7 @@ pub fn walk<'a>(account: &'a Account, client: usize) -> Walked<'a> {
             Entry::Connected { .. } => walk.mixed = false,
             Entry::Disconnected => {
                 walk.seated.clear();
+                walk.since.clear();
                 walk.feed = false;
                 walk.joining = None;
             }
@@ -138,6 +143,10 @@ impl<'a> Walk<'a> {
         }
         for seat in seats {
             self.begin(seat, at);
+            match joining.since.filter(|_| goes_on) {
+                Some(since) => drop(self.since.insert(seat, since)),
+                None => drop(self.since.remove(&seat)),
+            }
             if goes_on && let Some(stay) = self.open.get_mut(&seat) {
                 let fits = |heard: &&usize| fits(stay.room, &self.walked.heard[**heard]);
                 let more: Vec<usize> = joining.heard.iter().filter(fits).copied().collect();
@@ -160,6 +169,7 @@ impl<'a> Walk<'a> {
 
     fn end(&mut self, seat: Seat) {
         self.seated.retain(|seated| *seated != seat);
+        self.since.remove(&seat);
         self.walked.stays.extend(self.open.remove(&seat));
     }
 
@@ -180,11 +190,13 @@ impl<'a> Walk<'a> {
                 let asked = self.joining.as_ref().filter(|joining| may_be_missed(joining.room, told));
                 let replayed_since = asked.and_then(|joining| joining.since);
                 let place = self.walked.heard.len();
-                let heard =
-                    Heard { told, row, at, connection, entry, replayed_since, mixed: self.mixed, loaded: self.loaded };
+                let (mixed, loaded) = (self.mixed, self.loaded);
+                let mut heard =
+                    Heard { told, row, at, connection, entry, replayed_since, taken_up: None, mixed, loaded };
                 for seat in &self.seated {
                     if let Some(stay) = self.open.get_mut(seat).filter(|stay| fits(stay.room, &heard)) {
                         stay.heard.push(place);
+                        heard.taken_up = heard.taken_up.max(self.since.get(seat).copied());
                     }
                 }
                 if let Some(joining) = &mut self.joining {
