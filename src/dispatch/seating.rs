@@ -181,8 +181,8 @@ impl<S: EffectSink> Dispatcher<S> {
         if !self.rooms.wants(key, record.topic) || self.rooms.was_sent(key, &record.audience, record.place) {
             return None;
         }
-        let full = record.to_admins.as_ref().filter(|_| self.rooms.is_admin(key));
-        let frame = full.unwrap_or(&record.frame);
+        let full = record.to_admins.as_ref().filter(|full| self.rooms.is_admin(key, &full.of));
+        let frame = full.map_or(&record.frame, |full| &full.shown);
         if !again {
             return Some(Arc::clone(frame));
         }

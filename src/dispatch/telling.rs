@@ -112,8 +112,8 @@ impl<S: EffectSink> Dispatcher<S> {
             match to_admins {
                 None => self.sink.emit(&keys, &frame).await,
                 Some(full) => {
-                    let (admins, others) = self.rooms.split_admins(keys);
-                    self.sink.emit(&admins, &full).await;
+                    let (admins, others) = self.rooms.split_admins(keys, &full.of);
+                    self.sink.emit(&admins, &full.shown).await;
                     self.sink.emit(&others, &frame).await;
                 }
             }
