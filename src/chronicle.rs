@@ -225,6 +225,9 @@ impl Stretch {
 
 /// Without the rights of that time nobody can tell whether the answer changed: each change that might have is one.
 fn mark_rights(change: &Change, place: Place, rows: &Rows, history: &mut History<Arc<Frame>>) {
+    if let Change::CommunityUpdated { community, .. } = change {
+        history.flags_changed(community, place);
+    }
     let place = place.end_of_row();
     match change {
         Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {

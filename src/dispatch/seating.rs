@@ -144,6 +144,10 @@ impl<S: EffectSink> Dispatcher<S> {
             count("rights_changed");
             return Ok(None);
         }
+        if self.were_flags_changed_behind(join.key, cursor.place) {
+            count("flags_changed");
+            return Ok(None);
+        }
         let what = match &join.seat {
             Seat::Board { permit, .. } => Resumed::Board(permit.board()),
             Seat::Post { permit, post } => Resumed::Post { post: *post, board: permit.board() },
@@ -164,6 +168,12 @@ impl<S: EffectSink> Dispatcher<S> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether its community may have switched on again what it was not told for a while, the cursor's place among it.
+    fn were_flags_changed_behind(&self, key: SocketKey, place: Place) -> bool {
+        let history = &self.chronicle.history;
+        self.rooms.actor(key).is_some_and(|actor| history.were_flags_changed_behind(place, &actor.community))
     }
 
     /// Whoever is handed more at once than may wait for him would be closed, and come back for the same.
