@@ -24,6 +24,20 @@ pub enum Audience {
     User(UserId, BoardId),
 }
 
+/// What the admins of one community are shown instead of what everybody is. Elsewhere an admin is nobody special.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToAdmins<T> {
+    pub of: CommunityId,
+    pub shown: T,
+}
+
+impl<T> ToAdmins<T> {
+    /// The same admins, shown something else.
+    pub fn map<U>(self, shown: impl FnOnce(T) -> U) -> ToAdmins<U> {
+        ToAdmins { of: self.of, shown: shown(self.shown) }
+    }
+}
+
 /// What an event hangs on of the flags of contract section 6, beside `enabled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Topic {

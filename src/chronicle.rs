@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    audience::{Audience, Topic},
+    audience::{Audience, ToAdmins, Topic},
     change::Change,
     contract::ServerEvent,
     event::{Rows, Told},
@@ -35,7 +35,7 @@ pub struct Sent {
     pub topic: Topic,
     pub frame: Arc<Frame>,
     /// Where admins are shown more.
-    pub to_admins: Option<Arc<Frame>>,
+    pub to_admins: Option<ToAdmins<Arc<Frame>>>,
 }
 
 /// See the module.
@@ -51,7 +51,7 @@ pub struct Chronicle {
 /// Beside its audience and place, what makes an event.
 struct Event {
     event: ServerEvent,
-    to_admins: Option<ServerEvent>,
+    to_admins: Option<ToAdmins<ServerEvent>>,
     counted: Option<Place>,
     held_from: Option<Tick>,
 }
@@ -106,7 +106,7 @@ impl Chronicle {
         match told {
             Told::Event { audience, event, to_admins, part } => {
                 let position = Position { place: Place { part, ..position.place }, ..position };
-                let (event, to_admins) = (*event, to_admins.map(|event| *event));
+                let (event, to_admins) = (*event, to_admins.map(|full| full.map(|event| *event)));
                 let event = Event { event, to_admins, counted: None, held_from: self.merger.held_from() };
                 vec![self.enter(audience, event, position)]
             }
@@ -165,9 +165,10 @@ impl Chronicle {
         let cursor = Cursor { epoch: self.epoch, place: position.place, held_from: event.held_from };
         let (topic, about) = (Topic::of(&event.event), About::of(&event.event));
         let frame = Frame::durable(event.event, cursor, position.at);
-        let to_admins = event.to_admins.map(|event| Frame::durable(event, cursor, position.at));
-        let size = frame.weight() + to_admins.as_ref().map_or(0, Frame::weight);
-        let (frame, to_admins) = (Arc::new(frame), to_admins.map(Arc::new));
+        let full = |event| Arc::new(Frame::durable(event, cursor, position.at));
+        let to_admins = event.to_admins.map(|event| event.map(full));
+        let size = frame.weight() + to_admins.as_ref().map_or(0, |full| full.shown.weight());
+        let frame = Arc::new(frame);
         let record = Record {
             place: position.place,
             at: position.at,
@@ -224,6 +225,9 @@ impl Stretch {
 
 /// Without the rights of that time nobody can tell whether the answer changed: each change that might have is one.
 fn mark_rights(change: &Change, place: Place, rows: &Rows, history: &mut History<Arc<Frame>>) {
+    if let Change::CommunityUpdated { community, .. } = change {
+        history.flags_changed(community, place);
+    }
     let place = place.end_of_row();
     match change {
         Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {

@@ -184,7 +184,7 @@ pub struct Board {
     pub community_id: CommunityId,
     pub name: Option<String>,
     pub description: Option<String>,
-    /// To admins only, in every event.
+    /// To admins of the community that owns the board only, in every event.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "unknown")]
     pub settings: Option<serde_json::Value>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{BoardFacts, CommunityFacts},
-    audience::Audience,
+    audience::{Audience, ToAdmins},
     change::Change,
     contract::{
         Board, BoardChanged, BoardCreated, BoardGone, Comment, CommentDeleted, CommentEvent, CommunityChanged, NewPost,
@@ -148,7 +148,7 @@ impl Rows {
 #[derive(Clone, Debug)]
 pub enum Told {
     /// An event as it is. `part` tells the events of one change apart, whatever of them there is to tell.
-    Event { audience: Audience, event: Box<ServerEvent>, to_admins: Option<Box<ServerEvent>>, part: u8 },
+    Event { audience: Audience, event: Box<ServerEvent>, to_admins: Option<ToAdmins<Box<ServerEvent>>>, part: u8 },
     /// A count that may be merged with later ones.
     Count(CountChange),
 }
@@ -312,10 +312,10 @@ fn notifications(event: &CommentEvent, rows: &Rows) -> Vec<Told> {
         .collect()
 }
 
-/// The board as everybody may see it, and with its settings to admins.
+/// The board as everybody may see it, and with its settings to the admins of the community that owns it.
 fn board_event(board: BoardId, audience: Audience, rows: &Rows, event: impl Fn(Board) -> ServerEvent) -> Vec<Told> {
     let Some(row) = rows.boards.get(&board) else { return Vec::new() };
     let public = Board { settings: None, ..row.board.clone() };
-    let to_admins = Some(Box::new(event(row.board.clone())));
-    vec![Told::Event { audience, event: Box::new(event(public)), to_admins, part: 0 }]
+    let to_admins = ToAdmins { of: row.facts.community.clone(), shown: Box::new(event(row.board.clone())) };
+    vec![Told::Event { audience, event: Box::new(event(public)), to_admins: Some(to_admins), part: 0 }]
 }

@@ -5,23 +5,25 @@
 //! - a post is not shown again as it was in a board that it has left, nor a comment that is no more;
 //! - nobody is told across a change of rights: who was shut out in between must not learn of what he missed by coming back, so
 //!   he is told that there is a gap;
+//! - nor across a change of his community's flags: what they kept back from him was told to others and lies here;
 //! - a count is told again only where its newest change is not known to have been delivered, and never an older value after a newer.
 //!
 //! Bounded by the number and the size of records, and by as much again for a while of what was told before; `F` is what is sent.
 
+mod flags;
 mod missed;
 mod record;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use self::record::End;
+use self::{flags::FlagChanges, record::End};
 pub use self::{
     missed::{Gap, Missed, Resumed},
     record::{About, Record},
 };
 use crate::{
     audience::Topic,
-    ids::{BoardId, CommentId, Place, PostId},
+    ids::{BoardId, CommentId, CommunityId, Place, PostId},
 };
 
 /// What is kept at most.
@@ -70,6 +72,7 @@ pub struct History<F> {
     moved: HashMap<PostId, Place>,
     /// The newest end of a board.
     board_ended: Option<Place>,
+    flags: FlagChanges,
 }
 
 impl<F> History<F> {
@@ -89,6 +92,7 @@ impl<F> History<F> {
             rights: HashMap::new(),
             moved: HashMap::new(),
             board_ended: None,
+            flags: FlagChanges::default(),
         }
     }
 
@@ -145,6 +149,7 @@ impl<F> History<F> {
             self.moved.entry(post).or_insert(place);
         }
         self.board_ended = self.board_ended.or(older.board_ended);
+        self.flags.prepend(older.flags);
         let before = Slack { records: self.records.len(), size: self.size };
         let counted: HashSet<(PostId, Topic)> = self.records.iter().filter_map(|(record, _)| record.count()).collect();
         let missing = older.records.into_iter().rev().skip_while(|(record, _)| record.place > self.floor);
@@ -207,6 +212,16 @@ impl<F> History<F> {
         self.first + self.records.len() as u64
     }
 
+    /// At `place` a community changed its settings, flags among them.
+    pub fn flags_changed(&mut self, community: &CommunityId, place: Place) {
+        self.flags.note(community, place);
+    }
+
+    /// Whether something behind `place` may have been kept back from the members of the community, who hear of it now.
+    pub fn were_flags_changed_behind(&self, place: Place, community: &CommunityId) -> bool {
+        self.flags.are_behind(place, community)
+    }
+
     fn record(&self, number: u64) -> Option<&Record<F>> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.records.get(at).map(|(record, _)| record)
@@ -236,6 +251,7 @@ impl<F> History<F> {
             let floor = self.floor;
             self.rights.retain(|_, place| *place > floor);
             self.moved.retain(|_, place| *place > floor);
+            self.flags.forget(floor);
         }
     }
 }

@@ -389,14 +389,14 @@ impl Rooms {
         in_rooms.into_iter().filter(|key| self.wants(*key, topic)).collect()
     }
 
-    /// Splits sockets into admins, who are shown more, and others.
-    pub fn split_admins(&self, keys: Vec<SocketKey>) -> (Vec<SocketKey>, Vec<SocketKey>) {
-        keys.into_iter().partition(|key| self.is_admin(*key))
+    /// Splits sockets into the admins of the community, who are shown more, and others.
+    pub fn split_admins(&self, keys: Vec<SocketKey>, of: &CommunityId) -> (Vec<SocketKey>, Vec<SocketKey>) {
+        keys.into_iter().partition(|key| self.is_admin(*key, of))
     }
 
-    /// Whether the socket is shown more than others.
-    pub fn is_admin(&self, key: SocketKey) -> bool {
-        self.seats.get(&key).is_some_and(|seat| seat.actor.admin)
+    /// Whether the socket is an admin's of the community, and shown more than others of what is its own.
+    pub fn is_admin(&self, key: SocketKey, of: &CommunityId) -> bool {
+        self.seats.get(&key).is_some_and(|seat| seat.actor.admin && seat.actor.community == *of)
     }
 
     /// Whether the socket's community has not switched the topic off.

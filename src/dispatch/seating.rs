@@ -147,6 +147,10 @@ impl<S: EffectSink> Dispatcher<S> {
             count("rights_changed");
             return Ok(None);
         }
+        if self.were_flags_changed_behind(join.key, cursor.place) {
+            count("flags_changed");
+            return Ok(None);
+        }
         let what = match &join.seat {
             Seat::Board { permit, .. } => Resumed::Board(permit.board()),
             Seat::Post { permit, post } => Resumed::Post { post: *post, board: permit.board() },
@@ -169,6 +173,12 @@ impl<S: EffectSink> Dispatcher<S> {
         }
     }
 
+    /// Whether its community may have switched on again what it was not told for a while, the cursor's place among it.
+    fn were_flags_changed_behind(&self, key: SocketKey, place: Place) -> bool {
+        let history = &self.chronicle.history;
+        self.rooms.actor(key).is_some_and(|actor| history.were_flags_changed_behind(place, &actor.community))
+    }
+
     /// Whoever is handed more at once than may wait for him would be closed, and come back for the same.
     fn fits(&self, key: SocketKey, missed: &[Arc<Frame>]) -> bool {
         let fits = self.sink.takes(key, missed.len(), missed.iter().map(|frame| frame.size()).sum());
@@ -188,8 +198,8 @@ impl<S: EffectSink> Dispatcher<S> {
             if self.rooms.has_been_sent(key, record, *number) {
                 passed.extend(count);
             } else if self.rooms.wants(key, record.topic) && !count.is_some_and(|count| passed.contains(&count)) {
-                let full = record.to_admins.as_ref().filter(|_| self.rooms.is_admin(key));
-                let frame = full.unwrap_or(&record.frame);
+                let full = record.to_admins.as_ref().filter(|full| self.rooms.is_admin(key, &full.of));
+                let frame = full.map_or(&record.frame, |full| &full.shown);
                 owed.push(if *again { Arc::new(frame.at(cursor, record.at)) } else { Arc::clone(frame) });
             }
         }

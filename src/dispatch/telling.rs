@@ -112,8 +112,8 @@ impl<S: EffectSink> Dispatcher<S> {
             match to_admins {
                 None => self.sink.emit(&keys, &frame).await,
                 Some(full) => {
-                    let (admins, others) = self.rooms.split_admins(keys);
-                    self.sink.emit(&admins, &full).await;
+                    let (admins, others) = self.rooms.split_admins(keys, &full.of);
+                    self.sink.emit(&admins, &full.shown).await;
                     self.sink.emit(&others, &frame).await;
                 }
             }
@@ -125,6 +125,7 @@ impl<S: EffectSink> Dispatcher<S> {
         self.heed(fence, tick);
         let judging = fence.shutting(&self.outlook, &mut self.rooms, self.chronicle.told());
         let (verdicts, _) = applied(judging, &mut self.rooms).await;
+        self.note_flags(fence, |ordinal| Place { tick, ordinal, part: 0 });
         for (board, ordinal) in &verdicts.changed {
             self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
         }
@@ -153,6 +154,8 @@ impl<S: EffectSink> Dispatcher<S> {
             Position { place: told, at: at.unwrap_or_default() }
         };
         self.heed(&ahead.fence, told.tick);
+        // They count from now on, though their own ticks come later.
+        self.note_flags(&ahead.fence, |_| told);
         let judging = ahead.fence.shutting_ahead(tick, &mut self.rooms, told);
         let (verdicts, outlook) = applied(judging, &mut self.rooms).await;
         self.outlook = outlook;
@@ -183,6 +186,15 @@ impl<S: EffectSink> Dispatcher<S> {
         for MovedOut { post, from, mut gone, position } in moved_out {
             gone.retain(|(_, key)| !shut.contains(&(from, *key)));
             self.tell_moved_out(post, from, gone, position).await;
+        }
+    }
+
+    /// From these places on a community may be told what was kept back from it before.
+    fn note_flags(&mut self, fence: &Fence, place: impl Fn(u32) -> Place) {
+        for (ordinal, change) in &fence.changes {
+            if let Change::CommunityUpdated { community, .. } = change {
+                self.chronicle.history.flags_changed(community, place(*ordinal));
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    audience::{Audience, Topic},
+    audience::{Audience, ToAdmins, Topic},
     contract::ServerEvent,
     ids::{BoardId, CommentId, Place, PostId},
 };
@@ -22,7 +22,7 @@ pub struct Record<F> {
     pub counted: Option<Place>,
     pub frame: F,
     /// Where admins are shown more.
-    pub to_admins: Option<F>,
+    pub to_admins: Option<ToAdmins<F>>,
 }
 
 /// Whose life an event belongs to.

@@ -198,7 +198,8 @@ mod tests {
                 prop_assert!(!rooms.was_opened_behind(KEY, told, &[board].into()));
             }
             prop_assert_eq!(is_in(Room::CommunityAdmins("a".into())), is_admin);
-            prop_assert_eq!(rooms.is_admin(KEY), is_admin);
+            prop_assert_eq!(rooms.is_admin(KEY, &"a".into()), is_admin);
+            prop_assert!(!rooms.is_admin(KEY, &"b".into()));
             prop_assert!(is_in(Room::User("ada".into())) && is_in(Room::Community("a".into())));
         }
     }

@@ -59,6 +59,16 @@ fn a_socket_in_board_and_post_is_addressed_once() {
 }
 
 #[test]
+fn an_admin_is_shown_more_of_what_his_own_community_owns_and_of_nothing_else() {
+    let mut rooms = seated(&["root", "ada"]);
+    rooms.connect(SocketKey(2), actor("root", "b"), None, start());
+    let all = vec![SocketKey(0), SocketKey(1), SocketKey(2)];
+    assert_eq!(rooms.split_admins(all.clone(), &"a".into()).0, [SocketKey(0)]);
+    assert_eq!(rooms.split_admins(all.clone(), &"b".into()).0, [SocketKey(2)]);
+    assert_eq!(rooms.split_admins(all, &"c".into()).0, []);
+}
+
+#[test]
 fn leaving_the_board_keeps_what_the_feed_shows() {
     let mut rooms = seated(&["ada"]);
     let (ada, board) = (SocketKey(0), Room::Board(BoardId(1)));

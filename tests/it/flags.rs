@@ -158,3 +158,86 @@ async fn who_is_switched_off_is_not_told_who_comes_or_writes_meanwhile_either() 
     has_heard_nothing(&mut ada).await;
     service.stop().await;
 }
+
+async fn comment(forum: &Forum, content: &str) {
+    let insert = "INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', $1)";
+    sqlx::query(insert).bind(content).execute(&forum.pool).await.expect("a comment");
+}
+
+/// A join with this cursor: what came before the answer, and whether that was all.
+async fn resumes(client: &mut Client, event: &str, argument: Value) -> (Vec<Value>, bool) {
+    client.emit(event, argument).await;
+    let mut came = Vec::new();
+    loop {
+        let happened = client.next().await;
+        if happened[0] == "ack" {
+            return (came, happened[2]["recovered"].as_bool().unwrap_or_else(|| panic!("{happened}")));
+        }
+        came.push(happened[1]["comment"]["content"].clone());
+    }
+}
+
+/// All that the viewer is told from now on begins with the news that his community's flags are others.
+async fn is_told_of_flags(client: &mut Client) {
+    let told = client.next().await;
+    assert_eq!(told[0], "community:settingsChanged", "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_kept_back_while_a_flag_was_off_is_never_taken_for_recovered() {
+    let forum = Forum::captured().await;
+    forum
+        .run(
+            "INSERT INTO imported_boards (source_board_id, source_community_id, importing_community_id, imported_by_user_id)
+             VALUES (1, 'c1', 'c2', 'ada')",
+        )
+        .await;
+    let service = Service::start_with(&forum.url(), &[("merge-window", "1ms")]).await;
+    let token = |user, community| Service::token(user, community, &[], false);
+    let mut fay = Client::connected(&service.url, &token("fay", "c1"), "websocket").await;
+    let mut other = Client::connected(&service.url, &token("bo", "c2"), "websocket").await;
+    let since = fay.ask("post:join", json!(1)).await["cursor"].clone();
+    assert_eq!(other.ask("post:join", json!(1)).await["ok"], json!(true));
+    for settings in [r#"{"realtime": {"comments": false}}"#, r#"{"realtime": {"enabled": false}}"#] {
+        let set = "UPDATE communities SET settings = $1::text::jsonb WHERE id = 'c1'";
+        sqlx::query(set).bind(settings).execute(&forum.pool).await.expect("a flag");
+        is_told_of_flags(&mut fay).await;
+        comment(&forum, "Unheard").await;
+        assert_eq!(other.next().await[1]["comment"]["content"], json!("Unheard"));
+        forum.run(ON).await;
+        is_told_of_flags(&mut fay).await;
+
+        let mut new = Client::connected(&service.url, &token("di", "c1"), "websocket").await;
+        for (event, argument) in [
+            ("post:join", json!({"postId": 1, "since": since})),
+            ("board:join", json!({"boardId": 1, "since": since})),
+            ("feed:join", json!({"since": since})),
+        ] {
+            for client in [&mut fay, &mut new] {
+                assert_eq!(resumes(client, event, argument.clone()).await, (vec![], false), "{settings}: {event}");
+            }
+        }
+        assert_eq!(fay.ask("feed:leave", json!(null)).await["ok"], json!(true));
+        assert_eq!(fay.ask("board:leave", json!(1)).await["ok"], json!(true));
+        // Where nothing was kept back, nothing is missing.
+        let mut elsewhere = Client::connected(&service.url, &token("ed", "c2"), "websocket").await;
+        let (came, recovered) = resumes(&mut elsewhere, "post:join", json!({"postId": 1, "since": since})).await;
+        assert!(recovered && came.contains(&json!("Unheard")), "{came:?}");
+    }
+    // A cursor from behind it is as good as ever.
+    let since_then = fay.ask("post:join", json!(1)).await["cursor"].clone();
+    comment(&forum, "Heard").await;
+    assert_eq!(fay.next().await[1]["comment"]["content"], json!("Heard"));
+    let mut late = Client::connected(&service.url, &token("di", "c1"), "websocket").await;
+    let argument = json!({"postId": 1, "since": since_then});
+    assert_eq!(resumes(&mut late, "post:join", argument.clone()).await, (vec![json!("Heard")], true));
+    service.stop().await;
+
+    // Nor on a node that has to read it again.
+    let service = Service::start(&forum.url()).await;
+    let mut fay = Client::connected(&service.url, &token("fay", "c1"), "websocket").await;
+    let old = json!({"postId": 1, "since": since});
+    assert_eq!(resumes(&mut fay, "post:join", old).await, (vec![], false));
+    assert_eq!(resumes(&mut fay, "post:join", argument).await, (vec![json!("Heard")], true));
+    service.stop().await;
+}

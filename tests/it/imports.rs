@@ -93,3 +93,55 @@ async fn who_sits_in_a_lent_board_is_told_of_its_end() {
     }
     service.stop().await;
 }
+
+/// The `settings` of the board in the next event, which has to be of this name.
+async fn settings_in(client: &mut Client, event: &str) -> serde_json::Value {
+    let happened = client.next().await;
+    assert_eq!(happened[0], json!(event), "{happened}");
+    happened[1]["board"].get("settings").cloned().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_settings_of_a_lent_board_go_to_the_admins_of_its_own_community_alone() {
+    let forum = Forum::captured().await;
+    forum.run(IMPORT).await;
+    let service = Service::start(&forum.url()).await;
+    let locked = json!({"permissions": {"locks": [{"id": 7}]}});
+    // The last two may see them.
+    let tokens =
+        [("ada", "c1", true), ("bo", "c1", false), ("cy", "c2", false), ("di", "c2", true), ("ed", "c2", true)]
+            .map(|(user, community, admin)| Service::token(user, community, &[], admin));
+    let mut people = Vec::new();
+    for token in &tokens {
+        let mut client = Client::connected(&service.url, token, "websocket").await;
+        assert_eq!(client.ask("feed:join", json!({})).await["ok"], json!(true));
+        people.push(client);
+    }
+    let since = people[0].ask("board:join", json!(3)).await["cursor"].clone();
+    sqlx::query("UPDATE boards SET settings = $1 WHERE id = 3").bind(&locked).execute(&forum.pool).await.expect("set");
+    sqlx::query(
+        "WITH made AS (INSERT INTO boards (community_id, name, settings) VALUES ('c2', 'Dunes', $1) RETURNING id)
+         INSERT INTO imported_boards
+             (source_board_id, source_community_id, importing_community_id, imported_by_user_id)
+         SELECT id, 'c2', 'c1', 'ada' FROM made",
+    )
+    .bind(&locked)
+    .execute(&forum.pool)
+    .await
+    .expect("made");
+    for (nth, client) in people.iter_mut().enumerate() {
+        let shown = if nth < 3 { json!(null) } else { locked.clone() };
+        for event in ["board:settingsChanged", "board:created"] {
+            assert_eq!(settings_in(client, event).await, shown, "{event} to {nth}");
+        }
+    }
+    // Nor by coming back.
+    for (nth, token) in tokens.iter().enumerate() {
+        let mut client = Client::connected(&service.url, token, "websocket").await;
+        client.emit("board:join", json!({"boardId": 3, "since": since})).await;
+        let shown = if nth < 3 { json!(null) } else { locked.clone() };
+        assert_eq!(settings_in(&mut client, "board:settingsChanged").await, shown, "replayed to {nth}");
+        assert_eq!(client.next().await[2]["recovered"], json!(true));
+    }
+    service.stop().await;
+}

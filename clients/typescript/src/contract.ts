@@ -36,7 +36,7 @@ content_truncated?: boolean, created_at: string | null, updated_at: string | nul
 
 export type Board = { id: BoardId, community_id: CommunityId, name: string | null, description: string | null, 
 /**
- * To admins only, in every event.
+ * To admins of the community that owns the board only, in every event.
  */
 settings?: unknown, created_at: string | null, updated_at: string | null, };
 

@@ -62,6 +62,34 @@ async fn nobody_is_told_across_a_change_of_rights() {
     assert!(recovered(&mut stage, after).await);
 }
 
+/// Flags that a node reads ahead of their tick count at once, and for those who come from another node with that tick.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_across_a_change_of_flags_that_was_read_ahead() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let change = Change::CommunityUpdated { community: "a".into(), settings_was: serde_json::json!({}) };
+    stage.tick(forum.batch(1, &[Act::Post(1)])).await;
+    let before = told_at(&stage);
+    stage.tick(forum.batch(2, &[Act::Post(1)])).await;
+    let mut first = forum.batch(3, &[Act::Post(1)]);
+    let fence = Fence { changes: vec![(0, change.clone())], rows: Arc::clone(&first.rows) };
+    first.ahead = Some(crate::batch::Ahead { fence, at: vec![DateTime::UNIX_EPOCH] });
+    first.last = false;
+    stage.tick(first).await;
+    assert!(!recovered(&mut stage, before).await, "between two pages");
+    stage.tick(forum.batch(3, &[])).await;
+    let ahead = told_at(&stage);
+    assert!(!recovered(&mut stage, before).await);
+    assert!(recovered(&mut stage, ahead).await);
+    let mut batch = forum.batch(4, &[]);
+    batch.entries = vec![Entry { ordinal: 1, at: DateTime::UNIX_EPOCH, change }];
+    batch.fence = crate::batch::fence_of(&batch.entries, &batch.rows);
+    stage.tick(batch).await;
+    assert!(!recovered(&mut stage, ahead).await, "on another node they were off until then");
+    let after = told_at(&stage);
+    assert!(recovered(&mut stage, after).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reset_and_a_new_epoch_end_what_can_be_recovered() {
     let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });

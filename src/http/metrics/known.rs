@@ -46,7 +46,7 @@ const KNOWN: &[(&str, Kind, &str)] = &[
         "curia_replays_total",
         Kind::CounterBy(
             "outcome",
-            &["recovered", "unknown_cursor", "too_old", "rights_changed", "too_many", "too_large"],
+            &["recovered", "unknown_cursor", "too_old", "rights_changed", "flags_changed", "too_many", "too_large"],
         ),
         "Joins with a cursor, by what became of what they had missed",
     ),

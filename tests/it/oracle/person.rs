@@ -105,6 +105,10 @@ impl Person {
         format!("{} of {} with {:?} {} on {}", self.user, self.community, self.roles, self.admin, self.node)
     }
 
+    pub fn is_admin_of(&self, community: &str) -> bool {
+        self.admin && self.community == community
+    }
+
     pub fn is_here(&self) -> bool {
         self.frames.is_some()
     }

@@ -228,7 +228,7 @@ impl Run {
             (Some(cursor), true) => {
                 assert!(!person.was_shut_out(&boards, cursor, &self.standings), "across his own exclusion, {at}");
                 let missed = self.log.missed(what, cursor.told, &boards, person);
-                self.log.same(&events, &missed, &at);
+                self.log.same(&events, &missed, person, &at);
                 self.tally.recovered += 1;
                 self.tally.replayed += events.len();
             }
@@ -272,7 +272,7 @@ impl Run {
         let is_for = |told: &&Told| person.is_told(told, &could, &can, standing);
         let expected: Vec<(usize, &Told)> =
             self.log.range(change.told.clone()).filter(|(_, told)| is_for(told)).collect();
-        self.log.same(&events, &expected, &at);
+        self.log.same(&events, &expected, person, &at);
         self.tally.delivered += events.len();
         // Of several rows in one transaction the order is the database's.
         if let (false, Some((last, (nth, _)))) =

@@ -129,9 +129,11 @@ impl Step {
             Self::CreateBoard(community, roles) => {
                 let insert = "INSERT INTO boards (community_id, name, settings)
                     VALUES ($1, 'Board ' || gen_random_uuid(), $2) RETURNING id";
-                let insert = sqlx::query_scalar(insert).bind(community).bind(settings(roles));
+                let settings = settings(roles);
+                let insert = sqlx::query_scalar(insert).bind(community).bind(&settings);
                 let board = done(insert.fetch_one(pool).await);
-                Some(vec![Told::of_board("board:created", board, To::WhoMayOpen(board))])
+                let told = Told::of_board("board:created", board, To::WhoMayOpen(board));
+                Some(vec![told.showing(&settings, community)])
             }
             // Some remain, so that there is something to see.
             Self::DeleteBoard(_) if standing.boards.len() < 3 => None,
@@ -217,8 +219,9 @@ impl Step {
 async fn set(to: impl PgExecutor<'_>, standing: &Standing, board: i32, settings: Value) -> Option<Vec<Told>> {
     let update = sqlx::query("UPDATE boards SET settings = $2 WHERE id = $1");
     done(update.bind(board).bind(&settings).execute(to).await);
-    let told = Told::of_board("board:settingsChanged", board, To::Board(board));
-    Some((standing.boards[&board].1 != settings).then_some(told).into_iter().collect())
+    let (owner, before) = &standing.boards[&board];
+    let told = Told::of_board("board:settingsChanged", board, To::Board(board)).showing(&settings, owner);
+    Some((*before != settings).then_some(told).into_iter().collect())
 }
 
 async fn set_community(pool: &PgPool, standing: &Standing, community: &str, settings: Value) -> Vec<Told> {

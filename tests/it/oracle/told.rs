@@ -6,14 +6,18 @@ use serde_json::Value;
 
 use super::person::{Cursor, Joined, Person};
 
-/// An event, as far as it is compared: its name, board and post, and the count or the comment that it brings.
+/// An event, as far as it is compared: its name, board and post, the count or the comment that it brings, and what it shows of settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Told {
     pub name: String,
     pub board: Option<i64>,
     pub post: Option<i64>,
     pub detail: Option<i64>,
+    /// Of a board, as JSON, where they are shown.
+    pub settings: Option<String>,
     pub to: Option<To>,
+    /// To whose admins alone it shows them.
+    pub owner: Option<String>,
 }
 
 /// For whom an event is.
@@ -45,7 +49,8 @@ impl Event {
         let board = of(&["/boardId", "/post/board_id", "/board/id"]);
         let post = of(&["/postId", "/post/id"]);
         let detail = of(&["/newCount", "/comment/id", "/commentId"]);
-        Some(Self { told: Told { name, board, post, detail, to: None }, cursor })
+        let settings = payload.pointer("/board/settings").map(Value::to_string);
+        Some(Self { told: Told { name, board, post, detail, settings, ..Told::default() }, cursor })
     }
 
     /// It was told when so much had been.
@@ -65,6 +70,17 @@ impl Told {
 
     pub fn with(self, detail: i32) -> Self {
         Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// It shows the settings of a board of this community.
+    pub fn showing(self, settings: &Value, owner: &str) -> Self {
+        Self { settings: Some(settings.to_string()), owner: Some(owner.to_owned()), ..self }
+    }
+
+    /// As it is shown to one person.
+    fn shown_to(&self, person: &Person) -> Self {
+        let full = self.owner.as_ref().is_some_and(|owner| person.is_admin_of(owner));
+        Self { to: None, owner: None, settings: self.settings.clone().filter(|_| full), ..self.clone() }
     }
 }
 
@@ -115,13 +131,12 @@ impl Log {
     }
 
     /// What came has to be what was expected, commit by commit. Where a commit deletes several rows their order is the database's.
-    pub fn same(&self, events: &[Event], expected: &[(usize, &Told)], at: &str) {
-        let bare = |told: &Told| Told { to: None, ..told.clone() };
-        let mut came: Vec<Told> = events.iter().map(|event| bare(&event.told)).collect();
+    pub fn same(&self, events: &[Event], expected: &[(usize, &Told)], person: &Person, at: &str) {
+        let mut came: Vec<Told> = events.iter().map(|event| event.told.clone()).collect();
         let mut rest = came.as_mut_slice();
         let mut all = Vec::new();
         for commit in expected.chunk_by(|(one, _), (other, _)| self.told[*one].0 == self.told[*other].0) {
-            let mut told: Vec<Told> = commit.iter().map(|(_, told)| bare(told)).collect();
+            let mut told: Vec<Told> = commit.iter().map(|(_, told)| told.shown_to(person)).collect();
             let (these, others) = rest.split_at_mut(told.len().min(rest.len()));
             if told.iter().all(|told| told.name == "board:postDeleted") {
                 these.sort();
