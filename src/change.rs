@@ -83,8 +83,12 @@ pub enum Change {
         community: CommunityId,
         settings_was: Value,
     },
+    CommunityCreated {
+        community: CommunityId,
+    },
     CommunityDeleted {
         community: CommunityId,
+        settings_was: Value,
     },
     ImportChanged {
         board: BoardId,
@@ -119,6 +123,7 @@ impl Change {
                 | Self::BoardUpdated { .. }
                 | Self::BoardDeleted { .. }
                 | Self::CommunityUpdated { .. }
+                | Self::CommunityCreated { .. }
                 | Self::CommunityDeleted { .. }
                 | Self::ImportChanged { .. }
                 | Self::PostMoved { .. }
@@ -200,6 +205,14 @@ struct CommunityUpdate {
 }
 
 #[derive(Deserialize)]
+struct CommunityGone {
+    community_id: CommunityId,
+    /// Rows of an older schema do not say it.
+    #[serde(default)]
+    settings_was: Value,
+}
+
+#[derive(Deserialize)]
 struct Import {
     community_id: CommunityId,
     active_was: bool,
@@ -260,7 +273,11 @@ impl TryFrom<&OutboxRow> for Change {
                 let data = row.data::<CommunityUpdate>()?;
                 Self::CommunityUpdated { community: data.community_id, settings_was: data.settings_was }
             }
-            "community_deleted" => Self::CommunityDeleted { community: row.data::<OfCommunity>()?.community_id },
+            "community_created" => Self::CommunityCreated { community: row.data::<OfCommunity>()?.community_id },
+            "community_deleted" => {
+                let data = row.data::<CommunityGone>()?;
+                Self::CommunityDeleted { community: data.community_id, settings_was: data.settings_was }
+            }
             "import_changed" => {
                 let Import { community_id: community, active_was, with_board } = row.data()?;
                 Self::ImportChanged { board: row.board()?, community, active_was, with_board }
@@ -327,7 +344,7 @@ mod tests {
         for kind in &kinds {
             assert!(Change::try_from(&row(kind, Some(data))).is_ok(), "{kind}");
         }
-        assert_eq!(kinds.len(), 18);
+        assert_eq!(kinds.len(), 19);
     }
 
     #[test]

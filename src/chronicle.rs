@@ -233,11 +233,10 @@ fn mark_rights(change: &Change, place: Place, rows: &Rows, history: &mut History
         Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
             history.rights_changed(*board, place);
         }
-        Change::CommunityUpdated { community, .. } => {
-            let shown = |facts: &&crate::access::BoardFacts| {
-                facts.community == *community || facts.importers.contains(community)
-            };
-            for facts in rows.facts.values().filter(shown) {
+        Change::CommunityCreated { community }
+        | Change::CommunityUpdated { community, .. }
+        | Change::CommunityDeleted { community, .. } => {
+            for facts in rows.facts.values().filter(|facts| facts.is_shown_in(community)) {
                 history.rights_changed(facts.board, place);
             }
         }

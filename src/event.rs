@@ -75,12 +75,13 @@ impl Needs {
             | Change::ImportChanged { board, .. } => {
                 self.boards.insert(*board);
             }
-            Change::CommunityUpdated { community, .. } => {
+            Change::CommunityCreated { community }
+            | Change::CommunityUpdated { community, .. }
+            | Change::CommunityDeleted { community, .. } => {
                 self.communities.insert(community.clone());
             }
             Change::PostDeleted { .. }
             | Change::BoardDeleted { .. }
-            | Change::CommunityDeleted { .. }
             | Change::UserDeleted { .. }
             | Change::Reset { .. } => {}
         }
@@ -232,6 +233,7 @@ pub fn tell(change: &Change, rows: &Rows) -> Vec<Told> {
             .into_iter()
             .collect(),
         Change::BoardUpdated { told: false, .. }
+        | Change::CommunityCreated { .. }
         | Change::CommunityDeleted { .. }
         | Change::UserDeleted { .. }
         | Change::ImportChanged { .. }

@@ -22,7 +22,7 @@ use crate::{
     change::Change,
     contract::RevokeReason,
     event::Rows,
-    ids::{BoardId, CommunityId, Place, PostId, Room, SocketKey},
+    ids::{BoardId, Place, PostId, Room, SocketKey},
     outlook::Outlook,
     rooms::Rooms,
 };
@@ -92,15 +92,15 @@ impl Fence {
     /// `outlook` are the rights from the tick until then, as [`Fence::shutting_ahead`] gave them. So nobody is seated but whom the tick
     /// and every moment up to that of the rows let in.
     pub fn shutting<'a>(&'a self, outlook: &'a Outlook, rooms: &mut Rooms, told: Place) -> Judging<'a> {
-        let turn = self.undone(outlook, rooms);
+        let turn = self.undone(outlook);
         self.judging(turn, Some(outlook), None, rooms, told)
     }
 
     /// Begins to shut out whom later ticks shut out, before rows of their time are shown. Who lost a board is to be told at once, and is not
     /// told by `tick`, which comes next; who gained one is told by the tick that lets him in. Gives the rights of all these moments, too.
     pub fn shutting_ahead<'a>(&'a self, tick: &Fence, rooms: &mut Rooms, told: Place) -> Judging<'a> {
-        let turn = self.undone(&Outlook::default(), rooms);
-        let untold = tick.undone(&turn.past, rooms);
+        let turn = self.undone(&Outlook::default());
+        let untold = tick.undone(&turn.past);
         self.judging(turn, None, Some(untold), rooms, told)
     }
 
@@ -118,9 +118,12 @@ impl Fence {
     }
 
     fn renew_communities(&self, rooms: &mut Rooms) {
-        for (community, facts) in &self.rows.communities {
-            if let Some(known) = rooms.communities.get_mut(community) {
-                *known = facts.clone();
+        for (_, change) in &self.changes {
+            if let Change::CommunityCreated { community }
+            | Change::CommunityUpdated { community, .. }
+            | Change::CommunityDeleted { community, .. } = change
+            {
+                rooms.community_is(community, self.rows.communities.get(community));
             }
         }
     }
@@ -156,23 +159,26 @@ impl Fence {
         let before = turn.past.board_then(board);
         let then = ahead_of.and_then(|tick| tick.past.board_then(board)).or(before).unwrap_or(at);
         let created = before.is_some_and(|facts| facts.is_none());
+        let ends = turn.past.is_gone(board) && !ahead;
         let gone = turn.past.is_gone(board) || outlook.is_gone(board);
         for key in concerned(board, then.into_iter().chain(at).chain(self.rows.board_facts(board)), rooms) {
             let Some(seat) = rooms.seats.get(&key) else { continue };
             let actor = &seat.actor;
             let community_is = rooms.communities.get(&actor.community);
-            let community_at = outlook.community_then(&actor.community).or(community_is);
+            let community_last = turn.past.community_last(board, &actor.community);
+            let community_at = community_last.or(outlook.community_then(&actor.community)).unwrap_or(community_is);
             let community_was = ahead_of.and_then(|tick| tick.past.community_then(&actor.community));
-            let community_was = community_was.or(turn.past.community_then(&actor.community)).or(community_at);
+            let community_was = community_was.or(turn.past.community_then(&actor.community)).unwrap_or(community_at);
             let could = decide(actor, then, community_was).is_ok() && !seat.is_shut_out(board);
-            let can_at = decide(actor, at, community_at).is_ok();
-            match outlook.decide(actor, board, at, community_is) {
+            let can_at = decide(actor, at, community_at);
+            let can = if ends { can_at.clone() } else { outlook.decide(actor, board, at, community_is) };
+            match can {
                 Err(denied) => {
                     if could {
                         verdicts.lost.entry(ordinal).or_default().push((board, Denied::reason(denied), key));
                     }
                     rooms.evict(key, board);
-                    if can_at && !ahead {
+                    if can_at.is_ok() && !ahead {
                         // Later ticks shut it again: they find that he was never told it is open.
                         rooms.shut_ahead(key, board);
                     }
@@ -233,10 +239,8 @@ impl Judging<'_> {
     pub fn end(self, rooms: &mut Rooms) -> (Verdicts, Outlook) {
         let Self { fence, turn: Turn { past, changed }, ahead_of, mut verdicts, .. } = self;
         for (ordinal, change) in &fence.changes {
-            match change {
-                Change::PostMoved { post, .. } => fence.follow(*post, *ordinal, rooms, &mut verdicts),
-                Change::CommunityDeleted { community } => evict_community(community, rooms),
-                _ => {}
+            if let Change::PostMoved { post, .. } = change {
+                fence.follow(*post, *ordinal, rooms, &mut verdicts);
             }
         }
         if ahead_of.is_some() {
@@ -261,13 +265,6 @@ fn concerned<'a>(board: BoardId, facts: impl Iterator<Item = &'a BoardFacts>, ro
         }
     }
     concerned
-}
-
-fn evict_community(community: &CommunityId, rooms: &mut Rooms) {
-    rooms.communities.remove(community);
-    for key in rooms.members(&Room::Community(community.clone())) {
-        rooms.leave_everything(key);
-    }
 }
 
 #[cfg(test)]

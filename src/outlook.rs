@@ -18,9 +18,10 @@ type Course<T> = Vec<(usize, T)>;
 /// What the rule rests on at each of these moments, as far as it differs from what the rows say.
 #[derive(Debug, Default)]
 pub struct Outlook {
-    /// `None` where there is no such board yet.
+    /// `None` where there is no such board.
     boards: HashMap<BoardId, Course<Option<BoardFacts>>>,
-    communities: HashMap<CommunityId, Course<CommunityFacts>>,
+    /// As above.
+    communities: HashMap<CommunityId, Course<Option<CommunityFacts>>>,
     /// Boards that are deleted by the latest moment, with the number of changes that are undone where each is last there.
     gone: HashMap<BoardId, usize>,
 }
@@ -39,7 +40,7 @@ impl Outlook {
         let communities = self.communities.get(&actor.community).map_or(&[][..], Vec::as_slice);
         let decide_at = |undone: usize| {
             let board = holds(boards, undone).map_or(board_now, Option::as_ref);
-            decide(actor, board, holds(communities, undone).or(community_now))
+            decide(actor, board, holds(communities, undone).map_or(community_now, Option::as_ref))
         };
         let steps = boards.iter().map(|(undone, _)| *undone).chain(communities.iter().map(|(undone, _)| *undone));
         // What changes behind its end shuts nobody out of a board.
@@ -61,8 +62,14 @@ impl Outlook {
         self.boards.get(&board)?.first().map(|(_, facts)| facts.as_ref())
     }
 
-    pub(crate) fn community_then(&self, community: &CommunityId) -> Option<&CommunityFacts> {
-        self.communities.get(community)?.last().map(|(_, facts)| facts)
+    pub(crate) fn community_then(&self, community: &CommunityId) -> Option<Option<&CommunityFacts>> {
+        self.communities.get(community)?.last().map(|(_, facts)| facts.as_ref())
+    }
+
+    /// What the rule asked of the community when the board, which is deleted, was last there; `None` where nothing is noted.
+    pub(crate) fn community_last(&self, board: BoardId, community: &CommunityId) -> Option<Option<&CommunityFacts>> {
+        let latest = *self.gone.get(&board)?;
+        holds(self.communities.get(community)?, latest).map(Option::as_ref)
     }
 
     /// The boards of which something is noted.
@@ -80,8 +87,8 @@ impl Outlook {
         self.boards.entry(board).or_default().push((undone, facts));
     }
 
-    pub(crate) fn note_community(&mut self, undone: usize, facts: CommunityFacts) {
-        self.communities.entry(facts.community.clone()).or_default().push((undone, facts));
+    pub(crate) fn note_community(&mut self, community: &CommunityId, undone: usize, facts: Option<CommunityFacts>) {
+        self.communities.entry(community.clone()).or_default().push((undone, facts));
     }
 
     /// Where so many changes are undone the board was last there, and this held; what comes later is nobody's loss.

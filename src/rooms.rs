@@ -157,6 +157,14 @@ impl Rooms {
         }
     }
 
+    /// What is known of a community from now on, where it has a socket here.
+    pub(crate) fn community_is(&mut self, community: &CommunityId, facts: Option<&CommunityFacts>) {
+        match facts.filter(|_| self.is_watched(&Room::Community(community.clone()))) {
+            Some(facts) => drop(self.communities.insert(community.clone(), facts.clone())),
+            None => drop(self.communities.remove(community)),
+        }
+    }
+
     /// The number of sockets.
     pub fn len(&self) -> usize {
         self.seats.len()
@@ -283,18 +291,6 @@ impl Rooms {
     pub fn reopen(&mut self, key: SocketKey, board: BoardId) {
         if let Some(seat) = self.seats.get_mut(&key) {
             seat.shut.remove(&board);
-        }
-    }
-
-    /// Takes a socket out of every board, post and feed; it stays connected.
-    pub fn leave_everything(&mut self, key: SocketKey) {
-        let Some(seat) = self.seats.get_mut(&key) else { return };
-        let feed = seat.feed.take().unwrap_or_default();
-        let posts = seat.posts.values().map(|(board, _)| *board);
-        let boards: BTreeSet<BoardId> = seat.boards.keys().copied().chain(feed.into_keys()).chain(posts).collect();
-        for board in boards {
-            self.evict(key, board);
-            self.leave_unless_sitting(key, board);
         }
     }
 

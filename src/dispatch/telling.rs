@@ -240,7 +240,9 @@ impl<S: EffectSink> Dispatcher<S> {
                     self.versions.bump(Subject::Board(*board), at);
                     self.versions.bump(Subject::Community(community), at);
                 }
-                Change::CommunityUpdated { community, .. } | Change::CommunityDeleted { community } => {
+                Change::CommunityCreated { community }
+                | Change::CommunityUpdated { community, .. }
+                | Change::CommunityDeleted { community, .. } => {
                     self.versions.bump(Subject::Community(community), at);
                 }
                 Change::UserDeleted { user } => self.versions.user_departed(user),

@@ -9,14 +9,14 @@ use crate::{
     change::BoardWas,
     contract::{Board, Features},
     event::BoardRow,
-    ids::{RoleId, Tick},
+    ids::{CommunityId, RoleId, Tick},
 };
 
 fn start() -> Place {
     Place::before(Tick(0))
 }
 
-/// A little forum of two communities and two boards, changed by hand as the database would be.
+/// A little forum of three communities and two boards, changed by hand as the database would be.
 #[derive(Clone, Debug)]
 struct Forum {
     communities: BTreeMap<CommunityId, Value>,
@@ -33,6 +33,9 @@ enum Act {
     Give(i32, &'static str),
     Import(i32, &'static str, bool),
     End(i32),
+    EndCommunity(&'static str),
+    /// Made anew, as a sign-in makes it.
+    Begin(&'static str),
 }
 
 impl Forum {
@@ -40,7 +43,7 @@ impl Forum {
         let community = |id: &str| (CommunityId::from(id), json!({}));
         let board = |id, owner: &str| (BoardId(id), (CommunityId::from(owner), json!({})));
         Self {
-            communities: BTreeMap::from([community("a"), community("b")]),
+            communities: BTreeMap::from([community("a"), community("b"), community("c")]),
             boards: BTreeMap::from([board(1, "a"), board(2, "b")]),
             imports: BTreeSet::new(),
             ended: BTreeMap::new(),
@@ -61,8 +64,8 @@ impl Forum {
         }
     }
 
-    fn community_facts(&self, id: &CommunityId) -> CommunityFacts {
-        community_facts(id, &self.communities[id])
+    fn community_facts(&self, id: &CommunityId) -> Option<CommunityFacts> {
+        community_facts(id, &self.communities)
     }
 
     fn act(&mut self, act: &Act) -> Change {
@@ -99,28 +102,57 @@ impl Forum {
                 let (community, settings) = self.boards.remove(&board).unwrap();
                 Change::BoardDeleted { board, was: BoardWas { community: Some(community), settings } }
             }
+            Act::EndCommunity(id) => {
+                let settings_was = self.communities.remove(&CommunityId::from(*id)).unwrap();
+                Change::CommunityDeleted { community: (*id).into(), settings_was }
+            }
+            Act::Begin(id) => {
+                self.communities.insert((*id).into(), json!({}));
+                Change::CommunityCreated { community: (*id).into() }
+            }
         }
+    }
+
+    /// Whether there is what it is done to.
+    fn allows(&self, act: &Act) -> bool {
+        let exists = |community: &str| self.communities.contains_key(&CommunityId::from(community));
+        let stands = |board: &i32| !self.ended.contains_key(&BoardId(*board));
+        match act {
+            Act::Board(board, _) | Act::Import(board, ..) | Act::End(board) => stands(board),
+            Act::Give(board, to) => stands(board) && exists(to),
+            Act::Community(id, _) | Act::EndCommunity(id) => exists(id),
+            Act::Begin(id) => !exists(id),
+        }
+    }
+
+    /// The boards that end with it, which PostgreSQL notes behind it.
+    fn takes_along(&mut self, act: &Act) -> Vec<Act> {
+        let Act::EndCommunity(id) = act else { return Vec::new() };
+        let owned = self.boards.iter().filter(|(_, (owner, _))| owner.as_str() == *id);
+        owned.map(|(BoardId(board), _)| Act::End(*board)).collect()
     }
 
     /// What the act writes; nothing where the board is no more.
     fn changes(&mut self, act: &Act) -> Vec<Change> {
-        let (Act::Board(id, _) | Act::Give(id, _) | Act::Import(id, ..) | Act::End(id)) = act else {
-            return vec![self.act(act)];
-        };
-        let board = BoardId(*id);
-        if self.ended.contains_key(&board) {
+        if !self.allows(act) {
             return Vec::new();
         }
-        let went_along = |importer: &CommunityId| Change::ImportChanged {
-            board,
-            community: importer.clone(),
-            active_was: true,
-            with_board: true,
+        let along = self.takes_along(act);
+        // They end as long as their community is there.
+        let ended: Vec<Change> = along.iter().flat_map(|act| self.changes(act)).collect();
+        let importers = match act {
+            Act::End(board) => self.board_facts(BoardId(*board)).importers,
+            _ => BTreeSet::new(),
         };
-        let importers = if matches!(act, Act::End(_)) { self.board_facts(board).importers } else { BTreeSet::new() };
         // PostgreSQL has the cascade behind the deletion itself.
         let mut changes = vec![self.act(act)];
-        changes.extend(importers.iter().map(went_along));
+        changes.extend(ended);
+        changes.extend(importers.into_iter().filter_map(|community| match act {
+            Act::End(board) => {
+                Some(Change::ImportChanged { board: BoardId(*board), community, active_was: true, with_board: true })
+            }
+            _ => None,
+        }));
         changes
     }
 
@@ -142,7 +174,11 @@ impl Forum {
         Rows {
             boards: self.boards.keys().map(row).collect(),
             facts: self.boards.keys().map(|id| (*id, self.board_facts(*id))).collect(),
-            communities: self.communities.keys().map(|id| (id.clone(), self.community_facts(id))).collect(),
+            communities: self
+                .communities
+                .keys()
+                .filter_map(|id| Some((id.clone(), self.community_facts(id)?)))
+                .collect(),
             ..Rows::default()
         }
     }
@@ -153,22 +189,23 @@ impl Forum {
     }
 
     fn opens_by(&self, communities: &BTreeMap<CommunityId, Value>, actor: &Actor, board: BoardId) -> bool {
-        let community = community_facts(&actor.community, &communities[&actor.community]);
-        decide(actor, Some(&self.board_facts(board)), Some(&community)).is_ok()
+        let community = community_facts(&actor.community, communities);
+        decide(actor, Some(&self.board_facts(board)), community.as_ref()).is_ok()
     }
 }
 
-fn community_facts(id: &CommunityId, settings: &Value) -> CommunityFacts {
-    CommunityFacts {
+fn community_facts(id: &CommunityId, communities: &BTreeMap<CommunityId, Value>) -> Option<CommunityFacts> {
+    let settings = communities.get(id)?;
+    Some(CommunityFacts {
         community: id.clone(),
         rule: RoleRule::of_settings(Some(settings)),
         features: Features::of_settings(Some(settings)),
-    }
+    })
 }
 
 fn actors() -> Vec<Actor> {
     let mut actors = Vec::new();
-    for community in ["a", "b"] {
+    for community in ["a", "b", "c"] {
         for (roles, admin) in [(&["x"][..], false), (&["y"], false), (&[], false), (&[], true)] {
             actors.push(Actor {
                 user: format!("{community}{}", actors.len()).into(),
@@ -193,11 +230,14 @@ fn any_act() -> impl Strategy<Value = Act> {
         Just(json!({"permissions": {"allowedRoles": "x"}})),
     ];
     let who = || prop_oneof![Just("a"), Just("b")];
+    let anybody = || prop_oneof![Just("a"), Just("b"), Just("c")];
     prop_oneof![
-        (1..3, settings.clone()).prop_map(|(id, settings)| Act::Board(id, settings)),
-        (who(), settings).prop_map(|(id, settings)| Act::Community(id, settings)),
-        (1..3, who()).prop_map(|(id, to)| Act::Give(id, to)),
-        (1..3, who(), any::<bool>()).prop_map(|(id, to, active)| Act::Import(id, to, active)),
+        2 => (1..3, settings.clone()).prop_map(|(id, settings)| Act::Board(id, settings)),
+        2 => (anybody(), settings).prop_map(|(id, settings)| Act::Community(id, settings)),
+        2 => (1..3, who()).prop_map(|(id, to)| Act::Give(id, to)),
+        3 => (1..3, anybody(), any::<bool>()).prop_map(|(id, to, active)| Act::Import(id, to, active)),
+        1 => Just(Act::EndCommunity("c")),
+        2 => Just(Act::Begin("c")),
     ]
 }
 
@@ -210,20 +250,21 @@ proptest! {
         let keys: Vec<(SocketKey, Actor)> =
             actors().into_iter().enumerate().map(|(key, actor)| (SocketKey(key as u64), actor)).collect();
         for (key, actor) in &keys {
-            rooms.connect(*key, actor.clone(), Some(forum.community_facts(&actor.community)), start());
+            rooms.connect(*key, actor.clone(), forum.community_facts(&actor.community), start());
         }
         for acts in ticks {
             let before = forum.clone();
             for (key, actor) in &keys {
                 for board in [BoardId(1), BoardId(2)] {
                     let facts = before.board_facts(board);
-                    if let Ok(permit) = decide(actor, Some(&facts), Some(&before.community_facts(&actor.community))) {
+                    if let Ok(permit) = decide(actor, Some(&facts), before.community_facts(&actor.community).as_ref()) {
                         rooms.join_board(*key, &permit, false, start()).unwrap();
                         rooms.join_post(*key, &permit, PostId(board.0), start()).unwrap();
                     }
                 }
             }
-            let changes = acts.iter().enumerate().map(|(at, act)| (at as u32 + 1, forum.act(act))).collect();
+            let changes: Vec<Change> = acts.iter().flat_map(|act| forum.changes(act)).collect();
+            let changes = (1..).zip(changes).collect();
             let verdicts = Fence { changes, rows: Arc::new(forum.rows()) }.shut(&Outlook::default(), &mut rooms, start());
 
             let lost: BTreeSet<_> = verdicts.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
@@ -249,7 +290,13 @@ fn fence(changes: &[Change], rows: &Arc<Rows>) -> Fence {
 }
 
 fn any_act_or_end() -> impl Strategy<Value = Act> {
-    prop_oneof![12 => any_act(), 1 => (1..3).prop_map(Act::End)]
+    let owner = prop_oneof![Just("a"), Just("b")];
+    prop_oneof![
+        24 => any_act(),
+        2 => (1..3).prop_map(Act::End),
+        1 => owner.clone().prop_map(Act::EndCommunity),
+        1 => owner.prop_map(Act::Begin),
+    ]
 }
 
 proptest! {
@@ -310,6 +357,27 @@ fn what_changes_behind_the_end_of_a_board_shuts_nobody_out_of_it() {
 
 const BOARDS: [BoardId; 2] = [BoardId(1), BoardId(2)];
 
+/// A community that ends takes its boards along: whoever sits there is told that they end, and of another's he is told that he lost it.
+#[test]
+fn who_sits_in_a_board_that_ends_with_its_community_is_told_that_it_ends() {
+    for late in [false, true] {
+        let mut forum = Forum::new();
+        let lent = forum.changes(&Act::Import(2, "a", true));
+        let mut stage = Stage::new(&forum);
+        assert_eq!(lent.len(), 1);
+        let ends = forum.changes(&Act::EndCommunity("a"));
+        assert!(matches!(ends[..], [Change::CommunityDeleted { .. }, Change::BoardDeleted { .. }]), "{ends:?}");
+        let rows = Arc::new(forum.rows());
+        if late {
+            stage.tick(&fence(&[], &rows), Some(&fence(&ends, &rows))).unwrap();
+        }
+        stage.tick(&fence(&ends, &rows), None).unwrap();
+        let of_a = |key: &SocketKey| stage.people[usize::try_from(key.0).unwrap()].1.community.as_str() == "a";
+        let sit = |board| stage.rooms.members(&Room::Board(BoardId(board))).into_iter().filter(of_a).count();
+        assert_eq!((sit(1), sit(2)), (4, 0), "late: {late}");
+    }
+}
+
 /// Everybody with a feed, and what they were told of it.
 struct Stage {
     rooms: Rooms,
@@ -326,8 +394,8 @@ impl Stage {
             let community = forum.community_facts(&actor.community);
             let facts = BOARDS.map(|board| forum.board_facts(board));
             let permits: Vec<Permit> =
-                facts.iter().filter_map(|facts| decide(actor, Some(facts), Some(&community)).ok()).collect();
-            rooms.connect(*key, actor.clone(), Some(community), start());
+                facts.iter().filter_map(|facts| decide(actor, Some(facts), community.as_ref()).ok()).collect();
+            rooms.connect(*key, actor.clone(), community, start());
             rooms.join_feed(*key, &permits, start()).unwrap();
             told.extend(permits.iter().map(|permit| (*key, permit.board())));
         }

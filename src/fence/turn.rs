@@ -6,9 +6,9 @@ use super::Fence;
 use crate::{
     access::{BoardFacts, CommunityFacts, RoleRule},
     change::{BoardWas, Change},
+    contract::Features,
     ids::{BoardId, CommunityId},
     outlook::Outlook,
-    rooms::Rooms,
 };
 
 /// The changes of a fence, undone.
@@ -21,7 +21,7 @@ pub(super) struct Turn {
 
 impl Fence {
     /// Undoes all changes, from the earliest moment of `after` on.
-    pub(super) fn undone(&self, after: &Outlook, rooms: &Rooms) -> Turn {
+    pub(super) fn undone(&self, after: &Outlook) -> Turn {
         let mut past = Outlook::default();
         for board in self.touched() {
             past.note_board(board, 0, self.facts_in(after, board).cloned());
@@ -29,27 +29,58 @@ impl Fence {
         let mut turn = Turn { past, changed: BTreeMap::new() };
         for (undone, (ordinal, change)) in (1..).zip(self.changes.iter().rev()) {
             match change {
-                Change::CommunityUpdated { community, settings_was } => {
-                    let known = turn.past.community_then(community).or_else(|| after.community_then(community));
-                    let known = known.or_else(|| self.rows.communities.get(community));
-                    let Some(facts) = known.or_else(|| rooms.communities.get(community)).cloned() else { continue };
+                Change::CommunityCreated { community } => {
+                    self.undo_community(&mut turn, undone, *ordinal, (community, None), after);
+                }
+                Change::CommunityUpdated { community, settings_was }
+                | Change::CommunityDeleted { community, settings_was } => {
                     let rule = RoleRule::of_settings(Some(settings_was));
-                    if rule != facts.rule {
-                        for board in self.shown_in(community, &turn.past, after) {
-                            turn.changed.entry(board).or_insert(*ordinal);
-                        }
-                        turn.past.note_community(undone, CommunityFacts { rule, ..facts });
-                    }
+                    self.undo_community(&mut turn, undone, *ordinal, (community, Some(rule)), after);
                 }
                 Change::BoardDeleted { board, was } => {
                     let facts =
                         facts_of(*board, was).map(|facts| BoardFacts { importers: self.gone_along(*board), ..facts });
-                    turn.past.note_end(*board, undone, facts);
+                    let taken_along = was.community.as_ref().and_then(|owner| self.taken_along(owner, undone));
+                    turn.past.note_end(*board, taken_along.unwrap_or(undone), facts);
                 }
                 _ => turn.undo_board(undone, *ordinal, change),
             }
         }
         turn
+    }
+
+    /// Takes back what a change did to a community, which had this rule before; none where it was not there.
+    fn undo_community(
+        &self,
+        turn: &mut Turn,
+        undone: usize,
+        ordinal: u32,
+        (community, was): (&CommunityId, Option<RoleRule>),
+        after: &Outlook,
+    ) {
+        let then = turn.past.community_then(community).or_else(|| after.community_then(community));
+        let later = then.unwrap_or_else(|| self.rows.communities.get(community));
+        if later.map(|facts| &facts.rule) == was.as_ref() {
+            return;
+        }
+        let features = later.map_or(Features::ALL_ON, |facts| facts.features);
+        let earlier = was.map(|rule| CommunityFacts { community: community.clone(), rule, features });
+        for board in self.shown_in(community, &turn.past, after) {
+            turn.changed.entry(board).or_insert(ordinal);
+        }
+        turn.past.note_community(community, undone, earlier);
+    }
+
+    /// Where the owner of a board that is deleted was deleted just before and took it along, how many changes are undone before that:
+    /// PostgreSQL has the cascade behind the deletion itself, and both are one.
+    fn taken_along(&self, owner: &CommunityId, undone: usize) -> Option<usize> {
+        let earlier = (1..).zip(self.changes.iter().rev()).skip(undone);
+        let mut of_owner = earlier.filter_map(|(undone, (_, change))| match change {
+            Change::CommunityDeleted { community, .. } if community == owner => Some(Some(undone)),
+            Change::CommunityCreated { community } if community == owner => Some(None),
+            _ => None,
+        });
+        of_owner.next()?
     }
 
     /// Who imported a board until it was deleted, wherever in the transaction that is noted.
@@ -80,7 +111,7 @@ impl Fence {
         let boards: BTreeSet<BoardId> = known.collect();
         let shown = |board: &BoardId| {
             let facts = past.board_then(*board).unwrap_or_else(|| self.facts_in(after, *board));
-            facts.is_some_and(|facts| facts.community == *community || facts.importers.contains(community))
+            facts.is_some_and(|facts| facts.is_shown_in(community))
         };
         boards.into_iter().filter(shown).collect()
     }

@@ -129,7 +129,7 @@ fn eviction_takes_the_posts_of_the_board_along_and_leaves_the_rest() {
     rooms.evict(ada, BoardId(1));
     assert!(!rooms.is_watched(&Room::Board(BoardId(1))) && !rooms.is_watched(&Room::Post(PostId(1))));
     assert!(rooms.is_watched(&Room::Board(BoardId(2))) && rooms.is_watched(&Room::Post(PostId(2))));
-    rooms.leave_everything(ada);
+    rooms.evict(ada, BoardId(2));
     assert!(!rooms.is_watched(&Room::Board(BoardId(2))) && !rooms.is_watched(&Room::Post(PostId(2))));
     assert!(rooms.is_watched(&Room::User("ada".into())));
 }

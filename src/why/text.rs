@@ -37,7 +37,8 @@ pub fn change(change: &Change) -> String {
             format!("the import of board {board} into community {community} was switched or changed")
         }
         Change::CommunityUpdated { community, .. } => format!("the settings of community {community} were changed"),
-        Change::CommunityDeleted { community } => format!("community {community} was deleted"),
+        Change::CommunityCreated { community } => format!("community {community} began"),
+        Change::CommunityDeleted { community, .. } => format!("community {community} was deleted"),
         Change::UserDeleted { user } => format!("user {user} was deleted"),
         Change::Reset { .. } => {
             "what changed can't be told one by one: every socket was sent away to load afresh".to_owned()

@@ -17,7 +17,7 @@ use crate::support::{
     wire::{Frames, http},
 };
 
-const NEWEST: i32 = 8;
+const NEWEST: i32 = 9;
 
 async fn migrate(forum: &Forum, arguments: &[&str]) -> Ran {
     run(&[&["migrate"], arguments].concat(), &[("DATABASE_URL", &forum.url())]).await
@@ -39,7 +39,7 @@ async fn up_and_down_leave_the_database_as_it_was() {
     let up = migrate(&forum, &["up"]).await;
     assert_eq!(up.code, Some(0), "{up:?}");
     assert_eq!(up.stderr.lines().count(), all().len(), "{up:?}");
-    assert!(up.stdout.contains("is at version 8"), "{up:?}");
+    assert!(up.stdout.contains("is at version 9"), "{up:?}");
     assert_ne!(forum.schema(), before);
     let down = migrate(&forum, &["down"]).await;
     assert_eq!(down.code, Some(0), "{down:?}");
@@ -87,15 +87,15 @@ async fn status_tells_what_is_applied_and_what_is_not() {
     let before = migrate(&forum, &["status"]).await;
     assert_eq!((before.code, before.stdout.matches("pending").count()), (Some(0), all().len()), "{before:?}");
     migrate(&forum, &["up"]).await;
-    forum.run("INSERT INTO curia_realtime.migration (version, name) VALUES (9, 'of tomorrow')").await;
+    forum.run("INSERT INTO curia_realtime.migration (version, name) VALUES (10, 'of tomorrow')").await;
     let after = migrate(&forum, &["status"]).await;
     assert_eq!((after.code, after.stdout.matches("applied 2").count()), (Some(0), all().len() + 1), "{after:?}");
     let newest = after.stdout.lines().last().expect("a line");
-    assert!(newest.starts_with("0009  of tomorrow") && newest.ends_with("newer than this program"), "{newest}");
+    assert!(newest.starts_with("0010  of tomorrow") && newest.ends_with("newer than this program"), "{newest}");
     for arguments in [&["up"][..], &["down"]] {
         let refused = migrate(&forum, arguments).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("is at version 9, this program knows 8; nothing was changed"), "{refused:?}");
+        assert!(refused.stderr.contains("is at version 10, this program knows 9; nothing was changed"), "{refused:?}");
     }
 }
 

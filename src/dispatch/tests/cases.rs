@@ -226,7 +226,9 @@ async fn nobody_is_told_across_a_time_in_which_his_token_shut_him_out() {
         let sent = stage.recorder.sent(key).split_off(told);
         assert_eq!(sent.iter().map(|got| got.payload["recovered"].clone()).collect::<Vec<_>>(), [false], "{sent:?}");
     }
-    stage.dispatcher.rooms.leave_everything(key);
+    for board in [BoardId(1), BoardId(2)] {
+        stage.dispatcher.rooms.evict(key, board);
+    }
     stage.tick(forum.batch(3, &[Act::Post(2), Act::Comment(0)])).await;
     for (seat, missed) in seats().into_iter().zip(["board:newPost", "post:newComment", "ack"]) {
         let told = stage.recorder.sent(key).len();

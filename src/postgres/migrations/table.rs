@@ -57,6 +57,7 @@ pub static MIGRATIONS: &[Migration] = migrations![
     6 "0006" "communities",
     7 "0007" "imported_boards",
     8 "0008" "users",
+    9 "0009" "communities_begin",
 ];
 
 /// The version this program works with.

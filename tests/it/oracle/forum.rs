@@ -9,7 +9,7 @@ use super::person::Joined;
 
 /// For a community, roles and `adm`: each board, whether the community is shown it, and whether it is open.
 pub const OPEN: &str = "
-    SELECT b.id, shown, shown AND ($3 OR (
+    SELECT b.id, shown, shown AND c.id IS NOT NULL AND ($3 OR (
         SELECT bool_and(CASE
             WHEN rule IS NULL THEN true
             WHEN jsonb_typeof(rule) <> 'array' THEN false
@@ -18,14 +18,14 @@ pub const OPEN: &str = "
         FROM (VALUES (c.settings #> '{permissions,allowedRoles}'), (b.settings #> '{permissions,allowedRoles}')) AS rules (rule)
     ))
     FROM boards AS b
-    CROSS JOIN communities AS c
+    LEFT JOIN communities AS c ON c.id = $1
     CROSS JOIN LATERAL (
         SELECT b.community_id = $1 OR EXISTS (
             SELECT FROM imported_boards AS i
             WHERE i.source_board_id = b.id AND i.importing_community_id = $1 AND i.is_active
         ) AS shown
     ) AS one
-    WHERE c.id = $1 AND b.community_id <> 'cw'";
+    WHERE b.community_id <> 'cw'";
 
 /// Beside what every test has.
 pub const ROWS: &str = "
@@ -92,13 +92,18 @@ impl Standing {
         self.posts.get(&post).map(|(board, _)| *board)
     }
 
-    /// All that any answer about the board rests on but for the token. It may differ where nobody's answer does.
-    fn rights(&self, board: i32) -> Option<Vec<(&str, Option<&Value>)>> {
+    /// All that any answer about the board rests on but for the token: who shows it, whether that community is there, and what it asks. It
+    /// may differ where nobody's answer does.
+    fn rights(&self, board: i32) -> Option<Vec<(&str, bool, Option<&Value>)>> {
         let (owner, settings) = self.boards.get(&board)?;
         let importers = self.imports.iter().filter(|(of, _)| *of == board).map(|(_, importer)| importer.as_str());
         let shown_in = [owner.as_str()].into_iter().chain(importers);
-        let mut rights: Vec<_> = shown_in.map(|community| (community, rule(self.communities.get(community)))).collect();
-        rights.push(("the board", rule(Some(settings))));
+        let of_community = |community| {
+            let settings = self.communities.get(community);
+            (community, settings.is_some(), rule(settings))
+        };
+        let mut rights: Vec<_> = shown_in.map(of_community).collect();
+        rights.push(("the board", true, rule(Some(settings))));
         Some(rights)
     }
 }

@@ -276,7 +276,7 @@ impl Run {
         self.tally.delivered += events.len();
         // Of several rows in one transaction the order is the database's.
         if let (false, Some((last, (nth, _)))) =
-            (matches!(change.step, Step::DeleteUser(_)), events.last().zip(expected.last()))
+            (matches!(change.step, Step::DeleteUser(_) | Step::DeleteCommunity(_)), events.last().zip(expected.last()))
         {
             person.cursors.push(last.cursor(nth + 1, self.standings.len() - 1));
         }

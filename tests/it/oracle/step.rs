@@ -29,6 +29,9 @@ pub enum Step {
     Give(usize, &'static str),
     CreateBoard(&'static str, Vec<&'static str>),
     DeleteBoard(usize),
+    DeleteCommunity(&'static str),
+    /// As a sign-in does it, whether there is one or not.
+    MakeCommunity(&'static str),
     Post(usize, usize),
     Edit(usize),
     Move(usize, usize),
@@ -63,6 +66,8 @@ pub fn any_step(people: usize) -> impl Strategy<Value = Step> {
         1 => (nth(), community()).prop_map(|(board, to)| Step::Give(board, to)),
         2 => (community(), roles()).prop_map(|(community, roles)| Step::CreateBoard(community, roles)),
         1 => nth().prop_map(Step::DeleteBoard),
+        1 => community().prop_map(Step::DeleteCommunity),
+        2 => community().prop_map(Step::MakeCommunity),
         2 => (who(), roles(), any::<bool>()).prop_map(|(who, roles, admin)| Step::Refresh(who, roles, admin)),
         1 => who().prop_map(Step::DeleteUser),
     ];
@@ -109,10 +114,8 @@ impl Step {
                 done(transaction.commit().await);
                 Some(told)
             }
-            Self::CommunityRoles(community, roles) => {
-                Some(set_community(pool, standing, community, settings(roles)).await)
-            }
-            Self::CommunityMalformed(community) => Some(set_community(pool, standing, community, malformed()).await),
+            Self::CommunityRoles(community, roles) => set_community(pool, standing, community, settings(roles)).await,
+            Self::CommunityMalformed(community) => set_community(pool, standing, community, malformed()).await,
             Self::Import(nth, to, active) => {
                 let import = "INSERT INTO imported_boards
                     (source_board_id, source_community_id, importing_community_id, imported_by_user_id, is_active)
@@ -121,6 +124,7 @@ impl Step {
                 done(sqlx::query(import).bind(standing.board(*nth)?).bind(to).bind(active).execute(pool).await);
                 Some(Vec::new())
             }
+            Self::Give(_, to) | Self::CreateBoard(to, _) if !standing.communities.contains_key(*to) => None,
             Self::Give(nth, to) => {
                 let give = sqlx::query("UPDATE boards SET community_id = $2 WHERE id = $1");
                 done(give.bind(standing.board(*nth)?).bind(to).execute(pool).await);
@@ -141,6 +145,13 @@ impl Step {
                 let board = standing.board(*nth)?;
                 done(sqlx::query("DELETE FROM boards WHERE id = $1").bind(board).execute(pool).await);
                 Some(vec![Told::of_board("board:deleted", board, To::Board(board))])
+            }
+            Self::DeleteCommunity(community) => delete_community(pool, standing, community).await,
+            Self::MakeCommunity(community) => {
+                let upsert = "INSERT INTO communities (id, name) VALUES ($1, 'Made anew')
+                    ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, updated_at = NOW()";
+                done(sqlx::query(upsert).bind(community).execute(pool).await);
+                Some(Vec::new())
             }
             Self::DeleteUser(who) => {
                 let user = &people[*who].user;
@@ -224,12 +235,25 @@ async fn set(to: impl PgExecutor<'_>, standing: &Standing, board: i32, settings:
     Some((*before != settings).then_some(told).into_iter().collect())
 }
 
-async fn set_community(pool: &PgPool, standing: &Standing, community: &str, settings: Value) -> Vec<Told> {
+async fn set_community(pool: &PgPool, standing: &Standing, community: &str, settings: Value) -> Option<Vec<Told>> {
+    let was = standing.communities.get(community)?;
     let update = sqlx::query("UPDATE communities SET settings = $2 WHERE id = $1");
     done(update.bind(community).bind(&settings).execute(pool).await);
     let to = Some(To::Community(community.to_owned()));
     let told = Told { name: "community:settingsChanged".to_owned(), to, ..Told::default() };
-    (standing.communities[community] != settings).then_some(told).into_iter().collect()
+    Some((*was != settings).then_some(told).into_iter().collect())
+}
+
+/// With its boards; others remain, so that there is something to see.
+async fn delete_community(pool: &PgPool, standing: &Standing, community: &str) -> Option<Vec<Told>> {
+    standing.communities.get(community)?;
+    let owned = standing.boards.iter().filter(|(_, (owner, _))| owner == community);
+    let told: Vec<Told> = owned.map(|(board, _)| Told::of_board("board:deleted", *board, To::Board(*board))).collect();
+    if standing.boards.len() < told.len() + 2 {
+        return None;
+    }
+    done(sqlx::query("DELETE FROM communities WHERE id = $1").bind(community).execute(pool).await);
+    Some(told)
 }
 
 fn deleted(standing: &Standing, post: i32) -> Option<Told> {

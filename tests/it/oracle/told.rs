@@ -138,7 +138,7 @@ impl Log {
         for commit in expected.chunk_by(|(one, _), (other, _)| self.told[*one].0 == self.told[*other].0) {
             let mut told: Vec<Told> = commit.iter().map(|(_, told)| told.shown_to(person)).collect();
             let (these, others) = rest.split_at_mut(told.len().min(rest.len()));
-            if told.iter().all(|told| told.name == "board:postDeleted") {
+            if told.iter().all(|told| ["board:postDeleted", "board:deleted"].contains(&told.name.as_str())) {
                 these.sort();
                 told.sort();
             }
