@@ -1,7 +1,7 @@
 //! What nodes tell each other of a tick: a line of text that says which, and behind it, as JSON, what the tick holds.
 //!
 //! ```text
-//! curia-relay 2 <epoch> <tick> <snapshot of the tick before> <its own>
+//! curia-relay 3 <epoch> <tick> <snapshot of the tick before> <its own>
 //! {"entries": [...], "rows": {...}}
 //! ```
 //!
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Of what stands behind the first line, and of that line. A test fails when the former changes and this does not.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 const NAME: &str = "curia-relay";
 /// A larger tick is read by each node itself.
 pub const LARGEST: usize = 1 << 20;

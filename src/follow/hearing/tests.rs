@@ -77,7 +77,7 @@ async fn who_hears_nothing_looks_by_the_clock_again() {
     assert!(matches!(hearing.next(standing, far).await, Heard::Look));
     assert_eq!((began.elapsed(), hearing.carries()), (SILENCE, false));
 
-    for strange in [b"curia-relay 3 5 7\n".to_vec(), b"curia-relay 2 4 6\n".to_vec(), b"\n".to_vec()] {
+    for strange in [b"curia-relay 4 5 7\n".to_vec(), b"curia-relay 3 4 6\n".to_vec(), b"\n".to_vec()] {
         relay.try_send(strange).unwrap();
     }
     hearing.looked();

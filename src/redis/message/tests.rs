@@ -25,7 +25,7 @@ fn what_is_relayed_changes_only_together_with_its_number() {
     let bytes = relayed(every_change(), every_row()).encode();
     let text = String::from_utf8(bytes).unwrap();
     let (line, body) = text.split_once('\n').unwrap();
-    assert_eq!(line, "curia-relay 2 5 6 7:9:8 8:12:9,10");
+    assert_eq!(line, "curia-relay 3 5 6 7:9:8 8:12:9,10");
     let body: Value = serde_json::from_str(body).unwrap();
     let expected: Value = serde_json::from_str(include_str!("format.json")).unwrap();
     assert_eq!(body, expected, "{body:#}");
@@ -36,7 +36,7 @@ fn a_tick_that_is_too_large_is_announced() {
     let post = PostRow { post: post(1, "x".repeat(LARGEST)), author: None };
     let rows = Rows { posts: HashMap::from([(PostId(1), post)]), ..Rows::default() };
     let bytes = relayed(Vec::new(), rows).encode();
-    assert_eq!(bytes, b"curia-relay 2 5 6\n");
+    assert_eq!(bytes, b"curia-relay 3 5 6\n");
     let message = Message::read(bytes).unwrap();
     assert_eq!(message.heading, Heading { epoch: Epoch(5), tick: Tick(6), made: None });
 }
@@ -44,27 +44,27 @@ fn a_tick_that_is_too_large_is_announced() {
 #[test]
 fn another_format_is_left_alone_and_nonsense_is_odd() {
     let read = |text: &str| Message::read(text.as_bytes().to_vec()).map(|message| message.heading);
-    for line in ["curia-relay 3 5 6\n", "curia-relay 2.1 whatever it is\n", "curia-relay 02 5 6\n"] {
+    for line in ["curia-relay 2 5 6\n", "curia-relay 3.1 whatever it is\n", "curia-relay 03 5 6\n"] {
         assert_eq!(read(line), Err(NotUnderstood::Foreign), "{line}");
     }
     for line in [
         "",
         "\n",
-        "curia-relay 2 5 6",
-        "curia-relay 2 5\n",
-        "curia-relay 2 5 -6\n",
-        "curia-relay 2 5 6 7:9:8\n",
+        "curia-relay 3 5 6",
+        "curia-relay 3 5\n",
+        "curia-relay 3 5 -6\n",
+        "curia-relay 3 5 6 7:9:8\n",
         "curia 1 5 6\n",
-        "curia-relay 2 5 6 7:9:8 9:8:\n",
-        "curia-relay 2 5 6 7:9:8 8:9: more\n",
-        "curia-relay 2 5 99999999999999999999\n",
-        "curia-relay 2 5 6 \n",
+        "curia-relay 3 5 6 7:9:8 9:8:\n",
+        "curia-relay 3 5 6 7:9:8 8:9: more\n",
+        "curia-relay 3 5 99999999999999999999\n",
+        "curia-relay 3 5 6 \n",
     ] {
         assert_eq!(read(line), Err(NotUnderstood::Odd), "{line}");
     }
     assert_eq!(Message::read(vec![b'\n'; LARGEST + 1]).map(|message| message.heading), Err(NotUnderstood::Odd));
     for body in ["", "{}", "[]", r#"{"entries": [], "rows": {}}"#, r#"{"entries": [{"ordinal": 1}], "rows": {}}"#] {
-        let message = Message::read(format!("curia-relay 2 5 6 7:9:8 8:12:\n{body}").into_bytes()).unwrap();
+        let message = Message::read(format!("curia-relay 3 5 6 7:9:8 8:12:\n{body}").into_bytes()).unwrap();
         assert_eq!(message.batch().err(), Some(NotUnderstood::Odd), "{body}");
     }
 }
@@ -86,7 +86,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..200)) {
-        let headed = [b"curia-relay 2 5 6 7:9:8 8:12:\n".to_vec(), bytes.clone()].concat();
+        let headed = [b"curia-relay 3 5 6 7:9:8 8:12:\n".to_vec(), bytes.clone()].concat();
         for bytes in [bytes, headed] {
             if let Ok(message) = Message::read(bytes) {
                 let _ = message.batch();
@@ -172,7 +172,13 @@ fn every_row() -> Rows {
         updated_at: None,
     };
     let head = PostHead { board: None, upvotes: 2, comments: 1, author: Some("ada".into()) };
-    let comment = CommentRow { comment, author: person(), parent_author: None, mentions: vec!["bo".into()] };
+    let comment = CommentRow {
+        comment,
+        author: person(),
+        parent_author: None,
+        mentions: vec!["bo".into()],
+        excerpt: "Low".to_owned(),
+    };
     let community = CommunityFacts { community: "reef".into(), rule: RoleRule::Malformed, features: Features::ALL_ON };
     Rows {
         heads: HashMap::from([(PostId(1), head)]),

@@ -58,8 +58,8 @@ async fn a_node_of_another_format_is_not_believed_and_misses_nothing() {
     let forum = Forum::captured().await;
     let redis = Redis::start().expect("a Redis");
     let (leader, follower, _bridge) = bridged(&forum, &redis, |_, message| {
-        let of_tomorrow = message.strip_prefix(b"curia-relay 2 ").expect("a heading");
-        vec![[b"curia-relay 3 ".as_slice(), of_tomorrow].concat()]
+        let of_tomorrow = message.strip_prefix(b"curia-relay 3 ").expect("a heading");
+        vec![[b"curia-relay 4 ".as_slice(), of_tomorrow].concat()]
     })
     .await;
     // How many ticks so many writes are depends on the machine.
@@ -125,12 +125,12 @@ async fn what_strangers_publish_changes_nothing() {
         b"\xff\xfe\n\0".to_vec(),
         vec![b'['; 900_000],
         vec![b'x'; 3_000_000],
-        b"curia-relay 2 7 8\n".to_vec(),
-        format!("curia-relay 2 {epoch} {}\n", i64::MAX).into_bytes(),
+        b"curia-relay 3 7 8\n".to_vec(),
+        format!("curia-relay 3 {epoch} {}\n", i64::MAX).into_bytes(),
     ];
     for next in tick..tick + 200 {
         let body = if next % 2 == 0 { "{\"entries\":[],\"rows\":{}}" } else { "" };
-        garbage.push(format!("curia-relay 2 {epoch} {next} 3:3: 999999999:999999999:\n{body}").into_bytes());
+        garbage.push(format!("curia-relay 3 {epoch} {next} 3:3: 999999999:999999999:\n{body}").into_bytes());
     }
     told_the_same(&forum, &leader, &follower, async |writer| {
         takes(&follower, 5.0).await;
