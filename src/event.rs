@@ -15,7 +15,6 @@ use crate::{
         Board, BoardChanged, BoardCreated, BoardGone, Comment, CommentDeleted, CommentEvent, CommunityChanged, NewPost,
         Notification, NotificationKind, Person, Post, PostDeleted, PostUpdated, ServerEvent,
     },
-    excerpt,
     ids::{BoardId, CommentId, CommunityId, PostId, UserId},
     merge::CountChange,
 };
@@ -111,8 +110,10 @@ pub struct CommentRow {
     pub author: Option<Person>,
     /// Who wrote the comment that this one answers.
     pub parent_author: Option<UserId>,
-    /// Who is mentioned in the whole content, also where `comment` holds a cut one.
+    /// Who is mentioned in the content, also where `comment` holds a cut one.
     pub mentions: Vec<UserId>,
+    /// How the content begins, as plain text.
+    pub excerpt: String,
 }
 
 /// A board with its settings, and what the access rule asks of it.
@@ -307,7 +308,7 @@ fn notifications(event: &CommentEvent, rows: &Rows) -> Vec<Told> {
                 board_id: event.board_id,
                 comment_id: event.comment.id,
                 actor: actor.clone(),
-                excerpt: excerpt::excerpt(event.comment.content.as_deref().unwrap_or_default()),
+                excerpt: row.excerpt.clone(),
             };
             Told::second(Audience::User(user.clone(), event.board_id), ServerEvent::NotificationNew(notification))
         })

@@ -1,7 +1,11 @@
 //! What a person reads of a comment's content: who is mentioned, and how it begins. Content is outside input of any shape.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use crate::ids::UserId;
 
@@ -13,6 +17,8 @@ const MAX_MENTION_BYTES: usize = 1_000;
 const EXCERPT_CHARS: usize = 140;
 /// Rich text nested deeper than this is not read further.
 const MAX_DEPTH: usize = 32;
+/// Of what may be missing an end in a JSON string: a character by two escapes, but for its last digit.
+const LONGEST_ESCAPE: usize = "\\ud83d\\ude0".len();
 
 #[derive(Deserialize)]
 struct Mention {
@@ -27,69 +33,171 @@ enum Piece<'a> {
     Mention(Mention),
 }
 
-/// The users mentioned, each once, in order.
-pub fn mentions(content: &str) -> Vec<UserId> {
-    let mut users: Vec<UserId> = Vec::new();
-    for text in texts(content) {
-        for piece in pieces(&text) {
-            if let Piece::Mention(mention) = piece {
-                let user = UserId::from(mention.id);
-                if users.len() < MAX_MENTIONS && !users.contains(&user) {
-                    users.push(user);
-                }
-            }
-        }
-    }
-    users
+/// What is read of a content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gist {
+    /// The users mentioned, each once, in order.
+    pub mentions: Vec<UserId>,
+    /// The beginning as plain text on one line, mentions by their label.
+    pub excerpt: String,
 }
 
-/// The beginning as plain text on one line, mentions by their label.
-pub fn excerpt(content: &str) -> String {
+/// How much of a content is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// It may be cut anywhere; what is mentioned behind the cut notifies nobody.
+    Beginning,
+}
+
+/// Reads a content, or the beginning of one.
+pub fn read(content: &str, extent: Extent) -> Gist {
+    let mut mentions: Vec<UserId> = Vec::new();
     let mut plain = String::new();
-    for text in texts(content) {
+    for text in texts(content, extent) {
         for piece in pieces(&text) {
             match piece {
                 Piece::Text(text) => plain.push_str(text),
-                Piece::Mention(mention) => {
+                Piece::Mention(Mention { id, label }) => {
                     plain.push('@');
-                    plain.push_str(mention.label.as_deref().unwrap_or(&mention.id));
+                    plain.push_str(label.as_deref().unwrap_or(&id));
+                    let user = UserId::from(id);
+                    if mentions.len() < MAX_MENTIONS && !mentions.contains(&user) {
+                        mentions.push(user);
+                    }
                 }
             }
         }
         plain.push(' ');
     }
-    let words = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(EXCERPT_CHARS) {
-        None => words,
-        Some((end, _)) => format!("{}\u{2026}", words[..end].trim_end()),
+    Gist { mentions, excerpt: beginning(&plain) }
+}
+
+fn beginning(plain: &str) -> String {
+    let mut words = String::new();
+    for word in plain.split_whitespace() {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(word);
+        if let Some((end, _)) = words.char_indices().nth(EXCERPT_CHARS) {
+            return format!("{}\u{2026}", words[..end].trim_end());
+        }
     }
+    words
 }
 
 /// The texts of rich text (JSON whose leaves are `"text"`), else the content itself (Markdown).
-fn texts(content: &str) -> Vec<String> {
-    match serde_json::from_str::<Value>(content) {
-        Ok(document @ (Value::Object(_) | Value::Array(_))) => {
-            let mut found = Vec::new();
-            collect_texts(&document, MAX_DEPTH, &mut found);
-            found
+fn texts(content: &str, extent: Extent) -> Vec<String> {
+    let mut found = Vec::new();
+    let is_rich = content.trim_start().starts_with(['{', '[']) && {
+        let content = match extent {
+            Extent::Whole => Cow::Borrowed(content),
+            Extent::Beginning => closed(content),
+        };
+        let mut document = serde_json::Deserializer::from_str(&content);
+        let read = Node { found: &mut found, depth: MAX_DEPTH, is_text: false }.deserialize(&mut document);
+        match read.and_then(|()| document.end()) {
+            Ok(()) => true,
+            Err(error) => extent == Extent::Beginning && error.is_eof(),
         }
-        _ => vec![content.to_owned()],
+    };
+    if is_rich { found } else { vec![content.to_owned()] }
+}
+
+/// The beginning of a JSON text, its last string closed where the cut went through it.
+fn closed(beginning: &str) -> Cow<'_, str> {
+    let (mut open, mut escaped) = (None, false);
+    for (at, byte) in beginning.bytes().enumerate() {
+        match (open, byte) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), b'\\') => escaped = true,
+            (Some(_), b'"') => open = None,
+            (None, b'"') => open = Some(at),
+            _ => {}
+        }
+    }
+    let Some(open) = open else { return Cow::Borrowed(beginning) };
+    let ends = (0..=LONGEST_ESCAPE).filter_map(|cut| beginning.len().checked_sub(cut));
+    let mut strings = ends.filter_map(|end| Some((end, format!("{}\"", beginning.get(open..end)?))));
+    let whole = strings.find(|(_, string)| serde_json::from_str::<String>(string).is_ok());
+    whole.map_or(Cow::Borrowed(beginning), |(end, _)| Cow::Owned(format!("{}\"", &beginning[..end])))
+}
+
+/// A place in rich text, whose texts are gathered as they are read: an error behind them takes none away.
+struct Node<'a> {
+    found: &'a mut Vec<String>,
+    depth: usize,
+    /// It is what a field `text` holds.
+    is_text: bool,
+}
+
+impl Node<'_> {
+    fn below(&mut self, is_text: bool) -> Node<'_> {
+        Node { found: self.found, depth: self.depth.saturating_sub(1), is_text }
     }
 }
 
-fn collect_texts(node: &Value, depth: usize, found: &mut Vec<String>) {
-    if depth == 0 {
-        return;
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
     }
-    match node {
-        Value::Array(nodes) => nodes.iter().for_each(|node| collect_texts(node, depth - 1, found)),
-        Value::Object(fields) => {
-            if let Some(Value::String(text)) = fields.get("text") {
-                found.push(text.clone());
-            }
-            fields.values().filter(|value| !value.is_string()).for_each(|value| collect_texts(value, depth - 1, found));
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("rich text")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
+        if self.depth == 0 {
+            while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(());
         }
-        _ => {}
+        while let Some(field) = fields.next_key::<Cow<'_, str>>()? {
+            fields.next_value_seed(self.below(field == "text"))?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut nodes: A) -> Result<(), A::Error> {
+        if self.depth == 0 {
+            while nodes.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(());
+        }
+        while nodes.next_element_seed(self.below(false))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if self.is_text {
+            self.found.push(text.to_owned());
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -129,31 +237,93 @@ mod tests {
 
     use super::*;
 
+    fn whole(content: &str) -> Gist {
+        read(content, Extent::Whole)
+    }
+
     #[test]
     fn mentions_are_found_once_each_and_in_order() {
         let content = r#"Hi @{"id":"bo","label":"Bo"} and @{"id":"cy"} and @{"id":"bo","label":"Bo"}, not @{broken or @{"id":""}"#;
-        assert_eq!(mentions(content), [UserId::from("bo"), UserId::from("cy")]);
-        assert_eq!(excerpt(content), r#"Hi @Bo and @cy and @Bo, not @{broken or @{"id":""}"#);
+        let Gist { mentions, excerpt } = whole(content);
+        assert_eq!(mentions, [UserId::from("bo"), UserId::from("cy")]);
+        assert_eq!(excerpt, r#"Hi @Bo and @cy and @Bo, not @{broken or @{"id":""}"#);
     }
 
     #[test]
     fn rich_text_is_read_leaf_by_leaf() {
         let content = r#"{"type":"doc","content":[{"text":"One @{\"id\":\"bo\"}"},{"content":[{"text":"two"}]}]}"#;
-        assert_eq!(mentions(content), [UserId::from("bo")]);
-        assert_eq!(excerpt(content), "One @bo two");
+        let Gist { mentions, excerpt } = whole(content);
+        assert_eq!(mentions, [UserId::from("bo")]);
+        assert_eq!(excerpt, "One @bo two");
+    }
+
+    #[test]
+    fn what_is_no_rich_text_is_read_as_it_stands() {
+        for content in ["[1] one", "[a](b)", "{\"text\": \"x\"", "\"text\"", "7", "null", "{\"a\": }"] {
+            assert_eq!(whole(content).excerpt, content);
+        }
+        for content in ["[1] one", "[a](b)", "\"text\"", "7", "{\"a\": }", r#"{"text": "\x and a dozen more"#] {
+            assert_eq!(read(content, Extent::Beginning).excerpt, content);
+        }
+        let deep = format!("{}{{\"text\":\"x\"}}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert_eq!(whole(&deep), Gist::default());
+        assert_eq!(whole(&deep[1..deep.len() - 1]).excerpt, "x");
     }
 
     #[test]
     fn a_long_text_is_cut_with_an_ellipsis() {
-        let cut = excerpt(&"ab ".repeat(100));
+        let cut = whole(&"ab ".repeat(100)).excerpt;
         assert!(cut.chars().count() <= EXCERPT_CHARS + 1 && cut.ends_with('\u{2026}'), "{cut}");
+    }
+
+    /// Rich text as the editor writes it, and as any other might: with every character that can be written by its number so written.
+    fn rich(texts: &[String], escapes: bool) -> String {
+        let leaf = |text: &String| serde_json::json!({"type": "text", "text": text, "marks": [{"type": "bold"}]});
+        let content: Vec<_> = texts.iter().map(leaf).collect();
+        let json = serde_json::json!({"type": "doc", "content": content}).to_string();
+        if !escapes {
+            return json;
+        }
+        let units = |character: char| character.encode_utf16(&mut [0; 2]).to_vec();
+        let escape = |character: char| match character {
+            ' '..='~' => character.to_string(),
+            other => units(other).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+        };
+        json.chars().map(escape).collect()
     }
 
     proptest! {
         #[test]
-        fn no_content_makes_it_panic(content in r#"(@\{("id"|:|"x"|,|\}|é|"){0,9}|[a-z@{}"é ]{0,9}){0,12}"#) {
-            prop_assert!(mentions(&content).len() <= MAX_MENTIONS);
-            prop_assert!(excerpt(&content).chars().count() <= EXCERPT_CHARS + 1);
+        fn no_content_makes_it_panic(content in r#"(@\{("id"|:|"x"|,|\}|é|"){0,9}|[a-z@{}\[\]\\"é ]{0,9}){0,12}"#) {
+            for extent in [Extent::Whole, Extent::Beginning] {
+                let Gist { mentions, excerpt } = read(&content, extent);
+                prop_assert!(mentions.len() <= MAX_MENTIONS);
+                prop_assert!(excerpt.chars().count() <= EXCERPT_CHARS + 1);
+            }
+        }
+
+        #[test]
+        fn of_rich_text_that_is_cut_anywhere_the_beginning_is_read_as_it_is_of_the_whole(
+            texts in prop::collection::vec(r#"([a-c\n"\\😀é ]|@\{"id":"[a-c]{1,3}"\} ){0,40}"#, 0..4), escapes: bool, at: prop::sample::Index,
+        ) {
+            let content = rich(&texts, escapes);
+            let all = whole(&content);
+            let cut = &content[..content.floor_char_boundary(at.index(content.len() + 1))];
+            // It has to be seen to be rich.
+            prop_assume!(!cut.is_empty());
+            let some = read(cut, Extent::Beginning);
+            prop_assert!(all.mentions.starts_with(&some.mentions), "{:?}", some.mentions);
+            let mut before = 0;
+            for mention in &all.mentions {
+                let text = format!(r#"@{{\"id\":\"{}\"}}"#, mention.as_str());
+                before += usize::from(content.find(&text).is_some_and(|start| start + text.len() <= cut.len()));
+            }
+            prop_assert_eq!(some.mentions.len(), before);
+            // All that is quoted of the whole was in it, but for a mention that was cut.
+            let quoted = some.excerpt.trim_end_matches('\u{2026}');
+            let alike = quoted.chars().zip(all.excerpt.chars()).take_while(|(one, other)| one == other).count();
+            let other = quoted.chars().nth(alike);
+            prop_assert!(matches!(other, None | Some('{')), "{quoted:?} of {:?}", all.excerpt);
         }
     }
 }

@@ -22,7 +22,7 @@ use curia_realtime::{
     },
     contract::Features,
     event::{Needs, Rows, Told, tell},
-    excerpt,
+    excerpt::{self, Extent, Gist},
     http::AllowedOrigins,
     ids::{BoardId, Cursor, NodeId, Place, Tick},
     jwt::{Demands, Form, KeySet, Secret, Verifier},
@@ -189,9 +189,11 @@ pub fn cursor(input: &[u8]) {
 /// The content of a comment.
 pub fn content(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    assert!(excerpt::mentions(&text).len() <= 50, "a comment calls so many people and no more");
-    let excerpt = excerpt::excerpt(&text);
-    assert!(excerpt.chars().count() <= 141 && !excerpt.contains('\n'), "{excerpt:?}");
+    for extent in [Extent::Whole, Extent::Beginning] {
+        let Gist { mentions, excerpt } = excerpt::read(&text, extent);
+        assert!(mentions.len() <= 50, "a comment calls so many people and no more");
+        assert!(excerpt.chars().count() <= 141 && !excerpt.contains('\n'), "{excerpt:?}");
+    }
 }
 
 /// A `.env` file, with all that `serve` reads of it.

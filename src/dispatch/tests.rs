@@ -195,7 +195,8 @@ impl Forum {
                 created_at: None,
                 updated_at: None,
             };
-            let row = CommentRow { comment, author: None, parent_author: None, mentions: Vec::new() };
+            let row =
+                CommentRow { comment, author: None, parent_author: None, mentions: Vec::new(), excerpt: String::new() };
             rows.comments.insert(CommentId(*id), row);
         }
         for board in [1, 2] {

@@ -7,13 +7,13 @@ use sqlx::PgConnection;
 use crate::{
     contract::{Board, Comment, Person, Post},
     event::{BoardRow, CommentRow, Needs, PostHead, PostRow, Rows},
-    excerpt,
+    excerpt::{self, Extent, Gist},
     ids::{BoardId, CommentId, CommunityId, PostId, UserId},
     postgres::facts,
 };
 
-/// So many characters of a content are looked through for mentions, also where the event shows fewer.
-const MENTIONS_WITHIN: usize = 65_536;
+/// So many characters of a content are read for whom it mentions and how it begins, also where the event shows fewer.
+const READ_OF_CONTENT: usize = 65_536;
 
 /// Reads what `needs` names, as far as it exists.
 pub(super) async fn load(
@@ -102,12 +102,14 @@ async fn comments(
     content_limit: usize,
 ) -> Result<HashMap<CommentId, CommentRow>, sqlx::Error> {
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
-    let within = characters(content_limit.max(MENTIONS_WITHIN));
-    let found = sqlx::query_file!("sql/rows/comments.sql", &ids, within).fetch_all(connection).await?;
+    let most = content_limit.max(READ_OF_CONTENT);
+    let found = sqlx::query_file!("sql/rows/comments.sql", &ids, characters(most)).fetch_all(connection).await?;
     Ok(found
         .into_iter()
         .map(|row| {
-            let mentions = excerpt::mentions(row.content.as_deref().unwrap_or_default());
+            let content = row.content.as_deref().unwrap_or_default();
+            let extent = if content.chars().count() > most { Extent::Beginning } else { Extent::Whole };
+            let Gist { mentions, excerpt } = excerpt::read(content, extent);
             let (content, content_truncated) = cut(row.content, content_limit);
             let comment = Comment {
                 id: CommentId(row.id),
@@ -121,7 +123,7 @@ async fn comments(
             };
             let author = person(row.user_id, row.user_name, row.profile_picture_url);
             let parent_author = row.parent_author.map(UserId::from);
-            (comment.id, CommentRow { comment, author, parent_author, mentions })
+            (comment.id, CommentRow { comment, author, parent_author, mentions, excerpt })
         })
         .collect())
 }

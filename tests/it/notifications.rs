@@ -62,6 +62,32 @@ async fn each_is_called_once_a_comment_by_reply_before_mention_before_comment() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_text_calls_whom_its_beginning_mentions_and_is_quoted_as_it_is_read() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let mut bo = connected(&service, "bo", &[]).await;
+    let hello = r#"Hello @{"id":"bo","label":"Bo"} and all of you, "#;
+    let mut expected = Vec::new();
+    // As much as is shown, more than that, and more than is looked through.
+    for length in [1_000, 20_000, 70_000, 300_000] {
+        let long = format!("{hello}{}", "\u{e9}\"x\" ".repeat(length / 5));
+        let rich = json!({"type": "doc", "content": [
+            {"type": "paragraph", "content": [{"type": "text", "text": long}]},
+            {"type": "paragraph", "content": [{"type": "text", "text": "The end"}]},
+        ]});
+        for content in [long, rich.to_string()] {
+            comment(&forum, "cy", None, &content).await;
+            let words = format!("Hello @Bo and all of you, {}", "\u{e9}\"x\" ".repeat(length));
+            let beginning: String = words.chars().take(140).collect();
+            expected.push((json!("mention"), json!(format!("{}\u{2026}", beginning.trim_end()))));
+        }
+    }
+    board_of_everybody(&forum, "End").await;
+    assert_eq!(called_until(&mut bo, "End").await, expected);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_called_into_a_board_that_is_closed_to_him() {
     let forum = Forum::captured().await;
     let service = Service::start(&forum.url()).await;

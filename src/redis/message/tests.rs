@@ -173,7 +173,13 @@ fn every_row() -> Rows {
         updated_at: None,
     };
     let head = PostHead { board: None, upvotes: 2, comments: 1, author: Some("ada".into()) };
-    let comment = CommentRow { comment, author: person(), parent_author: None, mentions: vec!["bo".into()] };
+    let comment = CommentRow {
+        comment,
+        author: person(),
+        parent_author: None,
+        mentions: vec!["bo".into()],
+        excerpt: "Low".to_owned(),
+    };
     let community = CommunityFacts { community: "reef".into(), rule: RoleRule::Malformed, features: Features::ALL_ON };
     Rows {
         heads: HashMap::from([(PostId(1), head)]),
