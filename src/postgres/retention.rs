@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::epoch;
+use super::{epoch, pool::answered};
 use crate::ids::Epoch;
 
 /// Rows a transaction.
 const SLICE: i64 = 10_000;
+/// So long one may take.
+const SLICE_WITHIN: Duration = Duration::from_secs(60);
 /// Less than this is not kept, however large the outbox.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -74,24 +76,25 @@ impl Retention {
     async fn cut(&self, keep: Duration) -> Result<(), sqlx::Error> {
         let horizon = sqlx::query_file!("sql/retention/horizon.sql", keep.as_secs_f64());
         // Without an epoch there is no schema, or it is being made.
-        let Some(horizon) = horizon.fetch_optional(&self.pool).await? else { return Ok(()) };
+        let Some(horizon) = answered(SLICE_WITHIN, horizon.fetch_optional(&self.pool)).await? else { return Ok(()) };
         let whole = |cut: u64| cut >= SLICE.unsigned_abs();
         loop {
             let ticks = sqlx::query_file!("sql/retention/cut_ticks.sql", horizon.epoch, horizon.tick, SLICE);
-            if !whole(ticks.execute(&self.pool).await?.rows_affected()) {
+            if !whole(answered(SLICE_WITHIN, ticks.execute(&self.pool)).await?.rows_affected()) {
                 break;
             }
         }
         loop {
             let rows = sqlx::query_file!("sql/retention/cut_rows.sql", horizon.epoch, horizon.tick, SLICE);
-            if !whole(rows.execute(&self.pool).await?.rows_affected()) {
+            if !whole(answered(SLICE_WITHIN, rows.execute(&self.pool)).await?.rows_affected()) {
                 return Ok(());
             }
         }
     }
 
     async fn size(&self) -> Result<u64, sqlx::Error> {
-        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&self.pool).await?;
+        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&self.pool);
+        let bytes = answered(SLICE_WITHIN, bytes).await?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 }

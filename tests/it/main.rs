@@ -27,6 +27,7 @@ mod oracle;
 mod order;
 mod paging;
 mod poison;
+mod pools;
 mod presence;
 mod replay;
 mod retention;
