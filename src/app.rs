@@ -215,11 +215,12 @@ impl App {
             ends
         });
         let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
-        let follower = Follower { pool: pools.reading.clone(), content_limit, wake, stream, batches, relay };
+        let (ticks, ticking) = watch::channel(false);
+        let follower = Follower { pool: pools.reading.clone(), content_limit, wake, stream, ticks, batches, relay };
         let retention =
             Retention { pool: pool.clone(), keep: config.stream.retention, max_size: config.stream.outbox_max_size };
         let outbox = readiness.component("outbox", State::Ready);
-        tasks.spawn("sweep", sweep(retention, follower.wake.leads(), outbox, shutdown.clone()));
+        tasks.spawn("sweep", sweep(retention, ticking, outbox, shutdown.clone()));
         let stop = shutdown.clone();
         tasks.spawn("follow", async move {
             let Stream { url, asking, component, .. } = &follower.stream;

@@ -7,13 +7,13 @@
 mod hearing;
 mod stream;
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,8 @@ pub struct Follower {
     pub wake: Wake,
     /// Said to be ready while the outbox can be read.
     pub stream: Stream,
+    /// Whether this node makes the ticks, with the lease or without.
+    pub ticks: watch::Sender<bool>,
     pub batches: mpsc::Sender<Batch>,
     /// To other nodes and from them; none without Redis.
     pub relay: Option<Ends>,
@@ -134,6 +136,7 @@ impl Follower {
         course.leads = self.wake.may_tick().await;
         course.stuck = course.unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
         let ticks = course.leads || course.stuck || course.stands_in;
+        self.ticks.send_if_modified(|before| mem::replace(before, ticks) != ticks);
         if ticks {
             course.hearing.ignore();
         } else if !course.reader.amid_a_tick() {

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - a row is cut only when the oldest tick kept or one before it holds it; the newest tick is never cut;
 //! - ticks go before their rows: whoever still finds the tick behind which it reads finds every row behind it;
-//! - rows that no tick holds are cut only with the beginning of a new epoch, which every reader hears of.
+//! - rows that no tick holds are cut only with the beginning of a new epoch, which every reader hears of;
+//! - any number of nodes may sweep at once: each keeps to this by what it finds, and one of them begins the epoch.
 //!
 //! Cutting is done in slices, each a transaction of its own; cancelling between or in them is safe.
 
@@ -46,6 +47,8 @@ impl Retention {
     /// Cuts what is too old. What is still too large is kept for half as long, again and again; when even so it is too
     /// large, since nobody makes ticks, a new epoch begins.
     pub async fn sweep(&self) -> Result<Swept, sqlx::Error> {
+        // Before it is measured: should somebody else begin an epoch meanwhile and cut what was too large, his is the one.
+        let newest = self.newest_epoch().await?;
         let mut keep = self.keep;
         self.cut(keep).await?;
         let mut size = self.size().await?;
@@ -56,7 +59,7 @@ impl Retention {
         }
         let new_epoch = size > self.max_size;
         if new_epoch {
-            self.begin_epoch().await?;
+            self.begin_epoch_behind(newest).await?;
             keep = Duration::ZERO;
             self.cut(keep).await?;
             size = self.size().await?;
@@ -64,11 +67,13 @@ impl Retention {
         Ok(Swept { size, shortened: (keep < self.keep).then_some(keep), new_epoch })
     }
 
-    async fn begin_epoch(&self) -> Result<(), sqlx::Error> {
+    async fn newest_epoch(&self) -> Result<Option<Epoch>, sqlx::Error> {
+        let horizon = sqlx::query_file!("sql/retention/horizon.sql", 0.0).fetch_optional(&self.pool);
+        Ok(answered(SLICE_WITHIN, horizon).await?.map(|horizon| Epoch(horizon.epoch)))
+    }
+
+    async fn begin_epoch_behind(&self, newest: Option<Epoch>) -> Result<(), sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
-        let horizon = sqlx::query_file!("sql/retention/horizon.sql", 0.0).fetch_optional(&mut *connection).await?;
-        let newest = horizon.map(|horizon| Epoch(horizon.epoch));
-        // Should somebody else be quicker, his is as good.
         epoch::begin(&mut connection, newest, "the outbox was cut at its size limit").await?;
         Ok(())
     }

@@ -13,6 +13,7 @@ mod flags;
 mod foreign;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
+mod given_up;
 mod imports;
 mod layers;
 mod limits;
