@@ -13,10 +13,13 @@ use crate::{
     postgres::{
         connect::{ConnectError, connect},
         database_url::DatabaseUrl,
+        pool::answered,
         schema::{SchemaError, require_schema},
     },
 };
 
+/// Once it is connected.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const RETRY_FROM: Duration = Duration::from_millis(100);
 const RETRY_AT_MOST: Duration = Duration::from_secs(5);
 
@@ -43,8 +46,9 @@ impl NotAdmitted {
 pub async fn admit(url: &DatabaseUrl, pool: &PgPool) -> Result<(), NotAdmitted> {
     // A connection of its own, since a pool only tells that none could be had in time.
     use sqlx::Connection;
-    connect(url).await?.close().await.map_err(SchemaError::from)?;
-    Ok(require_schema(pool).await?)
+    let connection = connect(url).await?;
+    answered(ANSWERED_WITHIN, connection.close()).await.map_err(SchemaError::from)?;
+    Ok(answered(ANSWERED_WITHIN, require_schema(pool)).await?)
 }
 
 /// Asks until the answer is yes, until it is a lasting no, or until `shutdown`, which is no answer. Logs once a cause.

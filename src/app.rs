@@ -17,7 +17,7 @@ use crate::{
     config::{ClientLimits, Config, RedisConfig},
     demo::{self, DemoState},
     dispatch::{self, Dispatcher, Reached},
-    follow::Follower,
+    follow::{Follower, Stream},
     gateway::Gateway,
     http::{
         ListenError, Metrics, Readiness, ServeError, ServeOptions, listen, metrics_page, pages, readiness::State,
@@ -167,6 +167,7 @@ impl App {
         let node = named(&listener);
         let readiness = Readiness::default();
         let stream = readiness.component("stream", State::NotReady("the outbox has not been read yet".to_owned()));
+        let stream = Stream::new(config.database.url.clone(), pool.clone(), stream);
         let (batches, batch) = mpsc::channel(BATCHES_AHEAD);
         let (requests, request) = mpsc::channel(REQUESTS_WAITING);
         let (questions, question) = mpsc::channel(QUESTIONS_WAITING);
@@ -182,7 +183,7 @@ impl App {
         let (refused, refusal) = oneshot::channel();
         let wake = Wake::new(
             config.database.direct().clone(),
-            pools.reading.clone(),
+            pool.clone(),
             config.stream.pace,
             readiness.component("listening", State::Ready),
             questions,
@@ -214,15 +215,16 @@ impl App {
             ends
         });
         let content_limit = usize::try_from(config.stream.max_content_size).unwrap_or(usize::MAX);
-        let (url, reading) = (config.database.url.clone(), pools.reading.clone());
-        let follower = Follower { url, pool: reading, content_limit, wake, stream, batches, relay };
+        let (ticks, ticking) = watch::channel(false);
+        let follower = Follower { pool: pools.reading.clone(), content_limit, wake, stream, ticks, batches, relay };
         let retention =
             Retention { pool: pool.clone(), keep: config.stream.retention, max_size: config.stream.outbox_max_size };
         let outbox = readiness.component("outbox", State::Ready);
-        tasks.spawn("sweep", sweep(retention, follower.wake.leads(), outbox, shutdown.clone()));
+        tasks.spawn("sweep", sweep(retention, ticking, outbox, shutdown.clone()));
         let stop = shutdown.clone();
         tasks.spawn("follow", async move {
-            if let Err(error) = admitted(&config.database.url, &follower.pool, &follower.stream, &stop).await {
+            let Stream { url, asking, component, .. } = &follower.stream;
+            if let Err(error) = admitted(url, asking, component, &stop).await {
                 // The receiver waits at the end of this function.
                 let _ = refused.send(error);
                 return stop.cancel();

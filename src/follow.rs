@@ -5,29 +5,25 @@
 //! node made is handed to the others before it is told here.
 
 mod hearing;
+mod stream;
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep, sleep_until, timeout},
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use self::hearing::{Heard, Hearing};
+pub use self::stream::Stream;
 use crate::{
     batch::Batch,
-    http::readiness::{Component, State},
     ids::{Epoch, Tick},
-    postgres::{
-        connect::connect,
-        database_url::DatabaseUrl,
-        outbox::{Found, OutboxError, OutboxReader},
-        schema::require_schema,
-    },
+    postgres::outbox::{Found, OutboxError, OutboxReader},
     relay::{Ends, Told},
     telemetry::chain,
     wake::{LONGEST_POLL, Wake},
@@ -45,13 +41,14 @@ const _: () = assert!(TAKE_OVER.as_millis() >= 3 * LONGEST_POLL.as_millis());
 
 /// See the module.
 pub struct Follower {
-    /// Where `pool` leads.
-    pub url: DatabaseUrl,
+    /// Nobody else's.
     pub pool: PgPool,
     pub content_limit: usize,
     pub wake: Wake,
     /// Said to be ready while the outbox can be read.
-    pub stream: Component,
+    pub stream: Stream,
+    /// Whether this node makes the ticks, with the lease or without.
+    pub ticks: watch::Sender<bool>,
     pub batches: mpsc::Sender<Batch>,
     /// To other nodes and from them; none without Redis.
     pub relay: Option<Ends>,
@@ -139,6 +136,7 @@ impl Follower {
         course.leads = self.wake.may_tick().await;
         course.stuck = course.unticked.is_some_and(|since| since.elapsed() >= TAKE_OVER);
         let ticks = course.leads || course.stuck || course.stands_in;
+        self.ticks.send_if_modified(|before| mem::replace(before, ticks) != ticks);
         if ticks {
             course.hearing.ignore();
         } else if !course.reader.amid_a_tick() {
@@ -156,10 +154,10 @@ impl Follower {
             }
         }
         metrics::counter!("curia_outbox_looks_total").increment(1);
-        let found = course.reader.next(ticks).await;
+        let found = self.stream.awaited(course.reader.next(ticks)).await;
         if found.is_ok() {
             course.retries = retries();
-            self.stream.set(State::Ready);
+            self.stream.is_read();
         }
         self.take(found, course).await
     }
@@ -199,7 +197,7 @@ impl Follower {
                 self.rest(course, None).await;
             }
             Err(error @ OutboxError::Discontinued { .. }) => {
-                self.stream.set(State::NotReady(chain(&error)));
+                self.stream.is_not_read(chain(&error));
                 self.wake.reconnect();
                 self.reopen(&mut course.reader).await?;
                 let (epoch, tick) = course.reader.position();
@@ -239,7 +237,7 @@ impl Follower {
     }
 
     /// `None` when nobody takes batches any longer.
-    async fn open(&self) -> Option<OutboxReader> {
+    async fn open(&mut self) -> Option<OutboxReader> {
         let mut retries = retries();
         while !self.batches.is_closed() {
             match OutboxReader::open(self.pool.clone(), self.content_limit).await {
@@ -251,7 +249,7 @@ impl Follower {
     }
 
     /// As above.
-    async fn reopen(&self, reader: &mut OutboxReader) -> Option<()> {
+    async fn reopen(&mut self, reader: &mut OutboxReader) -> Option<()> {
         let mut retries = retries();
         while !self.batches.is_closed() {
             match reader.reopen().await {
@@ -262,26 +260,8 @@ impl Follower {
         None
     }
 
-    /// What an operator is told. A database that answers and has no outbox any longer lacks our schema, or the right to read it, or does
-    /// not let us in: then that is what he has to mend, and not the statement that failed for it.
-    async fn why(&self, error: &OutboxError) -> String {
-        if let OutboxError::Database(sqlx::Error::Database(_)) = error {
-            if let Ok(Err(closed)) = timeout(TAKE_OVER, connect(&self.url)).await
-                && !closed.may_pass()
-            {
-                return chain(&closed);
-            }
-            if let Ok(Err(lacking)) = timeout(TAKE_OVER, require_schema(&self.pool)).await
-                && !lacking.may_pass()
-            {
-                return chain(&lacking);
-            }
-        }
-        chain(error)
-    }
-
-    async fn wait_for_database(&self, error: &OutboxError, retries: &mut ExponentialBackoff) {
-        self.stream.set(State::NotReady(self.why(error).await));
+    async fn wait_for_database(&mut self, error: &OutboxError, retries: &mut ExponentialBackoff) {
+        self.stream.failed(error).await;
         // The iterator has no end.
         sleep(retries.next().unwrap_or(TAKE_OVER)).await;
     }

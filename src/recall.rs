@@ -3,6 +3,7 @@
 //! Invariants:
 //! - one reading at a time, twice as far back as what was asked for where so much is kept and has room: how often the database is
 //!   asked does not grow with the number of those who ask;
+//! - nobody waits for a reading that does not end;
 //! - nothing is handed over before the dispatcher has applied the rights as of the moment of reading;
 //! - what could not be had is not tried again for a while, and nobody's while the dispatcher is late.
 //!
@@ -23,6 +24,8 @@ use crate::{
     ports::{Archive, FactsError, Past},
 };
 
+/// A reading may take so long, however much it finds; who waits for it in vain is told to load his state.
+const FOUND_WITHIN: Duration = Duration::from_secs(10);
 /// For so long the rights of the moment of reading may take to be applied.
 const APPLIED_WITHIN: Duration = Duration::from_secs(2);
 /// For so long what could not be had is not asked for again.
@@ -110,7 +113,8 @@ impl<A: Archive> Recall<A> {
     /// What is refused from now on, where it did not succeed.
     async fn look_up(&self, epoch: Epoch, owed: Place) -> Option<Refused> {
         let begun = Instant::now();
-        match self.reach(epoch, owed).await {
+        let reaching = timeout(FOUND_WITHIN, self.reach(epoch, owed));
+        match reaching.await.unwrap_or_else(|late| Err(FactsError(late.into()))) {
             Ok(Outcome::Taken) => {
                 metrics::histogram!("curia_recall_seconds").record(begun.elapsed().as_secs_f64());
                 None

@@ -1,4 +1,8 @@
-//! Keeps the outbox small. One task, at work only while this node holds the lease; ended by `shutdown`.
+//! Keeps the outbox small. One task, at work while this node makes the ticks, whether it holds the lease or not; ended by
+//! `shutdown`.
+//!
+//! Where several nodes do, each sweeps, which does no harm ([`crate::postgres::retention`]); where none does, nobody has told
+//! what could be cut.
 
 use std::time::Duration;
 
@@ -17,14 +21,14 @@ const EVERY_AT_LEAST: Duration = Duration::from_secs(1);
 /// Sweeps every 30 s, or more often where little is kept, and says in `outbox` when it fills.
 pub async fn sweep(
     retention: Retention,
-    mut leads: watch::Receiver<bool>,
+    mut ticks: watch::Receiver<bool>,
     outbox: Component,
     shutdown: CancellationToken,
 ) {
     let every = (retention.keep / 10).clamp(EVERY_AT_LEAST, EVERY_AT_MOST);
     let sweeping = async {
         // An error: nobody follows the outbox any longer.
-        while leads.wait_for(|leads| *leads).await.is_ok() {
+        while ticks.wait_for(|ticks| *ticks).await.is_ok() {
             match retention.sweep().await {
                 Ok(swept) => outbox.set(standing(&retention, swept)),
                 Err(error) => outbox.set(State::Degraded(format!("could not be cut: {}", chain(&error)))),

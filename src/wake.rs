@@ -61,7 +61,7 @@ impl Pace {
 /// See the module.
 pub struct Wake {
     direct: DatabaseUrl,
-    /// Where the outbox is read.
+    /// Leads to where the outbox is read.
     read: PgPool,
     pace: Pace,
     listening: Component,

@@ -17,10 +17,10 @@ use crate::{
     dispatch::Reached,
     ids::{BoardId, CommunityId, Epoch, PostId, Tick, UserId},
     ports::{FactStore, FactsError},
-    postgres::said::Said,
+    postgres::{pool::answered, said::Said},
 };
 
-/// So long a node may be behind the rights that somebody asks for.
+/// So long a node may be behind the rights that somebody asks for, and the database may take to answer.
 const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 /// So many rows behind the last tick are looked through; a node that is further behind seats nobody.
 const LOOKED_THROUGH: i64 = 10_000;
@@ -171,12 +171,15 @@ impl FactStore for PostgresFacts {
     async fn user_exists(&self, user: UserId) -> Result<bool, FactsError> {
         // Not waited for until it is settled: who is deleted and not told so here yet is told later.
         let Reached { epoch, told, .. } = *self.reached.borrow();
-        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
-        let exists = sqlx::query_file_scalar!("sql/facts/user_exists.sql", user.as_str());
-        let exists = exists.fetch_one(&mut *connection).await.map_err(unavailable)?;
-        match standing(&mut connection, epoch, told.tick).await.map_err(unavailable)? {
-            Standing::Elsewhere => Err(FactsError(NotAtHome.into())),
-            Standing::Settled | Standing::Behind => Ok(exists),
+        let asking = async {
+            let mut connection = self.pool.acquire().await?;
+            let exists = sqlx::query_file_scalar!("sql/facts/user_exists.sql", user.as_str());
+            let exists = exists.fetch_one(&mut *connection).await?;
+            Ok((exists, standing(&mut connection, epoch, told.tick).await?))
+        };
+        match answered(SETTLED_WITHIN, asking).await.map_err(unavailable)? {
+            (_, Standing::Elsewhere) => Err(FactsError(NotAtHome.into())),
+            (exists, Standing::Settled | Standing::Behind) => Ok(exists),
         }
     }
 

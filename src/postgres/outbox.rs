@@ -8,34 +8,41 @@
 //! - a tick is read in one `REPEATABLE READ` transaction, page by page where it is large; its rows are those of that moment,
 //!   and so are the rights that its first page brings, also where they changed after the tick;
 //! - after any error the position is unchanged: [`OutboxReader::next`] can simply be called again;
+//! - nothing is waited for without a bound, and a connection on which an answer is still to come is closed;
 //! - reading goes on only where the newest epoch is at home and the last tick stands as it was told; else a new epoch begins.
 //!
-//! Cancelling `next` is safe: a tick recorded but not handed out is found again, as one that another reader recorded.
+//! Cancelling `next` is safe, and so is its giving up: a tick recorded but not handed out is found again, as one that another
+//! reader recorded.
 
 mod pages;
+mod patience;
 mod position;
+mod reading;
+mod ticks;
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 
 use self::{
     pages::Unfinished,
-    position::{Position, TakenUp, leave_standby, take_up},
+    patience::Patience,
+    position::{Position, TakenUp, take_up},
 };
 use crate::{
-    batch::{self, Batch, Made},
-    change::OutboxRow,
-    event::Needs,
+    batch::{self, Batch},
     fence::Fence,
     ids::{Epoch, Tick},
-    postgres::{epoch, pool, rows},
+    postgres::pool::{self, Lent},
     snapshot::{NotASnapshot, Snapshot},
 };
 
 /// Rows handed out at a time; what a page takes in memory is this times the content limit.
 const PAGE: usize = 1_000;
+/// A look is one statement that finds what it asks for by keys.
+const LOOK: Patience = Patience::usually(Duration::from_secs(2));
+/// The statements of a page, and the recording of its tick.
+const READ: Patience = Patience::usually(Duration::from_secs(5));
 
 /// Why the outbox can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +96,17 @@ pub struct OutboxReader {
     made_here: bool,
     /// Behind that another is recorded already.
     is_behind: bool,
+    look: Patience,
+    read: Patience,
+}
+
+/// What is to be read next.
+enum Next {
+    /// Of a tick that was handed out in part.
+    Page,
+    Recorded(Tick, Snapshot),
+    /// A tick that is still to be made.
+    New,
 }
 
 /// Where a reader stands.
@@ -103,23 +121,16 @@ pub struct Standing<'a> {
     pub seen: Option<&'a Snapshot>,
 }
 
-/// A moment of the outbox, to be a tick.
-struct Taken {
-    snapshot: Snapshot,
-    at: DateTime<Utc>,
-    /// One row more than a page, where there are more.
-    outbox: Vec<OutboxRow>,
-}
-
-/// A transaction in which a tick is read.
-type Reading = Transaction<'static, Postgres>;
-
 impl OutboxReader {
     /// Takes up the position behind the last recorded tick, in a new epoch where the one before is broken. Uses two connections of
     /// `pool` at a time; rows' content is cut to `content_limit` bytes.
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
-        let TakenUp { position: Position { epoch, tick, snapshot }, .. } = take_up(&pool, None).await?;
-        Ok(Self {
+        let TakenUp { position, .. } = take_up(&pool, None).await?;
+        Ok(Self::at(position, pool, content_limit))
+    }
+
+    fn at(Position { epoch, tick, snapshot }: Position, pool: PgPool, content_limit: usize) -> Self {
+        Self {
             pool,
             content_limit,
             epoch,
@@ -129,7 +140,9 @@ impl OutboxReader {
             unfinished: None,
             made_here: false,
             is_behind: false,
-        })
+            look: LOOK,
+            read: READ,
+        }
     }
 
     /// As [`OutboxReader::open`], for a reader that was [`OutboxError::Discontinued`]: what it told has to stand in the epoch that goes
@@ -138,19 +151,8 @@ impl OutboxReader {
         pool::forget_idle(&self.pool);
         let told = Position { epoch: self.epoch, tick: self.tick, snapshot: self.snapshot.clone() };
         let TakenUp { position, reason } = take_up(&self.pool, Some(&told)).await?;
-        let Position { epoch, tick, snapshot } = position;
-        tracing::info!(reason, epoch = epoch.0, tick = tick.0, "the stream goes on in a new epoch");
-        *self = Self {
-            pool: self.pool.clone(),
-            content_limit: self.content_limit,
-            epoch,
-            tick,
-            snapshot,
-            seen: None,
-            unfinished: None,
-            made_here: false,
-            is_behind: false,
-        };
+        tracing::info!(reason, epoch = position.epoch.0, tick = position.tick.0, "the stream goes on in a new epoch");
+        *self = Self::at(position, self.pool.clone(), self.content_limit);
         Ok(())
     }
 
@@ -192,18 +194,39 @@ impl OutboxReader {
         self.unfinished = None;
     }
 
-    /// The next page of the stream: of a tick that is recorded, else, where `may_tick`, of a new one.
+    /// The next page of the stream: of a tick that is recorded, else, where `may_tick`, of a new one. Within some seconds, or an
+    /// error says that there is no answer; where answers are slow it waits for longer the next time.
     pub async fn next(&mut self, may_tick: bool) -> Result<Found, OutboxError> {
-        if self.unfinished.is_some() {
-            return self.next_page().await.map(Found::Page);
-        }
-        let mut connection = self.pool.acquire().await?;
+        let next = match self.unfinished {
+            Some(_) => Next::Page,
+            None => match self.look_for_news().await? {
+                None => return Ok(Found::Nothing),
+                Some(Next::New) if !may_tick => return Ok(Found::Unticked),
+                Some(next) => next,
+            },
+        };
+        let mut patience = self.read;
+        let reading = async {
+            match next {
+                Next::Page => self.next_page().await.map(Found::Page),
+                Next::Recorded(tick, snapshot) => self.recorded(tick, snapshot).await.map(Found::Page),
+                Next::New => self.tick().await,
+            }
+        };
+        let found = patience.wait(reading).await;
+        self.read = patience;
+        found
+    }
+
+    async fn look_for_news(&mut self) -> Result<Option<Next>, OutboxError> {
+        let mut connection = Lent::of(&self.pool).await?;
         let news = sqlx::query_file!("sql/outbox/news.sql", self.epoch.0, self.tick.0, self.snapshot.as_str());
-        let news = news.fetch_one(&mut *connection).await?;
+        let news = self.look.wait(async { Ok(news.fetch_one(&mut *connection).await?) }).await?;
         if news.standby {
-            return Err(leave_standby(connection));
+            // The next attempt is a connection of its own: the address may lead to the primary by then.
+            return Err(OutboxError::Standby);
         }
-        drop(connection);
+        connection.give_back();
         if news.epoch != Some(self.epoch.0) {
             return Err(self.discontinued("a new epoch has begun"));
         }
@@ -216,121 +239,11 @@ impl OutboxReader {
         self.is_behind = news.more;
         match (news.tick, news.snapshot) {
             (Some(tick), Some(snapshot)) if tick == self.tick.0 + 1 => {
-                self.recorded(Tick(tick), snapshot.parse()?).await.map(Found::Page)
+                Ok(Some(Next::Recorded(Tick(tick), snapshot.parse()?)))
             }
             (Some(_), _) => Err(self.discontinued("the next ticks are kept no longer")),
-            _ if !news.news => Ok(Found::Nothing),
-            _ if may_tick => self.tick().await,
-            _ => Ok(Found::Unticked),
+            _ => Ok(news.news.then_some(Next::New)),
         }
-    }
-
-    /// Makes the next tick.
-    async fn tick(&mut self) -> Result<Found, OutboxError> {
-        let mut reading = self.begin().await?;
-        let Some(Taken { snapshot, at, outbox }) = self.take(&mut reading).await? else {
-            // Cut away meanwhile; or rows that a restore brought late, which would look like news for ever.
-            drop(reading);
-            epoch::drop_strangers(&mut *self.pool.acquire().await?).await?;
-            return Ok(Found::Nothing);
-        };
-        let tick = Tick(self.tick.0 + 1);
-        if outbox.len() > PAGE {
-            let fences = self.fences(&mut reading, &snapshot).await?;
-            if !self.record(tick, &snapshot, at).await? {
-                return Ok(Found::Unticked);
-            }
-            self.made_here = true;
-            self.seen = Some(snapshot.clone());
-            return self.begin_pages(reading, tick, snapshot, fences).await.map(Found::Page);
-        }
-        let (entries, poison) = batch::read(&outbox, 0);
-        let needs = Needs::of(entries.iter().map(|entry| &entry.change));
-        let content_limit = self.content_limit;
-        let read = async {
-            let rows = rows::load(&mut reading, &needs, content_limit).await?;
-            reading.commit().await?;
-            Ok(rows)
-        };
-        // Recording waits for the disk, and the reading does not wait for it.
-        let (rows, recorded) = tokio::try_join!(read, self.record(tick, &snapshot, at))?;
-        if !recorded {
-            return Ok(Found::Unticked);
-        }
-        self.made_here = true;
-        let made = Some(Box::new(Made { follows: self.snapshot.clone(), snapshot: snapshot.clone() }));
-        self.advance(tick, snapshot);
-        let rows = Arc::new(rows);
-        let fence = batch::fence_of(&entries, &rows);
-        Ok(Found::Page(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead: None, last: true, made }))
-    }
-
-    /// Reads a tick that is recorded. Its rows are those of now, so it brings the rights of now.
-    async fn recorded(&mut self, tick: Tick, snapshot: Snapshot) -> Result<Batch, OutboxError> {
-        let mut reading = self.begin().await?;
-        let seen = self.still_kept(&mut reading).await?;
-        let fences = self.fences(&mut reading, &snapshot).await?;
-        let outbox = self.first_page(&mut reading, &snapshot).await?;
-        self.made_here = false;
-        if outbox.len() > PAGE {
-            self.seen = Some(seen);
-            return self.begin_pages(reading, tick, snapshot, fences).await;
-        }
-        let (entries, poison) = batch::read(&outbox, 0);
-        let needs = Needs::of(entries.iter().map(|entry| &entry.change));
-        let rows = Arc::new(rows::load(&mut reading, &needs, self.content_limit).await?);
-        reading.commit().await?;
-        self.advance(tick, snapshot);
-        self.seen = Some(seen);
-        let (fence, ahead) = fences;
-        Ok(Batch { epoch: self.epoch, tick, entries, poison, rows, fence, ahead, last: true, made: None })
-    }
-
-    async fn begin(&self) -> Result<Reading, sqlx::Error> {
-        self.pool.begin_with(include_str!("../../sql/outbox/begin.sql")).await
-    }
-
-    /// What is to be the next tick; `None` where there is nothing.
-    async fn take(&self, reading: &mut PgConnection) -> Result<Option<Taken>, OutboxError> {
-        let page = sqlx::query_file!("sql/outbox/tick.sql", self.snapshot.as_str(), PAGE as i64 + 1);
-        let page = page.fetch_all(reading).await?;
-        let first = page.first().and_then(|first| first.snapshot.as_deref().zip(first.ticked_at));
-        let Some((snapshot, at)) = first else { return Ok(None) };
-        let snapshot = snapshot.parse()?;
-        let outbox = page.into_iter().map(|row| OutboxRow {
-            seq: row.seq,
-            at: row.at,
-            kind: row.kind,
-            board_id: row.board_id,
-            post_id: row.post_id,
-            row_id: row.row_id,
-            data: row.data,
-        });
-        Ok(Some(Taken { snapshot, at, outbox: outbox.collect() }))
-    }
-
-    /// One row more than a page, where there are more.
-    async fn first_page(&self, reading: &mut PgConnection, upto: &Snapshot) -> Result<Vec<OutboxRow>, OutboxError> {
-        let limit = PAGE as i64 + 1;
-        let (from, upto) = (self.snapshot.as_str(), upto.as_str());
-        let page = sqlx::query_file_as!(OutboxRow, "sql/outbox/batch.sql", from, upto, limit);
-        Ok(page.fetch_all(reading).await?)
-    }
-
-    /// Whether the tick is ours: `false` when another reader recorded it first.
-    async fn record(&self, tick: Tick, snapshot: &Snapshot, at: DateTime<Utc>) -> Result<bool, OutboxError> {
-        let snapshot = snapshot.as_str();
-        let recorded = sqlx::query_file!("sql/outbox/record_tick.sql", self.epoch.0, tick.0, snapshot, at);
-        Ok(recorded.execute(&self.pool).await?.rows_affected() == 1)
-    }
-
-    /// What is behind our position was not cut away: seen in the transaction that reads it, whose moment this tells.
-    async fn still_kept(&self, reading: &mut PgConnection) -> Result<Snapshot, OutboxError> {
-        let kept = sqlx::query_file!("sql/outbox/still_kept.sql", self.epoch.0, self.tick.0).fetch_one(reading).await?;
-        if !kept.kept {
-            return Err(self.discontinued("what was not read yet is kept no longer"));
-        }
-        Ok(kept.seen.parse()?)
     }
 
     fn discontinued(&self, why: &'static str) -> OutboxError {

@@ -1,8 +1,18 @@
 //! Connections that are opened as they are needed and given back: a server that can't be reached is waited for where it is asked.
+//!
+//! A link may fall silent: nothing comes and nothing is closed, for as long as the system at this end has patience, which is a
+//! quarter of an hour and more. So nobody waits for an answer without a bound, and a connection on which an answer is still to
+//! come is of no more use, and must not go back to where the next would wait for it.
 
-use std::time::Duration;
+use std::{
+    future::Future,
+    io,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
-use sqlx::{Connection, PgPool, postgres::PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
+use tokio::time::timeout;
 
 use super::database_url::DatabaseUrl;
 
@@ -15,28 +25,29 @@ const READING: u32 = 3;
 /// A connection that answered within it is taken by the reader unasked: the question whether it is alive would cost him as much as
 /// most of his statements.
 const LIKELY_ALIVE: Duration = Duration::from_millis(500);
+/// One that does not answer within it when it is asked whether it is alive is not.
+const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The connections of a service, at most so many together as it was given.
 pub struct Pools {
-    /// For whoever reads the outbox, and asks again after any error. One of them may be dead: then others are likely to be, and he should
-    /// [`forget_idle`].
+    /// For whoever reads the outbox, and asks again after any error: nobody else, and by [`Lent`] connections alone. One of them
+    /// may be dead: then others are likely to be, and he should [`forget_idle`].
     pub reading: PgPool,
-    /// For everybody else: each is asked whether it is alive, so that one that died meanwhile is nobody's error.
+    /// For everybody else: each is asked whether it is alive, so that one that died meanwhile is nobody's error, and again when
+    /// it comes back, so that one that fell silent under a question, or is still at work on one that was given up, holds nobody's
+    /// place.
     pub asking: PgPool,
 }
 
 impl Pools {
     /// At most `most` connections, at least [`READING`] and one.
     pub fn new(url: &DatabaseUrl, most: u32) -> Self {
-        let reading = options(READING).test_before_acquire(false).before_acquire(|connection, known| {
-            Box::pin(async move {
-                if known.idle_for > LIKELY_ALIVE {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
+        let reading = options(READING).before_acquire(|connection, known| {
+            Box::pin(async move { Ok(known.idle_for <= LIKELY_ALIVE || is_alive(connection).await) })
         });
-        let asking = options(most.saturating_sub(READING).max(1));
+        let asking = options(most.saturating_sub(READING).max(1))
+            .before_acquire(|connection, _| Box::pin(async { Ok(is_alive(connection).await) }))
+            .after_release(|connection, _| Box::pin(async { Ok(is_alive(connection).await) }));
         Self { reading: reading.connect_lazy_with(url.options()), asking: asking.connect_lazy_with(url.options()) }
     }
 
@@ -47,7 +58,16 @@ impl Pools {
 }
 
 fn options(most: u32) -> PgPoolOptions {
-    PgPoolOptions::new().max_connections(most).acquire_timeout(CONNECTED_WITHIN).max_lifetime(CONNECTED_AT_MOST)
+    // The library's own test would wait without a bound of its own.
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(CONNECTED_WITHIN)
+        .max_lifetime(CONNECTED_AT_MOST)
+        .test_before_acquire(false)
+}
+
+async fn is_alive(connection: &mut PgConnection) -> bool {
+    matches!(timeout(ALIVE_WITHIN, connection.ping()).await, Ok(Ok(())))
 }
 
 /// Gives up the connections that nobody uses: after an error, since what ended one will have ended them, and where the address may
@@ -55,5 +75,58 @@ fn options(most: u32) -> PgPoolOptions {
 pub fn forget_idle(pool: &PgPool) {
     while let Some(mut idle) = pool.try_acquire() {
         idle.close_on_drop();
+    }
+}
+
+/// What PostgreSQL answers within this time, else an error that says so. Of the question itself nobody knows then what becomes of
+/// it.
+pub async fn answered<T, E: From<sqlx::Error>>(
+    within: Duration,
+    question: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(within, question).await.unwrap_or_else(|_| {
+        let silent = format!("PostgreSQL gave no answer within {} s", within.as_secs());
+        Err(sqlx::Error::from(io::Error::new(io::ErrorKind::TimedOut, silent)).into())
+    })
+}
+
+/// A connection that is closed where it is not given back: whoever fails, or is cut off, leaves an answer on it that is still to
+/// come.
+#[derive(Debug)]
+pub struct Lent {
+    connection: PoolConnection<Postgres>,
+    is_whole: bool,
+}
+
+impl Lent {
+    pub async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Ok(Self { connection: pool.acquire().await?, is_whole: false })
+    }
+
+    /// Everything that was asked on it has been answered, and no transaction is open.
+    pub fn give_back(mut self) {
+        self.is_whole = true;
+    }
+}
+
+impl Deref for Lent {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.connection.close_on_drop();
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - a row is cut only when the oldest tick kept or one before it holds it; the newest tick is never cut;
 //! - ticks go before their rows: whoever still finds the tick behind which it reads finds every row behind it;
-//! - rows that no tick holds are cut only with the beginning of a new epoch, which every reader hears of.
+//! - rows that no tick holds are cut only with the beginning of a new epoch, which every reader hears of;
+//! - any number of nodes may sweep at once: each keeps to this by what it finds, and one of them begins the epoch.
 //!
 //! Cutting is done in slices, each a transaction of its own; cancelling between or in them is safe.
 
@@ -11,11 +12,13 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::epoch;
+use super::{epoch, pool::answered};
 use crate::ids::Epoch;
 
 /// Rows a transaction.
 const SLICE: i64 = 10_000;
+/// So long one may take.
+const SLICE_WITHIN: Duration = Duration::from_secs(60);
 /// Less than this is not kept, however large the outbox.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,8 @@ impl Retention {
     /// Cuts what is too old. What is still too large is kept for half as long, again and again; when even so it is too
     /// large, since nobody makes ticks, a new epoch begins.
     pub async fn sweep(&self) -> Result<Swept, sqlx::Error> {
+        // Before it is measured: should somebody else begin an epoch meanwhile and cut what was too large, his is the one.
+        let newest = self.newest_epoch().await?;
         let mut keep = self.keep;
         self.cut(keep).await?;
         let mut size = self.size().await?;
@@ -54,7 +59,7 @@ impl Retention {
         }
         let new_epoch = size > self.max_size;
         if new_epoch {
-            self.begin_epoch().await?;
+            self.begin_epoch_behind(newest).await?;
             keep = Duration::ZERO;
             self.cut(keep).await?;
             size = self.size().await?;
@@ -62,11 +67,13 @@ impl Retention {
         Ok(Swept { size, shortened: (keep < self.keep).then_some(keep), new_epoch })
     }
 
-    async fn begin_epoch(&self) -> Result<(), sqlx::Error> {
+    async fn newest_epoch(&self) -> Result<Option<Epoch>, sqlx::Error> {
+        let horizon = sqlx::query_file!("sql/retention/horizon.sql", 0.0).fetch_optional(&self.pool);
+        Ok(answered(SLICE_WITHIN, horizon).await?.map(|horizon| Epoch(horizon.epoch)))
+    }
+
+    async fn begin_epoch_behind(&self, newest: Option<Epoch>) -> Result<(), sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
-        let horizon = sqlx::query_file!("sql/retention/horizon.sql", 0.0).fetch_optional(&mut *connection).await?;
-        let newest = horizon.map(|horizon| Epoch(horizon.epoch));
-        // Should somebody else be quicker, his is as good.
         epoch::begin(&mut connection, newest, "the outbox was cut at its size limit").await?;
         Ok(())
     }
@@ -74,24 +81,25 @@ impl Retention {
     async fn cut(&self, keep: Duration) -> Result<(), sqlx::Error> {
         let horizon = sqlx::query_file!("sql/retention/horizon.sql", keep.as_secs_f64());
         // Without an epoch there is no schema, or it is being made.
-        let Some(horizon) = horizon.fetch_optional(&self.pool).await? else { return Ok(()) };
+        let Some(horizon) = answered(SLICE_WITHIN, horizon.fetch_optional(&self.pool)).await? else { return Ok(()) };
         let whole = |cut: u64| cut >= SLICE.unsigned_abs();
         loop {
             let ticks = sqlx::query_file!("sql/retention/cut_ticks.sql", horizon.epoch, horizon.tick, SLICE);
-            if !whole(ticks.execute(&self.pool).await?.rows_affected()) {
+            if !whole(answered(SLICE_WITHIN, ticks.execute(&self.pool)).await?.rows_affected()) {
                 break;
             }
         }
         loop {
             let rows = sqlx::query_file!("sql/retention/cut_rows.sql", horizon.epoch, horizon.tick, SLICE);
-            if !whole(rows.execute(&self.pool).await?.rows_affected()) {
+            if !whole(answered(SLICE_WITHIN, rows.execute(&self.pool)).await?.rows_affected()) {
                 return Ok(());
             }
         }
     }
 
     async fn size(&self) -> Result<u64, sqlx::Error> {
-        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&self.pool).await?;
+        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&self.pool);
+        let bytes = answered(SLICE_WITHIN, bytes).await?;
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 }

@@ -22,6 +22,7 @@ enum Answer {
     AsOf(i64),
     Restless,
     Away,
+    Never,
 }
 
 /// Notes from which tick on it was asked.
@@ -35,7 +36,9 @@ struct Outbox {
 impl Archive for Outbox {
     async fn stretch(&self, epoch: Epoch, from: Tick, upto: Tick, _: usize) -> Result<Past, FactsError> {
         self.asked.lock().unwrap().push(from.0);
-        let as_of = match self.answers.lock().unwrap().pop_front() {
+        let answer = self.answers.lock().unwrap().pop_front();
+        let as_of = match answer {
+            Some(Answer::Never) => return std::future::pending().await,
             Some(Answer::Away) => return Err(FactsError("the connection was lost".into())),
             Some(Answer::Restless) => return Ok(Past::Restless(Tick(TOLD))),
             Some(Answer::AsOf(tick)) => Tick(tick),
@@ -230,4 +233,18 @@ async fn what_was_read_in_an_epoch_that_has_ended_is_not_taken_in() {
     told.await.unwrap();
     assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for it");
     assert_eq!(case.end().await, (vec![70], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_past_that_is_never_read_keeps_nobody_waiting_and_is_asked_for_again() {
+    let case = Case::new(&[Answer::Never], 0);
+    let began = Instant::now();
+    let (one, other) = (case.comes(80).await, case.comes(20).await);
+    one.await.unwrap();
+    assert_eq!(began.elapsed(), FOUND_WITHIN);
+    other.await.unwrap();
+    assert_eq!(began.elapsed(), FOUND_WITHIN, "nor does he try the same");
+    sleep(REFUSED_FOR).await;
+    case.served(80).await;
+    assert_eq!(case.end().await, (vec![70, 70], 1));
 }

@@ -14,6 +14,7 @@ mod flags;
 mod foreign;
 #[path = "../../fuzz/src/lib.rs"]
 mod fuzz;
+mod given_up;
 mod imports;
 mod layers;
 mod limits;
@@ -28,6 +29,7 @@ mod oracle;
 mod order;
 mod paging;
 mod poison;
+mod pools;
 mod presence;
 mod replay;
 mod retention;

@@ -17,6 +17,7 @@ mod redis_away;
 mod rights;
 mod sessions;
 mod sessions_kept;
+mod swallowed;
 mod takeover;
 mod tokens;
 mod user_boards;

@@ -6,6 +6,7 @@ use curia_realtime::postgres::{
     outbox::{OutboxError, OutboxReader},
     retention::Retention,
 };
+use curia_scratch::Port;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
@@ -104,6 +105,56 @@ async fn when_unread_changes_are_cut_a_new_epoch_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_cut_unread_changes_at_once_one_begins_the_epoch() {
+    let forum = Forum::captured().await;
+    // Connections are there, so that all sweep at the same time.
+    drop(futures_util::future::join_all((0..8).map(|_| forum.pool.acquire())).await);
+    for epochs in 2..12 {
+        forum
+            .run(
+                "INSERT INTO curia_realtime.outbox (kind, post_id) SELECT 'vote_added', 1 FROM generate_series(1, 300)",
+            )
+            .await;
+        let retention = keeping(&forum, Duration::from_secs(3600), 10);
+        let sweeps = futures_util::future::join_all((0..8).map(|_| retention.sweep())).await;
+        assert!(sweeps.into_iter().any(|swept| swept.expect("a sweep").new_epoch));
+        assert_eq!((count(&forum, "epoch").await, count(&forum, "outbox").await), (epochs, 0));
+    }
+}
+
+/// A service that is told to keep little, over the changes of some seconds.
+async fn keeps_little(forum: &Forum, flags: &[(&'static str, &str)]) {
+    let flags = [&[("retention", "1s"), ("outbox-max-size", "10KiB")], flags].concat();
+    let service = Service::start_with(&forum.url(), &flags).await;
+    let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
+    assert_eq!(ada.ask("post:join", json!(1)).await["ok"], json!(true));
+    forum.run("INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', 'One')").await;
+    while ada.next().await[0] != "post:newComment" {}
+    timeout(PATIENCE, emptied(forum)).await.expect("what was told to be cut");
+    // More at once than there is room for.
+    forum
+        .run("INSERT INTO curia_realtime.outbox (kind, post_id) SELECT 'vote_added', 1 FROM generate_series(1, 5000)")
+        .await;
+    timeout(PATIENCE, emptied(forum)).await.expect("what is too much to be cut");
+    service.stop().await;
+}
+
+async fn emptied(forum: &Forum) {
+    while count(forum, "outbox").await > 0 {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_hears_no_bell_and_holds_no_lease_sweeps_as_it_makes_the_ticks() {
+    let forum = Forum::captured().await;
+    // Nobody listens there.
+    let nowhere = Port::free().expect("a port");
+    let listen = format!("postgres://postgres@127.0.0.1:{}/forum", nowhere.number());
+    keeps_little(&forum, &[("listen-database-url", &listen)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_sweeps_beside_its_work_and_sends_everybody_back_when_it_had_to_cut() {
     let forum = Forum::captured().await;
     let service = Service::start_with(&forum.url(), &[("retention", "1s")]).await;
@@ -111,12 +162,7 @@ async fn a_service_sweeps_beside_its_work_and_sends_everybody_back_when_it_had_t
     assert_eq!(ada.ask("post:join", json!(1)).await["ok"], json!(true));
     forum.run("INSERT INTO comments (post_id, author_user_id, content) VALUES (1, 'cy', 'One')").await;
     assert_eq!(ada.next().await[1]["comment"]["content"], "One");
-    let emptied = async {
-        while count(&forum, "outbox").await > 0 {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, emptied).await.expect("the old row to be cut");
+    timeout(PATIENCE, emptied(&forum)).await.expect("the old row to be cut");
     while ada.next().await[0] != "notification:new" {}
 
     forum

@@ -69,6 +69,12 @@ pub enum Fault {
         node: usize,
         lasting: Duration,
     },
+    /// What the connections of the link carry goes nowhere any more, and nothing is closed; new ones are as ever. Not those of
+    /// clients: they notice after a minute, as the node does, and a run is over by then.
+    Swallow {
+        link: Link,
+        node: usize,
+    },
     /// Everything passes late.
     Delay {
         link: Link,
@@ -89,12 +95,13 @@ impl Fault {
             Self::RestartRedis => "Redis restarted",
             Self::Cut { .. } => "link cut",
             Self::Stall { .. } => "link stalled",
+            Self::Swallow { .. } => "link swallowed",
             Self::Delay { .. } => "link delayed",
         }
     }
 
     /// Every kind.
-    pub const KINDS: [&'static str; 8] = [
+    pub const KINDS: [&'static str; 9] = [
         "kill -9 of a node",
         "kill -9 of the ticking node",
         "PostgreSQL restarted",
@@ -103,6 +110,7 @@ impl Fault {
         "link stalled",
         "link delayed",
         "node drained",
+        "link swallowed",
     ];
 }
 
@@ -113,7 +121,7 @@ impl fmt::Display for Fault {
             Self::KillNode { node, down } | Self::Drain { node, down } => write!(f, " {node}, down for {down:?}"),
             Self::KillTicking { down } => write!(f, ", down for {down:?}"),
             Self::RestartPostgres | Self::RestartRedis => Ok(()),
-            Self::Cut { link, node } => write!(f, ": {link:?} of node {node}"),
+            Self::Cut { link, node } | Self::Swallow { link, node } => write!(f, ": {link:?} of node {node}"),
             Self::Stall { link, node, lasting } => write!(f, ": {link:?} of node {node} for {lasting:?}"),
             Self::Delay { link, node, by, lasting } => write!(f, ": {link:?} of node {node} by {by:?} for {lasting:?}"),
         }
@@ -154,6 +162,7 @@ fn fault(draw: &mut ChaCha8Rng, kind: usize, nodes: usize) -> Fault {
         4 => Fault::Cut { link, node },
         5 => Fault::Stall { link, node, lasting: Duration::from_millis(draw.random_range(200..2_500)) },
         7 => Fault::Drain { node, down },
+        8 => Fault::Swallow { link: if link == Link::Redis { link } else { Link::Postgres }, node },
         _ => Fault::Delay {
             link,
             node,

@@ -1,7 +1,8 @@
-//! A TCP proxy that cuts, stalls and delays what goes through it.
+//! A TCP proxy that cuts, stalls, delays and swallows what goes through it.
 //!
-//! One accepting task, one task a connection, all ended by dropping the [`Proxy`]. A cut closes every connection there is, what was
-//! under way is lost; a stall closes nothing, also of connections that come meanwhile.
+//! One accepting task, one task a connection, all ended by dropping the [`Proxy`]. A cut closes every connection there is, what
+//! was under way is lost; a stall closes nothing, also of connections that come meanwhile. What is swallowed is taken and never
+//! delivered, on the connections there are, and both ends find them open, until one of them closes its own.
 
 use std::{
     collections::BTreeSet,
@@ -26,6 +27,8 @@ use tokio::{
 struct Weather {
     /// Connections made under an earlier number are closed.
     cuts: u64,
+    /// Nothing is delivered any more on those that were made under an earlier number of these.
+    swallows: u64,
     stalled: bool,
     delay: Duration,
 }
@@ -56,6 +59,11 @@ impl Proxy {
         self.weather.send_modify(|weather| weather.cuts += 1);
     }
 
+    /// Delivers nothing any more on the connections there are.
+    pub fn swallow(&self) {
+        self.weather.send_modify(|weather| weather.swallows += 1);
+    }
+
     /// Lets nothing pass for so long.
     pub fn stall(&mut self, lasting: Duration) {
         self.for_a_while(lasting, |weather, on| weather.stalled = on);
@@ -66,10 +74,13 @@ impl Proxy {
         self.for_a_while(lasting, move |weather, on| weather.delay = if on { by } else { Duration::ZERO });
     }
 
-    /// From now on everything passes as it should.
+    /// From now on everything passes as it should; what is swallowed stays so.
     pub fn mend(&mut self) {
         self.changing.abort_all();
-        self.weather.send_modify(|weather| *weather = Weather { cuts: weather.cuts, ..Weather::default() });
+        self.weather.send_modify(|weather| {
+            let Weather { cuts, swallows, .. } = *weather;
+            *weather = Weather { cuts, swallows, ..Weather::default() };
+        });
     }
 
     fn for_a_while(&mut self, lasting: Duration, change: impl Fn(&mut Weather, bool) + Send + 'static) {
@@ -108,7 +119,7 @@ async fn forward(
     mut weather: watch::Receiver<Weather>,
     outgoing: Arc<Mutex<BTreeSet<u16>>>,
 ) {
-    let cuts = weather.borrow().cuts;
+    let Weather { cuts, swallows, .. } = *weather.borrow();
     // Whoever connects while nobody listens finds his connection closed.
     let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let ours = far.local_addr().map_or(0, |address| address.port());
@@ -117,22 +128,26 @@ async fn forward(
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     let (there, back) = (weather.clone(), weather.clone());
     tokio::select! {
-        () = pump(near_read, far_write, there) => {}
-        () = pump(far_read, near_write, back) => {}
+        () = pump(near_read, far_write, swallows, there) => {}
+        () = pump(far_read, near_write, swallows, back) => {}
         _ = weather.wait_for(|weather| weather.cuts > cuts) => {}
     }
     outgoing.lock().unwrap_or_else(PoisonError::into_inner).remove(&ours);
 }
 
 /// Until one end closes.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, swallows: u64, mut weather: watch::Receiver<Weather>) {
     let mut bytes = vec![0; 32 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         let delay = weather.borrow().delay;
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        if weather.wait_for(|weather| !weather.stalled).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
+        let Ok(now) = weather.wait_for(|weather| !weather.stalled || weather.swallows > swallows).await.map(|now| *now)
+        else {
+            return;
+        };
+        if now.swallows == swallows && to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
     }

@@ -154,6 +154,7 @@ impl World {
             }
             Fault::Cut { link, node } => self.link(link, node).cut(),
             Fault::Stall { link, node, lasting } => self.link(link, node).stall(lasting),
+            Fault::Swallow { link, node } => self.link(link, node).swallow(),
             Fault::Delay { link, node, by, lasting } => self.link(link, node).delay(by, lasting),
         }
         Ok(fault)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{Fences, OutboxError, OutboxReader, PAGE, Reading};
+use super::{Fences, OutboxError, OutboxReader, PAGE, reading::Reading};
 use crate::{
     batch::{self, Ahead, Batch, HARMLESS},
     change::{Change, OutboxRow},
@@ -88,7 +88,7 @@ impl OutboxReader {
 
     /// The tick's own fence was handed out with its first page, unless that never was.
     async fn reopen_pages(&mut self, snapshot: &Snapshot, handed: u32) -> Result<(Reading, Fences), OutboxError> {
-        let mut reading = self.begin().await?;
+        let mut reading = Reading::begin(&self.pool).await?;
         self.seen = Some(self.still_kept(&mut reading).await?);
         let (fence, ahead) = self.fences(&mut reading, snapshot).await?;
         self.open_pages(&mut reading, snapshot, handed).await?;
@@ -144,10 +144,10 @@ fn reset() -> Change {
     Change::Reset { table: String::new() }
 }
 
-async fn fetch_page(reading: &mut Reading) -> Result<Vec<OutboxRow>, sqlx::Error> {
+async fn fetch_page(reading: &mut PgConnection) -> Result<Vec<OutboxRow>, sqlx::Error> {
     const FETCH: &str = "FETCH FORWARD 1000 FROM pages";
     const { assert!(PAGE == 1_000) };
-    sqlx::query(FETCH).fetch_all(&mut **reading).await?.iter().map(outbox_row).collect()
+    sqlx::query(FETCH).fetch_all(reading).await?.iter().map(outbox_row).collect()
 }
 
 fn outbox_row(row: &PgRow) -> Result<OutboxRow, sqlx::Error> {

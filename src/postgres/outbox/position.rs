@@ -1,13 +1,22 @@
 //! Where reading goes on, in a new epoch where the one before is broken.
 
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use std::time::Duration;
+
+use sqlx::PgPool;
 
 use super::OutboxError;
 use crate::{
     ids::{Epoch, Tick},
-    postgres::epoch,
+    postgres::{
+        epoch,
+        pool::{Lent, answered},
+    },
     snapshot::Snapshot,
 };
+
+/// So long the question for a position may take. Tables that are being restored are locked meanwhile, and whoever gives up leaves
+/// a session that waits on.
+const FOUND_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where reading stands.
 pub(super) struct Position {
@@ -24,7 +33,7 @@ pub(super) struct TakenUp {
 
 /// The position to go on from, for somebody who has told up to `told`.
 pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<TakenUp, OutboxError> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = Lent::of(pool).await?;
     // Where an epoch begins, the second look finds it, whoever began it.
     for _ in 0..2 {
         let position = sqlx::query_file!(
@@ -33,15 +42,17 @@ pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Ta
             told.map(|told| told.tick.0),
             told.map(|told| told.snapshot.as_str())
         );
-        let position = position.fetch_one(&mut *connection).await?;
+        let position = answered(FOUND_WITHIN, position.fetch_one(&mut *connection)).await?;
         if position.standby {
-            return Err(leave_standby(connection));
+            // The next attempt is a connection of its own: the address may lead to the primary by then.
+            return Err(OutboxError::Standby);
         }
         if !position.complete {
             return Err(OutboxError::Incomplete);
         }
         match (position.broken, position.epoch, position.tick, position.snapshot) {
             (None, Some(epoch), Some(tick), Some(snapshot)) => {
+                connection.give_back();
                 let stands = Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? };
                 return Ok(TakenUp { position: stands, reason: position.reason.unwrap_or_default() });
             }
@@ -52,10 +63,4 @@ pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Ta
         }
     }
     Err(OutboxError::Unsettled)
-}
-
-/// The next attempt is a connection of its own: the address may lead to the primary by then.
-pub(super) fn leave_standby(mut connection: PoolConnection<Postgres>) -> OutboxError {
-    connection.close_on_drop();
-    OutboxError::Standby
 }

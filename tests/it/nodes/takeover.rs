@@ -73,6 +73,29 @@ async fn a_ticking_node_that_is_stuck_is_stood_in_for_and_catches_up() {
     follower.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stands_in_for_a_node_that_is_stuck_keeps_the_outbox_small() {
+    let forum = Forum::captured().await;
+    let flags = ["--drain", "100ms", "--retention", "1s"];
+    let leader = Serving::start(&forum.url(), &flags).await;
+    lease_held(&forum.pool, None).await;
+    let follower = Serving::start(&forum.url(), &flags).await;
+    let (mut client, _) = joined(&follower, None).await;
+    leader.signal("-STOP");
+    post(&forum.pool, "alone").await;
+    assert_eq!(timeout(PATIENCE, next(&mut client)).await.expect("a node that stands in").title, "alone");
+    let cut = async {
+        let rows = "SELECT count(*) FROM curia_realtime.outbox";
+        while sqlx::query_scalar::<_, i64>(rows).fetch_one(&forum.pool).await.expect("a count") > 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, cut).await.expect("what was told to be cut");
+    leader.signal("-CONT");
+    leader.stop().await;
+    follower.stop().await;
+}
+
 async fn made(node: &Serving) -> f64 {
     node.metric(MADE).await.unwrap_or_default()
 }

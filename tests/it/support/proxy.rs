@@ -1,4 +1,5 @@
-//! A proxy in front of services: it sends new connections elsewhere, is slow, or falls silent without closing anything.
+//! A proxy in front of services: it sends new connections elsewhere, is slow, or falls silent without closing anything,
+//! altogether or only on the connections there are.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -18,6 +19,8 @@ struct Way {
     to: SocketAddr,
     /// Nothing is forwarded, in neither direction.
     silent: bool,
+    /// Nor is it on connections that were made under an earlier number.
+    swallowed: u32,
     /// Each way.
     delay: Duration,
 }
@@ -32,7 +35,7 @@ impl Proxy {
     /// Connections go to this service.
     pub async fn before(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let way = watch::Sender::new(Way { to: address(url), silent: false, delay: Duration::ZERO });
+        let way = watch::Sender::new(Way { to: address(url), silent: false, swallowed: 0, delay: Duration::ZERO });
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, way.subscribe()));
@@ -54,6 +57,11 @@ impl Proxy {
         self.way.send_modify(|way| way.silent = true);
     }
 
+    /// Forwards nothing any more on the connections there are, which both ends find open; new ones are as ever.
+    pub fn swallow(&self) {
+        self.way.send_modify(|way| way.swallowed += 1);
+    }
+
     /// Forwards what comes on new connections again; those that fell silent stay so.
     pub fn speak(&self) {
         self.way.send_modify(|way| way.silent = false);
@@ -64,12 +72,12 @@ async fn accept(listener: TcpListener, mut way: watch::Receiver<Way>) {
     let mut connections = JoinSet::new();
     loop {
         let (near, _) = listener.accept().await.expect("a connection");
-        let to = way.borrow_and_update().to;
-        connections.spawn(forward(near, to, way.clone()));
+        let Way { to, swallowed, .. } = *way.borrow_and_update();
+        connections.spawn(forward(near, to, swallowed, way.clone()));
     }
 }
 
-async fn forward(mut near: TcpStream, to: SocketAddr, mut way: watch::Receiver<Way>) {
+async fn forward(mut near: TcpStream, to: SocketAddr, made: u32, mut way: watch::Receiver<Way>) {
     // Whoever connects while nobody listens finds his connection closed.
     let Ok(mut far) = TcpStream::connect(to).await else { return };
     let _ = (near.set_nodelay(true), far.set_nodelay(true)); // For speed alone.
@@ -79,7 +87,7 @@ async fn forward(mut near: TcpStream, to: SocketAddr, mut way: watch::Receiver<W
     let silent = tokio::select! {
         // One of them has gone.
         _ = forwarding => false,
-        _ = way.wait_for(|way| way.silent) => true,
+        _ = way.wait_for(|way| way.silent || way.swallowed > made) => true,
     };
     if silent {
         std::future::pending::<()>().await;
