@@ -36,7 +36,7 @@ use crate::{
     http::readiness::{Component, State},
     ids::NodeId,
     ports,
-    presence::SAID_AGAIN,
+    presence::{REMEMBERED, SAID_AGAIN},
     redis::{
         circle::{Circle, KEPT, LEASE, PARTS, Published},
         keeper::{Kept, Worked, keep},
@@ -54,9 +54,15 @@ const WAITING: usize = 4_096;
 const STEPS: usize = 256;
 /// What is published may wait.
 const PUBLISHED: usize = 8_192;
-// A node that dies leaves nobody here for longer than 30 s (contract section 7), whoever watches: what it says lasts for its lease, and
-// where nobody watches it is kept for so long; then whoever watches by then misses the node in two beats.
-const _: () = assert!(LEASE.as_secs() + 2 * BEAT.as_secs() < 30 && KEPT.as_secs() + 2 * BEAT.as_secs() < 30);
+// A node that dies leaves nobody here for longer than 30 s (contract section 7), whoever watches, and since when. Whoever watches, or comes
+// to watch before what it said is forgotten, misses it in two beats behind its lease, or behind the reading where he never heard that it
+// lived. What it said is forgotten [`KEPT`] after it last looked, whoever else looks; whoever misses the node by then finds that, and
+// one beat later nobody there is waited for. A scope that others keep is watched by them.
+const _: () = assert!(LEASE.as_secs() + 3 * BEAT.as_secs() < 30 && KEPT.as_secs() + 2 * BEAT.as_secs() < 30);
+// It is remembered who has died until nothing names him: whoever keeps a scope reads it before it would be forgotten, and misses him.
+const _: () = assert!(REMEMBERED as u64 * BEAT.as_secs() > 2 * KEPT.as_secs() + 2 * BEAT.as_secs());
+// A node that lives looks at each scope in which it has people long before it would be forgotten.
+const _: () = assert!(2 * LOOKED_AT_ALL + BEAT.as_secs() < KEPT.as_secs());
 // Nor where what was said was lost: that is found at the second look, and then the others have some beats to say it again. By then they
 // have come back, or found it themselves, which is no later than it takes to look at all.
 const LOOKED_AT_ALL: u64 = PARTS as u64 * BEAT.as_secs();

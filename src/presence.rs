@@ -17,6 +17,7 @@
 //! Pure: time is handed in, by one clock that never goes back.
 
 mod hearing;
+mod living;
 mod news;
 mod own;
 mod roll;
@@ -35,9 +36,11 @@ pub use self::{
     roll::SAID_AGAIN,
 };
 use self::{
+    living::Living,
     own::Own,
     roll::{Passed, Roll},
 };
+pub use self::{living::REMEMBERED, news::News, roll::SAID_AGAIN};
 use crate::{
     circle::{Said, Word},
     contract::{Present, Viewer},
@@ -141,8 +144,8 @@ enum Meeting {
         /// Whether it can be reached.
         here: bool,
         words: Vec<Word>,
-        /// Nodes that were missing when it was last said who lives.
-        missing: BTreeSet<NodeId>,
+        /// As far as it was heard on the way that there is.
+        living: Living,
     },
 }
 
@@ -154,7 +157,7 @@ impl Presence {
 
     /// Nobody, on the node `me` among others, of whom nothing is known yet.
     pub fn among(grace: Duration, me: NodeId) -> Self {
-        let meeting = Meeting::Among { here: false, words: Vec::new(), missing: BTreeSet::new() };
+        let meeting = Meeting::Among { here: false, words: Vec::new(), living: Living::default() };
         Self { me, meeting, ..Self::alone(grace) }
     }
 

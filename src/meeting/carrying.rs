@@ -17,7 +17,7 @@ use crate::{
     circle::{Heard, Word},
     http::readiness::State,
     redis::{
-        circle::{Circle, LEASE, PARTS, Published},
+        circle::{Circle, LEASE, PARTS, Published, Uttered},
         keeper::Worked,
     },
 };
@@ -117,7 +117,7 @@ impl Meeting {
         }
         course.beats += 1;
         for scopes in circle.due(course.beats).chunks(AT_ONCE) {
-            // Asking keeps the scopes, also where what is found can't be taken.
+            // Asking keeps the scopes of this node's people, also where what is found can't be taken.
             heard.extend(circle.stand(scopes, !is_behind).await?);
         }
         circle.keep(course.beats % PARTS, PARTS).await?;
@@ -136,8 +136,9 @@ impl Meeting {
     async fn say(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
         let round = round::next(&mut course.words);
         if !round.is_empty() {
-            let lost = circle.say(&round).await?;
+            let Uttered { lost, anew } = circle.say(&round).await?;
             self.take(circle, course, lost);
+            course.words.extend(anew.into_iter().map(|scope| Word::Read(scope, None)));
             return Ok(());
         }
         let Some(word) = course.words.pop_front() else { return Ok(()) };

@@ -1,12 +1,11 @@
 //! What is heard from where all nodes meet, and what a node says upon it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Meeting, Notice, Presence, Scope, notices,
+    Meeting, Notice, Presence, Scope,
+    living::Living,
+    notices,
     roll::{Missed, Passed, Roll},
 };
 use crate::{
@@ -35,16 +34,16 @@ impl Presence {
                     words.push(Word::All);
                 }
             }
-            Heard::Nodes(living) => return self.speak_for_the_dead(&living),
+            Heard::Nodes(living) => return self.speak_for_the_dead(living),
             Heard::Beat => return self.in_all(|me, roll| roll.beat(me)),
             // Not of who is here.
             Heard::Typing { .. } => {}
             Heard::Away => {
                 self.rolls.values_mut().for_each(Roll::cut_off);
-                if let Meeting::Among { here, words, missing } = &mut self.meeting {
+                if let Meeting::Among { here, words, living } = &mut self.meeting {
                     *here = false;
                     words.clear();
-                    missing.clear();
+                    *living = Living::default();
                 }
             }
         }
@@ -52,6 +51,12 @@ impl Presence {
     }
 
     fn hear_said(&mut self, scope: Scope, stamp: Stamp, node: NodeId, said: Vec<Said>) -> Vec<Notice> {
+        // Whoever speaks for a node that has died gives no numbers.
+        if let Meeting::Among { living, .. } = &mut self.meeting
+            && said.iter().any(|said| said.nth != 0)
+        {
+            living.said(node);
+        }
         let Some(roll) = self.rolls.get_mut(&scope) else { return Vec::new() };
         let users: Vec<UserId> = said.iter().map(|said| said.user.clone()).collect();
         match roll.hear(self.me, node, stamp, said) {
@@ -101,23 +106,22 @@ impl Presence {
         }
     }
 
-    /// Whoever was on a node that no longer lives has gone, unless another has him. A node that has just begun may have been heard
-    /// before it is told that it lives, so it has to be missing twice.
-    fn speak_for_the_dead(&mut self, living: &BTreeSet<NodeId>) -> Vec<Notice> {
-        let Meeting::Among { missing, .. } = &mut self.meeting else { return Vec::new() };
-        let known = self.rolls.values().filter(|roll| roll.is_known()).flat_map(Roll::nodes);
-        let gone: BTreeSet<NodeId> = known.filter(|node| *node != self.me && !living.contains(node)).collect();
-        let before = mem::replace(missing, gone.clone());
+    /// Whoever was on a node that has died has gone, unless another has him.
+    fn speak_for_the_dead(&mut self, lives: BTreeSet<NodeId>) -> Vec<Notice> {
+        let Meeting::Among { living, .. } = &mut self.meeting else { return Vec::new() };
+        // Where he was read, it was said afterwards who lives: at once he is spoken for only now, since until then he might have come back.
+        let known = self.rolls.values().filter(|roll| roll.is_known());
+        let dead = living.beat(self.me, lives, known.flat_map(Roll::nodes).collect());
         let mut told = Vec::new();
-        for node in gone.intersection(&before) {
-            told.extend(self.in_all(|me, roll| roll.bury(me, *node)));
-            let of_node = |roll: &Roll| roll.of_node(*node).cloned().collect::<Vec<_>>();
+        for node in dead {
+            told.extend(self.in_all(|me, roll| roll.bury(me, node)));
+            let of_node = |roll: &Roll| roll.of_node(node).cloned().collect::<Vec<_>>();
             // Boards first: see [`Scope`].
             let dead: BTreeMap<Scope, Vec<UserId>> =
                 self.rolls.iter().map(|(scope, roll)| (scope.clone(), of_node(roll))).collect();
             for (scope, users) in dead {
                 for user in users {
-                    self.push_said(scope.clone(), *node, Said { user, stay: None, nth: 0 });
+                    self.push_said(scope.clone(), node, Said { user, stay: None, nth: 0 });
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Where the nodes of one forum meet to say who is here: of each scope Redis holds what all of them said, puts it in order and
 //! passes it on.
 //!
-//! Keys below the prefix, each with an expiry that whoever watches it renews:
+//! Keys below the prefix, each with an expiry that whoever has people there renews:
 //! - `board_users:{boardId}`, `community_users:{communityId}`: a hash, of each user `u:{userId}` how he is there on each node, beside
 //!   `generation` and `version`, by which its words are counted. Its words are published on a channel of the key's name;
 //! - `user_current_board:{userId}`: the board in which he sat down last;
@@ -18,6 +18,8 @@
 //!   meanwhile is counted from where the reading began;
 //! - a scope of which fewer words are counted than this node knows of has lost the latest: it is counted anew in the step in which that
 //!   is found, so that every node finds it another before anything else is said there;
+//! - a scope in which somebody is lasts for [`KEPT`] from when a node that has people there last said so, or looked: whoever looks at it
+//!   without having any does not keep those of a node that has died;
 //! - no answer is larger than a page, whatever a scope holds.
 
 mod current;
@@ -36,7 +38,7 @@ use std::{
 use redis::{FromRedisValue, RedisError, RedisResult};
 use tokio::sync::mpsc;
 
-use self::{current::Current, message::Message};
+use self::{current::Current, message::Message, watching::Watched};
 use super::{
     bus::Bus,
     key::short,
@@ -45,7 +47,7 @@ use super::{
     url::RedisUrl,
 };
 use crate::{
-    circle::{Heard, Said, Stamp},
+    circle::{Heard, Said},
     ids::{BoardId, CommunityId, NodeId, UserId},
     presence::Scope,
     typing,
@@ -55,7 +57,8 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A node that was not heard of for so long has died.
 pub const LEASE: Duration = Duration::from_secs(15);
-/// What nobody has watched for so long is forgotten: with two beats, soon enough for whoever was on a node that died.
+/// What no node that has people there has looked at for so long is forgotten: with two beats, soon enough for whoever was on a node that
+/// died.
 pub const KEPT: Duration = Duration::from_secs(20);
 /// Of a scope in which nobody is: longer than it takes to look at it twice.
 const EMPTY: Duration = Duration::from_secs(180);
@@ -84,6 +87,14 @@ pub struct Beat {
     pub living: BTreeSet<NodeId>,
 }
 
+/// What was found where something was said.
+pub struct Uttered {
+    /// Nothing could be said there.
+    pub lost: Vec<Heard>,
+    /// Nothing new was said there, and all that this node knows of them is of before they began anew.
+    pub anew: BTreeSet<Scope>,
+}
+
 /// A way there, of no more use after the first error.
 pub struct Circle {
     me: NodeId,
@@ -101,24 +112,6 @@ pub struct Circle {
     /// Whether something that was published may have been left out.
     missed: Arc<AtomicBool>,
     current: Current,
-}
-
-/// A scope of which is heard.
-struct Watched {
-    scope: Scope,
-    /// Where it stood when it was last heard of.
-    at: Option<Stamp>,
-    /// Nobody was there, and nothing was said of it since.
-    is_quiet: bool,
-}
-
-impl Watched {
-    /// What it stood at before is remembered while no more is counted now: the latest may be lost.
-    fn is_at(&mut self, stamp: Stamp) {
-        if !self.at.is_some_and(|at| stamp.is_before(at)) {
-            self.at = Some(stamp);
-        }
-    }
 }
 
 impl Circle {
@@ -179,8 +172,9 @@ impl Circle {
     }
 
     /// Takes what nodes say, all in one round, and tells whoever watches the scopes; where that can't be done, a scope is lost. In
-    /// which order they are taken is no promise: of nobody is to be spoken twice.
-    pub async fn say(&mut self, round: &BTreeMap<(Scope, NodeId), Vec<Said>>) -> Result<Vec<Heard>, LinkError> {
+    /// which order they are taken is no promise: of nobody is to be spoken twice. Where it is noticed that it began anew since it was read,
+    /// a scope is to be read anew.
+    pub async fn say(&mut self, round: &BTreeMap<(Scope, NodeId), Vec<Said>>) -> Result<Uttered, LinkError> {
         let (mut scopes, mut questions, mut seats) = (Vec::new(), Vec::new(), Vec::new());
         for ((scope, node), said) in round {
             let key = self.key(scope);
@@ -191,21 +185,29 @@ impl Circle {
                 }));
                 scopes.push(scope);
             }
-            if let (true, Scope::Community(community)) = (*node == self.me, scope) {
-                seats.extend(self.current.sit_down(community, said));
+            if *node == self.me {
+                if let Some(watched) = self.watched.get_mut(key.as_bytes()) {
+                    watched.say(said);
+                }
+                if let Scope::Community(community) = scope {
+                    seats.extend(self.current.sit_down(community, said));
+                }
             }
         }
         questions.extend(seats);
-        let (mut lost, mut scopes) = (BTreeMap::new(), scopes.into_iter());
+        let (mut lost, mut anew, mut scopes) = (BTreeMap::new(), BTreeSet::new(), scopes.into_iter());
         for answer in self.ask_each::<redis::Value>(&questions).await? {
             match (scopes.next(), answer) {
+                (Some(scope), Ok(answer)) if self.is_counted_otherwise(scope, &answer) => {
+                    anew.insert(scope.clone());
+                }
                 (_, Ok(_)) => {}
                 (Some(scope), Err(error)) => drop(lost.insert(scope, self.lose(scope.clone(), error)?)),
                 // Of which the answer tells nothing.
                 (None, Err(error)) => drop(self.of_one(error)?),
             }
         }
-        Ok(lost.into_values().collect())
+        Ok(Uttered { lost: lost.into_values().collect(), anew })
     }
 
     /// Tells whoever watches the board who writes there.

@@ -8,6 +8,7 @@ mod forms;
 mod meeting;
 mod presence;
 mod presence_away;
+mod presence_dead;
 mod presence_forgotten;
 mod presence_large;
 mod presence_lost;

@@ -1,6 +1,8 @@
 //! Several nodes that meet in one place, which may lose all it knows, and the way to which may break.
 
+mod departed;
 mod forgotten;
+mod table;
 mod world;
 
 use self::world::{Event, NODES, World, all_scopes, any_event};
@@ -125,7 +127,7 @@ fn a_node_that_was_spoken_for_and_lives_says_that_its_people_are_there() {
     world.settles().unwrap();
     let scope = Scope::Community(COMMUNITIES[0].into());
     let heard = world.table.say(scope.clone(), NodeId(0), vec![Said { user: USERS[0].into(), stay: None, nth: 0 }]);
-    world.nodes[0].coming.push_back(heard);
+    world.nodes[0].coming.extend(heard);
     world.settles().unwrap();
     assert_eq!(world.table.scope(&scope).1.len(), 1);
 }

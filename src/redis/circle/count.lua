@@ -11,7 +11,15 @@ local function counted(key, draw)
   redis.call('HSET', key, 'generation', draw, 'version', 0)
   return draw, '0'
 end
--- For how long a scope is kept: one in which nobody is names nobody, and has only to be cleared up some time.
-local function keep(key, kept, empty)
-  redis.call('PEXPIRE', key, redis.call('HLEN', key) > 2 and kept or empty)
+-- For how long a scope is kept: one in which nobody is names nobody, and has only to be cleared up some time. One in which somebody is,
+-- is kept for longer by nodes that have people there alone (`ours`): whoever else looks would keep those of a node that has died.
+local function keep(key, kept, empty, ours)
+  if redis.call('HLEN', key) <= 2 then
+    redis.call('PEXPIRE', key, empty)
+    return
+  end
+  local left = redis.call('PTTL', key)
+  if ours or left < 0 or left > tonumber(kept) then
+    redis.call('PEXPIRE', key, kept)
+  end
 end

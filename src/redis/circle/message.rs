@@ -1,7 +1,7 @@
 //! How what nodes say is written in Redis.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     str::FromStr,
 };
 
@@ -109,6 +109,12 @@ impl Reading {
     /// How many were read.
     pub fn count(&self) -> usize {
         self.members.len()
+    }
+
+    /// Whom the node has.
+    pub fn of(&self, node: NodeId) -> HashSet<UserId> {
+        let has = |(user, stays): (&UserId, &BTreeMap<NodeId, Stay>)| stays.contains_key(&node).then(|| user.clone());
+        self.members.iter().filter_map(has).collect()
     }
 
     /// All of it.

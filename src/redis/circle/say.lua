@@ -1,7 +1,7 @@
 -- Takes what a node says of its users in a scope, counts it, and publishes it on the channel that has the key's name.
 -- KEYS[1]: the scope's hash. ARGV: a generation in case it has none, for how long it is kept with somebody in it and with nobody, the
 -- node; then of each user his id, the number of the word (0 from one who speaks for a node that has died) and how he is there, or nothing
--- if he no longer is.
+-- if he no longer is. Whoever says nothing new is answered which generation it is: where he knows another, he does not know who is here.
 local key, node = KEYS[1], ARGV[4]
 local said = {}
 for at = 5, #ARGV, 3 do
@@ -38,5 +38,5 @@ if #said > 0 then
   local head = string.format('{"generation":%s,"version":%.0f,"node":"%s","said":', generation, version, node)
   redis.call('PUBLISH', key, head .. cjson.encode(said) .. '}')
 end
-keep(key, ARGV[2], ARGV[3])
-return #said
+keep(key, ARGV[2], ARGV[3], true)
+return #said == 0 and {redis.call('HGET', key, 'generation')} or {}

@@ -1,12 +1,13 @@
 //! Scopes that are watched: read in pages, looked at every few beats, and lost where they can't be read.
 
-use std::sync::atomic::Ordering;
+use std::{collections::HashSet, sync::atomic::Ordering};
 
-use redis::{RedisError, cmd};
+use redis::{RedisError, Value, cmd};
 
-use super::{Circle, EMPTY, KEPT, PAGE, PARTS, QUIET_PARTS, Watched, draw, message, message::Reading, millis};
+use super::{Circle, EMPTY, KEPT, PAGE, PARTS, QUIET_PARTS, draw, message, message::Reading, millis};
 use crate::{
-    circle::{Heard, Stamp},
+    circle::{Heard, Said, Stamp},
+    ids::UserId,
     presence::Scope,
     redis::{key::part_of, link::LinkError, question::Question},
 };
@@ -20,6 +21,41 @@ type Standing = (Option<Vec<u8>>, Option<Vec<u8>>, usize);
 /// Fields of a scope that are nobody's.
 const COUNTS: usize = 2;
 
+/// A scope of which is heard.
+pub(super) struct Watched {
+    pub(super) scope: Scope,
+    /// Where it stood when it was last heard of.
+    at: Option<Stamp>,
+    /// Nobody was there, and nothing was said of it since.
+    pub(super) is_quiet: bool,
+    /// By which generation it was counted when it was last read.
+    read: Option<u64>,
+    /// Of whom this node has said that he is there.
+    ours: HashSet<UserId>,
+}
+
+impl Watched {
+    fn new(scope: Scope, at: Option<Stamp>) -> Self {
+        Self { scope, at, is_quiet: false, read: None, ours: HashSet::new() }
+    }
+
+    pub(super) fn say(&mut self, said: &[Said]) {
+        for Said { user, stay, .. } in said {
+            match stay {
+                Some(_) => drop(self.ours.insert(user.clone())),
+                None => drop(self.ours.remove(user)),
+            }
+        }
+    }
+
+    /// What it stood at before is remembered while no more is counted now: the latest may be lost.
+    pub(super) fn is_at(&mut self, stamp: Stamp) {
+        if !self.at.is_some_and(|at| stamp.is_before(at)) {
+            self.at = Some(stamp);
+        }
+    }
+}
+
 impl Circle {
     /// Hears what is said of these scopes from now on, and reads each, which is known to have stood there.
     pub async fn watch(&mut self, scopes: Vec<(Scope, Option<Stamp>)>) -> Result<Vec<Heard>, LinkError> {
@@ -27,7 +63,7 @@ impl Circle {
         if channels.is_empty() {
             return Ok(Vec::new());
         }
-        let watched = scopes.iter().cloned().map(|(scope, at)| Watched { scope, at, is_quiet: false });
+        let watched = scopes.iter().cloned().map(|(scope, at)| Watched::new(scope, at));
         self.watched.extend(channels.iter().map(|channel| channel.clone().into_bytes()).zip(watched));
         self.bus.subscribe(channels).await?;
         self.read(scopes.into_iter().map(|(scope, _)| scope).collect()).await
@@ -55,16 +91,23 @@ impl Circle {
             let key = self.key(scope);
             let at = self.watched.get(key.as_bytes()).and_then(|watched| watched.at).unwrap_or_default();
             let question = self.read.on(&key).arg(draw()).arg(millis(KEPT)).arg(millis(EMPTY)).arg(PAGE);
-            question.arg(at.generation).arg(at.version)
+            question.arg(at.generation).arg(at.version).arg(u8::from(self.has_people_in(&key)))
         };
         let questions: Vec<Question> = scopes.iter().map(read).collect();
-        let mut all = Vec::with_capacity(scopes.len());
+        let (mut all, mut found) = (Vec::with_capacity(scopes.len()), Vec::new());
         for (scope, answer) in scopes.into_iter().zip(self.ask_each::<FirstPage>(&questions).await?) {
+            let key = self.key(&scope);
+            let had = self.has_people_in(&key);
             all.push(match answer {
                 Ok(first) => self.read_on(scope, first).await?,
                 Err(error) => self.lose(scope, error)?,
             });
+            if !had && self.has_people_in(&key) {
+                found.push(self.standing(&key));
+            }
         }
+        // As they were said on an earlier way: until it is looked there the next time it may be forgotten.
+        self.ask_in_passing(&found).await?;
         Ok(all)
     }
 
@@ -110,9 +153,33 @@ impl Circle {
         }
         self.lost.remove(&scope);
         if let Some(watched) = self.watched.get_mut(key.as_bytes()) {
-            (watched.at, watched.is_quiet) = (Some(stamp), reading.count() == 0);
+            (watched.at, watched.read, watched.is_quiet) = (Some(stamp), Some(stamp.generation), reading.count() == 0);
+            watched.ours = reading.of(self.me);
         }
         Ok(reading.heard())
+    }
+
+    /// Whether the scope began anew since it was read, by what was answered to who said nothing new there; to others nothing is.
+    pub(super) fn is_counted_otherwise(&self, scope: &Scope, answer: &Value) -> bool {
+        let Value::Array(answer) = answer else { return false };
+        let generation = match answer.first() {
+            Some(Value::BulkString(generation)) => Some(generation.as_slice()),
+            // It is gone.
+            Some(_) => None,
+            None => return false,
+        };
+        let now = message::stamp(generation, Some(b"0")).map(|stamp| stamp.generation);
+        let watched = self.watched.get(self.key(scope).as_bytes());
+        watched.is_some_and(|watched| watched.read.is_some() && watched.read != now)
+    }
+
+    /// Whether this node has said of anybody that he is there.
+    fn has_people_in(&self, key: &str) -> bool {
+        self.watched.get(key.as_bytes()).is_some_and(|watched| !watched.ours.is_empty())
+    }
+
+    fn standing(&self, key: &str) -> Question {
+        self.stand.on(key).arg(millis(KEPT)).arg(millis(EMPTY)).arg(u8::from(self.has_people_in(key)))
     }
 
     async fn is_counted_from(&mut self, key: &str, generation: &[u8]) -> Result<bool, LinkError> {
@@ -135,10 +202,10 @@ impl Circle {
         self.watched.iter().filter(is_due).map(|(_, watched)| watched.scope.clone()).collect()
     }
 
-    /// Where each of these scopes stands, which is kept for longer by asking. Unless it `is_heard`, they are looked at as soon again.
+    /// Where each of these scopes stands; where this node has people it is kept for longer by asking. Unless it `is_heard`, they are looked
+    /// at as soon again.
     pub async fn stand(&mut self, scopes: &[Scope], is_heard: bool) -> Result<Vec<Heard>, LinkError> {
-        let stand = |scope| self.stand.on(&self.key(scope)).arg(millis(KEPT)).arg(millis(EMPTY));
-        let questions: Vec<Question> = scopes.iter().map(stand).collect();
+        let questions: Vec<Question> = scopes.iter().map(|scope| self.standing(&self.key(scope))).collect();
         let answers = self.ask_each::<Standing>(&questions).await?;
         let mut stands = Vec::with_capacity(scopes.len());
         for (scope, answer) in scopes.iter().zip(answers) {

@@ -7,7 +7,7 @@ use curia_realtime::{
     meeting::{Ends, Meeting, Words},
     ports::Circle,
     presence::{Scope, Stay},
-    redis::circle::LEASE,
+    redis::circle::{KEPT, LEASE},
 };
 use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::{presence_away::command, presence_minded::until_heard_by, *};
 
 const ME: NodeId = NodeId(7);
+/// Of board 1.
+const KEY: &str = "curia:board_users:1";
 /// Of a lease at least so much is always left, however busy the machine is.
 const LEFT: Duration = Duration::from_secs(2);
 
@@ -162,7 +164,6 @@ async fn what_was_missed_is_looked_for_twice_though_nobody_is_there_any_longer()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_missed_while_nothing_is_taken_is_looked_for_soon_after() {
-    const KEY: &str = "curia:board_users:1";
     let redis = Redis::start().expect("a Redis");
     let Met { words, mut heard, stop, running } = met(&redis).await;
     words.say(vec![Word::Watch(board(1), None)]);
@@ -181,6 +182,100 @@ async fn what_was_missed_while_nothing_is_taken_is_looked_for_soon_after() {
     };
     timeout(PATIENCE, kept).await.expect("it to be looked at in vain");
     until_it_stands(&mut heard, &board(1), 1, 1).await;
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+}
+
+/// As another node would have said that somebody is in board 1.
+async fn somebody_elsewhere(redis: &Redis) {
+    let stays = json!({NodeId(9).to_string(): json!({"devices": [], "nameless": 1, "boards": []}).to_string()});
+    command(redis, &["HSET", KEY, "generation", "5", "version", "1", "u:ada", &stays.to_string()]).await;
+}
+
+/// For how long board 1 is kept.
+fn kept(redis: &Redis) -> Duration {
+    Duration::from_millis(redis.ask(&format!("PTTL {KEY}")).expect("an answer").parse().expect("a time"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_is_kept_by_who_has_people_there_and_by_nobody_else() {
+    let redis = Redis::start().expect("a Redis");
+    somebody_elsewhere(&redis).await;
+    let Met { words, mut heard, stop, running } = met(&redis).await;
+    let reads = tokio::spawn(async move { while heard.recv().await.is_some() {} });
+    words.say(vec![Word::Watch(board(1), None)]);
+    until_heard_by(&redis, KEY, 1).await;
+    // What has no end yet is given one.
+    let given = async { while redis.ask(&format!("PTTL {KEY}")).expect("an answer") == "-1" {} };
+    timeout(PATIENCE, given).await.expect("an end");
+    let began = Instant::now();
+    let mut before = kept(&redis);
+    while began.elapsed() < Duration::from_secs(8) {
+        let now = kept(&redis);
+        assert!(now <= before, "{now:?} behind {before:?}");
+        before = now;
+        // Somebody asks there.
+        words.say(vec![Word::Unwatch(board(1)), Word::Watch(board(1), None)]);
+        sleep(Duration::from_millis(500)).await;
+    }
+    let said = vec![Said { user: "bo".into(), stay: Some(Stay { nameless: 1, ..Stay::default() }), nth: 1 }];
+    words.say(vec![Word::Say { scope: board(1), node: ME, said }]);
+    let said = async { while kept(&redis) < KEPT - Duration::from_secs(1) {} };
+    timeout(PATIENCE, said).await.expect("it to be said");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(14) {
+        // It is looked there every six seconds.
+        assert!(kept(&redis) > KEPT - Duration::from_secs(8), "{:?}", kept(&redis));
+        sleep(Duration::from_millis(500)).await;
+    }
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+    reads.abort();
+}
+
+/// Where its people were said on an earlier way, too, which may be nearly as long ago as they are kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_board_in_which_a_node_finds_its_people_when_it_comes_back_is_kept_at_once() {
+    let redis = Redis::start().expect("a Redis");
+    let stays = json!({ME.to_string(): json!({"devices": [], "nameless": 1, "boards": []}).to_string()});
+    command(&redis, &["HSET", KEY, "generation", "5", "version", "1", "u:ada", &stays.to_string()]).await;
+    command(&redis, &["PEXPIRE", KEY, "2000"]).await;
+    let Met { words, mut heard, stop, running } = met(&redis).await;
+    words.say(vec![Word::Watch(board(1), None)]);
+    assert!(matches!(heard.recv().await, Some(Heard::Read { .. })));
+    assert!(kept(&redis) > Duration::from_secs(15), "{:?}", kept(&redis));
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_board_was_forgotten_whoever_speaks_for_the_dead_reads_it_anew_at_once() {
+    let redis = Redis::start().expect("a Redis");
+    somebody_elsewhere(&redis).await;
+    let Met { words, mut heard, stop, running } = met(&redis).await;
+    words.say(vec![Word::Watch(board(1), None)]);
+    let says = |user: &str| {
+        let said = vec![Said { user: user.into(), stay: None, nth: 0 }];
+        words.say(vec![Word::Say { scope: board(1), node: NodeId(9), said }]);
+    };
+    assert!(matches!(heard.recv().await, Some(Heard::Read { .. })));
+    // Who is there no longer is no news, and nothing more is read.
+    says("bo");
+    says("ada");
+    let gone = |heard: &Heard| matches!(heard, Heard::Said { said, .. } if said[0].user == "ada".into());
+    let next = timeout(PATIENCE, heard.recv()).await.expect("to be heard").expect("a meeting that goes on");
+    assert!(gone(&next), "{next:?}");
+    for counted_by in [None, Some("6")] {
+        command(&redis, &["DEL", KEY]).await;
+        if let Some(generation) = counted_by {
+            command(&redis, &["HSET", KEY, "generation", generation, "version", "0"]).await;
+        }
+        let read = async {
+            says("ada");
+            while !matches!(heard.recv().await, Some(Heard::Read { .. })) {}
+        };
+        timeout(Duration::from_secs(2), read).await.expect("it to be read anew, and not at the second look");
+    }
     stop.cancel();
     running.await.expect("a meeting that ends");
 }

@@ -2,68 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::*;
+use super::{table::Table, *};
 
 pub(super) const NODES: usize = 3;
-
-/// Where they meet: what was said of each scope, in one order.
-#[derive(Default)]
-pub(super) struct Table {
-    pub(super) scopes: HashMap<Scope, (Stamp, Members)>,
-    pub(super) generations: u64,
-    /// How each scope was before each of its words, the latest last.
-    pub(super) before: HashMap<Scope, Vec<(Stamp, Members)>>,
-    /// Of these nothing can be read or said.
-    pub(super) broken: BTreeSet<Scope>,
-}
-
-impl Table {
-    pub(super) fn scope(&mut self, scope: &Scope) -> &mut (Stamp, Members) {
-        self.scopes.entry(scope.clone()).or_insert_with(|| {
-            self.generations += 1;
-            (Stamp { generation: self.generations, version: 0 }, Members::new())
-        })
-    }
-
-    /// Loses the latest words of a scope.
-    pub(super) fn set_back(&mut self, scope: &Scope, words: usize) {
-        let Some(before) = self.before.get_mut(scope) else { return };
-        before.truncate((before.len() + 1).saturating_sub(words).max(1));
-        if let Some(before) = before.pop() {
-            self.scopes.insert(scope.clone(), before);
-        }
-    }
-
-    /// In the same step in which it is read: where fewer words are counted than somebody knows of.
-    pub(super) fn count_anew(&mut self, scope: &Scope, known: Option<Stamp>) {
-        if !self.broken.contains(scope) && known.is_some_and(|known| self.scope(scope).0.is_before(known)) {
-            self.generations += 1;
-            self.scope(scope).0.generation = self.generations;
-        }
-    }
-
-    pub(super) fn forget(&mut self, scope: &Scope) {
-        self.scopes.remove(scope);
-        self.before.remove(scope);
-    }
-
-    pub(super) fn say(&mut self, scope: Scope, node: NodeId, said: Vec<Said>) -> Heard {
-        let before = self.scope(&scope).clone();
-        self.before.entry(scope.clone()).or_default().push(before);
-        let (stamp, members) = self.scope(&scope);
-        stamp.version += 1;
-        for Said { user, stay, .. } in &said {
-            let stays = members.entry(user.clone()).or_default();
-            match stay {
-                Some(stay) => drop(stays.insert(node, stay.clone())),
-                None => drop(stays.remove(&node)),
-            }
-            members.retain(|_, stays| !stays.is_empty());
-        }
-        let stamp = *stamp;
-        Heard::Said { scope, stamp, node, said }
-    }
-}
 
 /// A node, and what is on its way to it.
 pub(super) struct Node {
@@ -72,7 +13,8 @@ pub(super) struct Node {
     pub(super) model: Model,
     pub(super) told: Told,
     pub(super) coming: VecDeque<Heard>,
-    pub(super) watched: BTreeSet<Scope>,
+    /// With the generation that was read.
+    pub(super) watched: BTreeMap<Scope, u64>,
     /// Found to be broken.
     pub(super) lost: BTreeSet<Scope>,
     pub(super) is_here: bool,
@@ -102,6 +44,13 @@ pub(super) enum Event {
     Heal(usize),
     /// What was found broken is read anew, if it can be.
     Retry(usize),
+    /// A node hears who lives.
+    Beat(usize),
+    /// Somebody on a node asks who is in a scope; or it looks over which of them nobody there minds.
+    Watch(usize, usize),
+    LookOver(usize),
+    /// A scope in which no node that lives has anybody is forgotten.
+    RunOut(usize),
 }
 
 /// Every scope there is.
@@ -123,6 +72,10 @@ pub(super) fn any_event() -> impl Strategy<Value = Event> {
         1 => (0..all_scopes().len(), any::<bool>()).prop_map(|(scope, forgets)| Event::Break(scope, forgets)),
         2 => (0..all_scopes().len()).prop_map(Event::Heal),
         2 => (0..NODES).prop_map(Event::Retry),
+        4 => (0..NODES).prop_map(Event::Beat),
+        2 => (0..NODES, 0..all_scopes().len()).prop_map(|(node, scope)| Event::Watch(node, scope)),
+        2 => (0..NODES).prop_map(Event::LookOver),
+        1 => (0..all_scopes().len()).prop_map(Event::RunOut),
     ]
 }
 
@@ -139,7 +92,7 @@ impl World {
             model: Model::default(),
             told: Told::default(),
             coming: VecDeque::new(),
-            watched: BTreeSet::new(),
+            watched: BTreeMap::new(),
             lost: BTreeSet::new(),
             is_here: false,
         }
@@ -170,11 +123,35 @@ impl World {
             }
             Event::Heal(nth) => drop(self.table.broken.remove(&all_scopes()[nth])),
             Event::Retry(nth) => self.retry(nth),
+            Event::Beat(nth) => self.beat(nth),
+            Event::Watch(nth, scope) => self.nodes[nth].presence.watch(&all_scopes()[scope]),
+            Event::LookOver(nth) => {
+                let Node { presence, told, .. } = &mut self.nodes[nth];
+                let gone = presence.forget_unless(|_| false);
+                // Nobody is told of these.
+                told.0.retain(|(scope, _)| !gone.contains(scope));
+            }
+            Event::RunOut(nth) => self.run_out(&all_scopes()[nth]),
         }
         for nth in 0..NODES {
             self.speak(nth);
         }
         Ok(())
+    }
+
+    pub(super) fn beat(&mut self, nth: usize) {
+        if self.nodes[nth].is_here {
+            let living = self.nodes.iter().map(|node| node.id).collect();
+            self.nodes[nth].coming.extend([Heard::Nodes(living), Heard::Beat]);
+        }
+    }
+
+    pub(super) fn run_out(&mut self, scope: &Scope) {
+        let lives = |node: &NodeId| self.nodes.iter().any(|living| living.id == *node);
+        let here = self.table.scopes.get(scope).map(|(_, members)| members);
+        if !here.into_iter().flat_map(BTreeMap::values).flat_map(BTreeMap::keys).any(lives) {
+            self.table.forget(scope);
+        }
     }
 
     pub(super) fn cut(&mut self, nth: usize) {
@@ -192,7 +169,7 @@ impl World {
             (0..NODES).for_each(|nth| self.cut(nth));
         } else if let Some((stamp, _)) = self.table.scopes.get(scope) {
             // They have looked there since they read it: until then a word may be one that was read already.
-            for node in self.nodes.iter_mut().filter(|node| node.watched.contains(scope)) {
+            for node in self.nodes.iter_mut().filter(|node| node.watched.contains_key(scope)) {
                 node.coming.push_back(Heard::Stands { scope: scope.clone(), stamp: *stamp });
             }
         }
@@ -221,6 +198,7 @@ impl World {
         } else {
             node.lost.remove(&scope);
             let (stamp, members) = self.table.scope(&scope).clone();
+            node.watched.insert(scope.clone(), stamp.generation);
             node.coming.push_back(Heard::Read { scope, stamp, members });
         }
     }
@@ -273,7 +251,7 @@ impl World {
         for word in words {
             match word {
                 Word::Watch(scope, known) | Word::Read(scope, known) => {
-                    self.nodes[nth].watched.insert(scope.clone());
+                    self.nodes[nth].watched.entry(scope.clone()).or_default();
                     self.table.count_anew(&scope, known);
                     self.read(nth, scope);
                 }
@@ -286,8 +264,15 @@ impl World {
                     self.nodes[nth].coming.push_back(Heard::Unknown(scope));
                 }
                 Word::Say { scope, node, said } => {
-                    let heard = self.table.say(scope.clone(), node, said);
-                    let watching = self.nodes.iter_mut().filter(|node| node.watched.contains(&scope));
+                    let Some(heard) = self.table.say(scope.clone(), node, said) else {
+                        // Where it began anew since it was read, it is read anew.
+                        let now = self.table.scopes.get(&scope).map(|(stamp, _)| stamp.generation);
+                        if self.nodes[nth].watched.get(&scope).copied() != now {
+                            self.read(nth, scope);
+                        }
+                        continue;
+                    };
+                    let watching = self.nodes.iter_mut().filter(|node| node.watched.contains_key(&scope));
                     watching.for_each(|node| node.coming.push_back(heard.clone()));
                 }
                 Word::Typing(_) | Word::Seats(..) | Word::All => {}
