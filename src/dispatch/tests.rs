@@ -227,7 +227,12 @@ impl Forum {
 }
 
 fn facts(board: i32) -> BoardFacts {
-    BoardFacts { board: BoardId(board), community: "a".into(), rule: RoleRule::Open, importers: Default::default() }
+    BoardFacts {
+        board: BoardId(board),
+        community: Some("a".into()),
+        rule: RoleRule::Open,
+        importers: Default::default(),
+    }
 }
 
 fn community() -> CommunityFacts {
