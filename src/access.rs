@@ -61,8 +61,8 @@ impl RoleRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoardFacts {
     pub board: BoardId,
-    /// The community it belongs to.
-    pub community: CommunityId,
+    /// The community it belongs to. Without one it is open through imports alone.
+    pub community: Option<CommunityId>,
     pub rule: RoleRule,
     /// The communities with an active import of it.
     pub importers: BTreeSet<CommunityId>,
@@ -71,7 +71,13 @@ pub struct BoardFacts {
 impl BoardFacts {
     /// Whether the community owns it, or imports it.
     pub fn is_shown_in(&self, community: &CommunityId) -> bool {
-        self.community == *community || self.importers.contains(community)
+        self.community.as_ref() == Some(community) || self.importers.contains(community)
+    }
+
+    /// The communities that own or import it, each once.
+    pub fn shown_in(&self) -> impl Iterator<Item = &CommunityId> {
+        let owner = self.community.as_ref();
+        owner.into_iter().chain(self.importers.iter().filter(move |importer| Some(*importer) != owner))
     }
 }
 

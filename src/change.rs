@@ -109,7 +109,7 @@ pub enum Change {
 /// What the access rule asks of a board, as it stood before the change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BoardWas {
-    /// Without one nobody may open it.
+    /// Without one only who imports it may open it.
     pub community: Option<CommunityId>,
     pub settings: Value,
 }

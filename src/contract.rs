@@ -181,7 +181,7 @@ pub struct Comment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Board {
     pub id: BoardId,
-    pub community_id: CommunityId,
+    pub community_id: Option<CommunityId>,
     pub name: Option<String>,
     pub description: Option<String>,
     /// To admins of the community that owns the board only, in every event.

@@ -319,6 +319,7 @@ fn notifications(event: &CommentEvent, rows: &Rows) -> Vec<Told> {
 fn board_event(board: BoardId, audience: Audience, rows: &Rows, event: impl Fn(Board) -> ServerEvent) -> Vec<Told> {
     let Some(row) = rows.boards.get(&board) else { return Vec::new() };
     let public = Board { settings: None, ..row.board.clone() };
-    let to_admins = ToAdmins { of: row.facts.community.clone(), shown: Box::new(event(row.board.clone())) };
-    vec![Told::Event { audience, event: Box::new(event(public)), to_admins: Some(to_admins), part: 0 }]
+    let owner = row.facts.community.clone();
+    let to_admins = owner.map(|of| ToAdmins { of, shown: Box::new(event(row.board.clone())) });
+    vec![Told::Event { audience, event: Box::new(event(public)), to_admins, part: 0 }]
 }

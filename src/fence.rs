@@ -158,7 +158,9 @@ impl Fence {
         let at = turn.past.board_last(board).unwrap_or_else(|| self.facts_in(outlook, board));
         let before = turn.past.board_then(board);
         let then = ahead_of.and_then(|tick| tick.past.board_then(board)).or(before).unwrap_or(at);
-        let created = before.is_some_and(|facts| facts.is_none());
+        let is_made =
+            |(_, change): &(u32, Change)| matches!(change, Change::BoardCreated { board: made } if *made == board);
+        let created = self.changes.iter().any(is_made);
         let ends = turn.past.is_gone(board) && !ahead;
         let gone = turn.past.is_gone(board) || outlook.is_gone(board);
         for key in concerned(board, then.into_iter().chain(at).chain(self.rows.board_facts(board)), rooms) {
@@ -260,7 +262,7 @@ impl Judging<'_> {
 fn concerned<'a>(board: BoardId, facts: impl Iterator<Item = &'a BoardFacts>, rooms: &Rooms) -> BTreeSet<SocketKey> {
     let mut concerned: BTreeSet<SocketKey> = rooms.members(&Room::Board(board)).into_iter().collect();
     for facts in facts {
-        for community in std::iter::once(&facts.community).chain(&facts.importers) {
+        for community in facts.shown_in() {
             concerned.extend(rooms.members(&Room::Community(community.clone())));
         }
     }

@@ -31,16 +31,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    news::{Due, News},
-    roll::SAID_AGAIN,
-};
 use self::{
     living::Living,
     own::Own,
     roll::{Passed, Roll},
 };
-pub use self::{living::REMEMBERED, news::News, roll::SAID_AGAIN};
+pub use self::{
+    living::REMEMBERED,
+    news::{Due, News},
+    roll::SAID_AGAIN,
+};
 use crate::{
     circle::{Said, Word},
     contract::{Present, Viewer},

@@ -409,8 +409,7 @@ impl Rooms {
 
     fn who_may_open(&self, board: BoardId, rows: &Rows, outlook: &Outlook) -> Vec<SocketKey> {
         let Some(facts) = rows.board_facts(board) else { return Vec::new() };
-        let shown_in = std::iter::once(&facts.community).chain(&facts.importers);
-        let rooms = shown_in.filter_map(|community| self.sitting.get(&Room::Community(community.clone())));
+        let rooms = facts.shown_in().filter_map(|community| self.sitting.get(&Room::Community(community.clone())));
         rooms.flatten().copied().filter(|key| self.may_open(*key, facts, outlook)).collect()
     }
 

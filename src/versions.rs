@@ -165,7 +165,7 @@ impl Versions {
     pub fn bump_board(&self, board: BoardId, facts: Option<&BoardFacts>, at: Tick) {
         self.bump(Subject::Board(board), at);
         if let Some(facts) = facts {
-            for community in std::iter::once(&facts.community).chain(&facts.importers) {
+            for community in facts.shown_in() {
                 self.bump(Subject::Community(community), at);
             }
         }

@@ -24,7 +24,7 @@ use curia_realtime::{
     event::{Needs, Rows, Told, tell},
     excerpt::{self, Extent, Gist},
     http::AllowedOrigins,
-    ids::{BoardId, Cursor, NodeId, Place, Tick},
+    ids::{BoardId, CommunityId, Cursor, NodeId, Place, Tick},
     jwt::{Demands, Form, KeySet, Secret, Verifier},
     presence::{Presence, Scope},
     redis::{
@@ -112,8 +112,9 @@ pub fn settings(input: &[u8]) {
     let Ok(settings) = serde_json::from_slice::<Value>(input) else { return };
     let features = Features::of_settings(Some(&settings));
     let rule = RoleRule::of_settings(Some(&settings));
-    let (home, elsewhere) = ("c1".into(), "c2".into());
-    let board = BoardFacts { board: BoardId(1), community: home, rule: rule.clone(), importers: BTreeSet::new() };
+    let (home, elsewhere): (CommunityId, CommunityId) = ("c1".into(), "c2".into());
+    let everybodys = home.clone();
+    let board = BoardFacts { board: BoardId(1), community: Some(home), rule: rule.clone(), importers: BTreeSet::new() };
     let open = |actor: &Actor, of: RoleRule| {
         let community = CommunityFacts { community: actor.community.clone(), rule: of, features };
         decide(actor, Some(&board), Some(&community)).is_ok()
@@ -128,7 +129,6 @@ pub fn settings(input: &[u8]) {
         device: None,
         expires_at: NOW,
     };
-    let everybodys = board.community.clone();
     let without_roles = open(&actor(false, BTreeSet::new(), everybodys.clone()), RoleRule::Open);
     assert_eq!(without_roles, rule == RoleRule::Open, "what is not open is closed to who has no role");
     assert!(open(&actor(true, BTreeSet::new(), everybodys.clone()), rule.clone()), "an admin may open his own boards");

@@ -1,6 +1,6 @@
 -- What the access rule asks of boards: of these, of those that these communities own, and of those they import.
 SELECT b.id,
-       b.community_id AS "community_id!",
+       b.community_id,
        b.settings -> 'permissions' AS "permissions?",
        COALESCE(jsonb_typeof(b.settings) NOT IN ('object', 'null'), false) AS "malformed!",
        ARRAY(
@@ -9,12 +9,10 @@ SELECT b.id,
            WHERE i.source_board_id = b.id AND i.is_active
        ) AS "importers!"
 FROM boards AS b
-WHERE b.community_id IS NOT NULL AND (
-      b.id = ANY ($1::int[])
+WHERE b.id = ANY ($1::int[])
    OR b.community_id = ANY ($2::text[])
    OR b.id IN (
        SELECT i.source_board_id
        FROM imported_boards AS i
        WHERE i.importing_community_id = ANY ($2::text[]) AND i.is_active
    )
-)

@@ -20,7 +20,7 @@ fn actor(community: &str, roles: &[&str], admin: bool) -> Actor {
 fn board(community: &str, settings: Value, importers: &[&str]) -> BoardFacts {
     BoardFacts {
         board: BoardId(1),
-        community: community.into(),
+        community: Some(community.into()),
         rule: RoleRule::of_settings(Some(&settings)),
         importers: importers.iter().map(|id| CommunityId::from(*id)).collect(),
     }

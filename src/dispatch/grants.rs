@@ -77,7 +77,7 @@ mod tests {
             expires_at: Default::default(),
         };
         let (board, rule) = (BoardId(board), RoleRule::Open);
-        let facts = BoardFacts { board, community: community(), rule: rule.clone(), importers: BTreeSet::new() };
+        let facts = BoardFacts { board, community: Some(community()), rule: rule.clone(), importers: BTreeSet::new() };
         let all = CommunityFacts { community: community(), rule, features: Features::ALL_ON };
         decide(&actor, Some(&facts), Some(&all)).expect("an open board")
     }

@@ -234,7 +234,12 @@ fn written(tick: i64, ordinal: u32) -> DateTime<chrono::Utc> {
 }
 
 fn facts(board: i32) -> BoardFacts {
-    BoardFacts { board: BoardId(board), community: "a".into(), rule: RoleRule::Open, importers: Default::default() }
+    BoardFacts {
+        board: BoardId(board),
+        community: Some("a".into()),
+        rule: RoleRule::Open,
+        importers: Default::default(),
+    }
 }
 
 fn community() -> CommunityFacts {

@@ -20,7 +20,8 @@ fn start() -> Place {
 #[derive(Clone, Debug)]
 struct Forum {
     communities: BTreeMap<CommunityId, Value>,
-    boards: BTreeMap<BoardId, (CommunityId, Value)>,
+    /// With the owner, if there is one.
+    boards: BTreeMap<BoardId, (Option<CommunityId>, Value)>,
     imports: BTreeSet<(BoardId, CommunityId)>,
     /// Boards that are no more, with what was asked of them and of the communities when they ended.
     ended: BTreeMap<BoardId, (BoardFacts, BTreeMap<CommunityId, Value>)>,
@@ -30,7 +31,8 @@ struct Forum {
 enum Act {
     Board(i32, Value),
     Community(&'static str, Value),
-    Give(i32, &'static str),
+    /// To nobody, too.
+    Give(i32, Option<&'static str>),
     Import(i32, &'static str, bool),
     End(i32),
     EndCommunity(&'static str),
@@ -41,7 +43,7 @@ enum Act {
 impl Forum {
     fn new() -> Self {
         let community = |id: &str| (CommunityId::from(id), json!({}));
-        let board = |id, owner: &str| (BoardId(id), (CommunityId::from(owner), json!({})));
+        let board = |id, owner: &str| (BoardId(id), (Some(CommunityId::from(owner)), json!({})));
         Self {
             communities: BTreeMap::from([community("a"), community("b"), community("c")]),
             boards: BTreeMap::from([board(1, "a"), board(2, "b")]),
@@ -72,14 +74,14 @@ impl Forum {
         match act {
             Act::Board(id, settings) => {
                 let board = self.boards.get_mut(&BoardId(*id)).unwrap();
-                let was = BoardWas { community: Some(board.0.clone()), settings: board.1.clone() };
+                let was = BoardWas { community: board.0.clone(), settings: board.1.clone() };
                 board.1 = settings.clone();
                 Change::BoardUpdated { board: BoardId(*id), was, told: true }
             }
             Act::Give(id, to) => {
                 let board = self.boards.get_mut(&BoardId(*id)).unwrap();
-                let was = BoardWas { community: Some(board.0.clone()), settings: board.1.clone() };
-                board.0 = CommunityId::from(*to);
+                let was = BoardWas { community: board.0.clone(), settings: board.1.clone() };
+                board.0 = to.map(CommunityId::from);
                 Change::BoardUpdated { board: BoardId(*id), was, told: false }
             }
             Act::Community(id, settings) => {
@@ -100,7 +102,7 @@ impl Forum {
                 let board = BoardId(*id);
                 self.ended.insert(board, (self.board_facts(board), self.communities.clone()));
                 let (community, settings) = self.boards.remove(&board).unwrap();
-                Change::BoardDeleted { board, was: BoardWas { community: Some(community), settings } }
+                Change::BoardDeleted { board, was: BoardWas { community, settings } }
             }
             Act::EndCommunity(id) => {
                 let settings_was = self.communities.remove(&CommunityId::from(*id)).unwrap();
@@ -119,7 +121,7 @@ impl Forum {
         let stands = |board: &i32| !self.ended.contains_key(&BoardId(*board));
         match act {
             Act::Board(board, _) | Act::Import(board, ..) | Act::End(board) => stands(board),
-            Act::Give(board, to) => stands(board) && exists(to),
+            Act::Give(board, to) => stands(board) && to.is_none_or(exists),
             Act::Community(id, _) | Act::EndCommunity(id) => exists(id),
             Act::Begin(id) => !exists(id),
         }
@@ -128,7 +130,8 @@ impl Forum {
     /// The boards that end with it, which PostgreSQL notes behind it.
     fn takes_along(&mut self, act: &Act) -> Vec<Act> {
         let Act::EndCommunity(id) = act else { return Vec::new() };
-        let owned = self.boards.iter().filter(|(_, (owner, _))| owner.as_str() == *id);
+        let owned =
+            self.boards.iter().filter(|(_, (owner, _))| owner.as_ref().is_some_and(|owner| owner.as_str() == *id));
         owned.map(|(BoardId(board), _)| Act::End(*board)).collect()
     }
 
@@ -234,7 +237,7 @@ fn any_act() -> impl Strategy<Value = Act> {
     prop_oneof![
         2 => (1..3, settings.clone()).prop_map(|(id, settings)| Act::Board(id, settings)),
         2 => (anybody(), settings).prop_map(|(id, settings)| Act::Community(id, settings)),
-        2 => (1..3, who()).prop_map(|(id, to)| Act::Give(id, to)),
+        2 => (1..3, proptest::option::weighted(0.8, who())).prop_map(|(id, to)| Act::Give(id, to)),
         3 => (1..3, anybody(), any::<bool>()).prop_map(|(id, to, active)| Act::Import(id, to, active)),
         1 => Just(Act::EndCommunity("c")),
         2 => Just(Act::Begin("c")),

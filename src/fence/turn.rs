@@ -38,10 +38,9 @@ impl Fence {
                     self.undo_community(&mut turn, undone, *ordinal, (community, Some(rule)), after);
                 }
                 Change::BoardDeleted { board, was } => {
-                    let facts =
-                        facts_of(*board, was).map(|facts| BoardFacts { importers: self.gone_along(*board), ..facts });
+                    let facts = facts_of(*board, was, self.gone_along(*board));
                     let taken_along = was.community.as_ref().and_then(|owner| self.taken_along(owner, undone));
-                    turn.past.note_end(*board, taken_along.unwrap_or(undone), facts);
+                    turn.past.note_end(*board, taken_along.unwrap_or(undone), Some(facts));
                 }
                 _ => turn.undo_board(undone, *ordinal, change),
             }
@@ -144,9 +143,9 @@ impl Turn {
 /// What the rule asked of a board before the change, given what it asked behind it.
 fn earlier(change: &Change, later: Option<&BoardFacts>) -> Option<BoardFacts> {
     match (change, later) {
-        (Change::BoardUpdated { board, was, .. }, None) => facts_of(*board, was),
-        (Change::BoardUpdated { board, was, .. }, Some(later)) => {
-            Some(BoardFacts { importers: later.importers.clone(), ..facts_of(*board, was)? })
+        (Change::BoardUpdated { board, was, .. }, later) => {
+            let importers = later.map(|later| later.importers.clone()).unwrap_or_default();
+            Some(facts_of(*board, was, importers))
         }
         (Change::ImportChanged { community, active_was, .. }, Some(later)) => {
             let mut facts = later.clone();
@@ -161,8 +160,8 @@ fn earlier(change: &Change, later: Option<&BoardFacts>) -> Option<BoardFacts> {
     }
 }
 
-/// What the rule asked of a board that is no more, or belongs to nobody. Who imported it is not known here.
-fn facts_of(board: BoardId, was: &BoardWas) -> Option<BoardFacts> {
+/// What the rule asked of a board before it was changed or deleted.
+fn facts_of(board: BoardId, was: &BoardWas, importers: BTreeSet<CommunityId>) -> BoardFacts {
     let rule = RoleRule::of_settings(Some(&was.settings));
-    Some(BoardFacts { board, community: was.community.clone()?, rule, importers: BTreeSet::new() })
+    BoardFacts { board, community: was.community.clone(), rule, importers }
 }

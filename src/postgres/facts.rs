@@ -41,7 +41,7 @@ pub async fn boards(
                 if row.malformed { Value::from("malformed") } else { json!({"permissions": row.permissions}) };
             let facts = BoardFacts {
                 board: BoardId(row.id),
-                community: row.community_id.into(),
+                community: row.community_id.map(CommunityId::from),
                 rule: RoleRule::of_settings(Some(&settings)),
                 importers: row.importers.into_iter().map(CommunityId::from).collect(),
             };

@@ -141,7 +141,7 @@ async fn boards(
             let facts = facts.get(&BoardId(row.id))?.clone();
             let board = Board {
                 id: BoardId(row.id),
-                community_id: CommunityId::from(row.community_id),
+                community_id: row.community_id.map(CommunityId::from),
                 name: row.name,
                 description: row.description,
                 settings: row.settings,

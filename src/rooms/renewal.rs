@@ -145,7 +145,12 @@ mod tests {
             let facts = numbered.map(|(board, (rule, community, importers))| {
                 (
                     board,
-                    BoardFacts { board, community: community.into(), rule, importers: importers.into_iter().collect() },
+                    BoardFacts {
+                        board,
+                        community: Some(community.into()),
+                        rule,
+                        importers: importers.into_iter().collect(),
+                    },
                 )
             });
             facts.collect()

@@ -27,8 +27,12 @@ fn community(id: &str, features: Features) -> CommunityFacts {
 }
 
 fn permit(board: i32) -> Permit {
-    let facts =
-        BoardFacts { board: BoardId(board), community: "a".into(), rule: RoleRule::Open, importers: BTreeSet::new() };
+    let facts = BoardFacts {
+        board: BoardId(board),
+        community: Some("a".into()),
+        rule: RoleRule::Open,
+        importers: BTreeSet::new(),
+    };
     decide(&actor("ada", "a"), Some(&facts), Some(&community("a", Features::ALL_ON))).unwrap()
 }
 

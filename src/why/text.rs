@@ -64,11 +64,12 @@ pub fn access(actor: &Actor, board: Option<&BoardFacts>, community: Option<&Comm
         Ok(_) if actor.admin => "yes: clause 1 holds, and an admin needs no role".to_owned(),
         Ok(_) => "yes: clauses 1, 2 and 3 hold".to_owned(),
         Err(Denied::NotOfCommunity) => match board {
-            None => "no, by clause 1: there is no such board, or it belongs to no community".to_owned(),
-            Some(board) => format!(
-                "no, by clause 1: the board belongs to community {} and community {} has no active import of it",
-                board.community, actor.community
-            ),
+            None => "no, by clause 1: there is no such board".to_owned(),
+            Some(board) => {
+                let owner = board.community.as_ref().map_or("no community".to_owned(), |id| format!("community {id}"));
+                let of = &actor.community;
+                format!("no, by clause 1: the board belongs to {owner} and community {of} has no active import of it")
+            }
         },
         Err(Denied::CommunityRoles) => match community {
             None => format!("no, by clause 2: there is no community {}", actor.community),

@@ -89,7 +89,7 @@ fn board(full: bool) -> Board {
     let at = full.then_some(DateTime::UNIX_EPOCH);
     Board {
         id: BoardId(1),
-        community_id: "c1".into(),
+        community_id: full.then(|| "c1".into()),
         name: some("General"),
         description: some("All of it"),
         settings: full.then(|| json!({"permissions": {"allowedRoles": []}})),

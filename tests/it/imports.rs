@@ -145,3 +145,48 @@ async fn the_settings_of_a_lent_board_go_to_the_admins_of_its_own_community_alon
     }
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lent_board_that_belongs_to_nobody_stays_open_to_whoever_imports_it() {
+    let forum = Forum::captured().await;
+    forum.run(IMPORT).await;
+    forum.run("INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES (31, 'cy', 'Dry', '', 3)").await;
+    let service = Service::start(&forum.url()).await;
+    let mut importer = feed(&service, "ada", "c1", &[1, 2, 3]).await;
+    let mut reader = Client::connected(&service.url, &Service::token("bo", "c1", &[], false), "websocket").await;
+    assert_eq!(reader.ask("post:join", json!(31)).await["ok"], json!(true));
+    let mut owner = Client::connected(&service.url, &Service::token("cy", "c2", &[], false), "websocket").await;
+    assert_eq!(owner.ask("board:join", json!(3)).await["ok"], json!(true));
+
+    forum.run("UPDATE boards SET community_id = NULL WHERE id = 3").await;
+    hears(&mut owner, "board:accessRevoked", json!({"boardId": 3, "reason": "import"})).await;
+    assert_eq!(owner.ask("board:join", json!(3)).await["error"]["code"], "not_found");
+    forum.run("UPDATE posts SET title = 'Dryer' WHERE id = 31").await;
+    for client in [&mut importer, &mut reader] {
+        let happened = client.next().await;
+        assert_eq!((&happened[0], &happened[1]["post"]["title"]), (&json!("board:postUpdated"), &json!("Dryer")));
+    }
+    assert_eq!(reader.ask("post:join", json!(31)).await["ok"], json!(true));
+    assert_eq!(reader.ask("board:join", json!(3)).await["ok"], json!(true));
+    assert_eq!(importer.ask("feed:join", json!({})).await["boardIds"], json!([1, 2, 3]));
+    forum.run("UPDATE boards SET name = 'Adrift' WHERE id = 3").await;
+    forum.run(POST).await;
+    for client in [&mut importer, &mut reader] {
+        let happened = client.next().await;
+        let of_board = &happened[1]["board"];
+        assert_eq!((&of_board["name"], &of_board["community_id"]), (&json!("Adrift"), &json!(null)), "{happened}");
+        hears_post(client, "Dune").await;
+    }
+
+    // The import ends: then it is nobody's. And so it goes on being told to nobody until it is somebody's again.
+    forum.run(UNDO).await;
+    for client in [&mut importer, &mut reader] {
+        hears(client, "board:accessRevoked", json!({"boardId": 3, "reason": "import"})).await;
+        assert_eq!(client.ask("post:join", json!(31)).await["error"]["code"], "not_found");
+    }
+    assert_eq!(importer.ask("feed:join", json!({})).await["boardIds"], json!([1, 2]));
+    forum.run("UPDATE boards SET community_id = 'c2' WHERE id = 3").await;
+    hears(&mut owner, "board:accessGranted", json!({"boardId": 3})).await;
+    assert_eq!(owner.ask("board:join", json!(3)).await["ok"], json!(true));
+    service.stop().await;
+}

@@ -37,6 +37,8 @@ async fn a_board_without_a_community_is_nobodys_and_sends_nobody_away() {
     forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'At sea', '', 1)").await;
     assert_eq!(ada.next().await[1]["post"]["title"], "At sea");
     forum.run("UPDATE boards SET community_id = 'c1' WHERE id = 50").await;
+    let granted = ada.next().await;
+    assert_eq!((&granted[0], &granted[1]), (&json!("board:accessGranted"), &json!({"boardId": 50})), "{granted}");
     forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Ashore', '', 1)").await;
     assert_eq!(ada.next().await[1]["post"]["title"], "Ashore", "the socket stayed");
     let answer = ada.ask("board:join", json!(50)).await;

@@ -34,7 +34,7 @@ export type Comment = { id: CommentId, post_id: PostId, author_user_id: UserId |
  */
 content_truncated?: boolean, created_at: string | null, updated_at: string | null, };
 
-export type Board = { id: BoardId, community_id: CommunityId, name: string | null, description: string | null, 
+export type Board = { id: BoardId, community_id: CommunityId | null, name: string | null, description: string | null, 
 /**
  * To admins of the community that owns the board only, in every event.
  */

@@ -185,14 +185,14 @@ impl Kept for BoardFacts {
 
     fn write(&self, _: &BoardId) -> Option<Vec<String>> {
         let [roles, public] = of_rule(&self.rule)?;
-        Some(vec![roles, public, self.community.as_str().to_owned(), json(&self.importers)?])
+        Some(vec![roles, public, self.community.as_ref()?.as_str().to_owned(), json(&self.importers)?])
     }
 }
 
 impl Taken for BoardFacts {
     fn read(of: &BoardId, values: &[String]) -> Result<Self, Odd> {
         let [roles, public, community, imports] = values else { return Err(Odd) };
-        let community = community.as_str().into();
+        let community = Some(community.as_str().into());
         Ok(Self { board: *of, community, rule: rule(roles, public)?, importers: of_json(imports)? })
     }
 }

@@ -149,13 +149,13 @@ fn every_row() -> Rows {
     let person = || Some(Person { user_id: "ada".into(), name: Some("Ada".to_owned()), profile_picture_url: None });
     let facts = || BoardFacts {
         board: BoardId(3),
-        community: "reef".into(),
+        community: Some("reef".into()),
         rule: RoleRule::AnyOf(BTreeSet::from([RoleId::from("crew")])),
         importers: BTreeSet::from(["bay".into()]),
     };
     let board = Board {
         id: BoardId(3),
-        community_id: "reef".into(),
+        community_id: Some("reef".into()),
         name: None,
         description: Some("Low water".to_owned()),
         settings: Some(Value::Null),
@@ -251,20 +251,22 @@ fn rows() -> impl Strategy<Value = Rows> {
         Just(RoleRule::Malformed),
         vec(".{0,5}", 1..4).prop_map(|roles| RoleRule::AnyOf(roles.into_iter().map(RoleId::from).collect())),
     ];
-    let board = (any::<i32>(), rule, option::of(json()), ".{0,9}").prop_map(|(id, rule, settings, community)| {
-        let community = CommunityId::from(community);
-        let facts = BoardFacts { board: BoardId(id), community: community.clone(), rule, importers: BTreeSet::new() };
-        let board = Board {
-            id: BoardId(id),
-            community_id: community,
-            name: None,
-            description: None,
-            settings,
-            created_at: None,
-            updated_at: None,
-        };
-        (BoardId(id), BoardRow { board, facts })
-    });
+    let board =
+        (any::<i32>(), rule, option::of(json()), option::of(".{0,9}")).prop_map(|(id, rule, settings, community)| {
+            let community = community.map(CommunityId::from);
+            let facts =
+                BoardFacts { board: BoardId(id), community: community.clone(), rule, importers: BTreeSet::new() };
+            let board = Board {
+                id: BoardId(id),
+                community_id: community,
+                name: None,
+                description: None,
+                settings,
+                created_at: None,
+                updated_at: None,
+            };
+            (BoardId(id), BoardRow { board, facts })
+        });
     (vec(post, 0..4), vec(board, 0..4)).prop_map(|(posts, boards)| Rows {
         posts: posts.into_iter().collect(),
         facts: boards.iter().map(|(id, row)| (*id, row.facts.clone())).collect(),

@@ -20,12 +20,12 @@ pub const OPEN: &str = "
     FROM boards AS b
     LEFT JOIN communities AS c ON c.id = $1
     CROSS JOIN LATERAL (
-        SELECT b.community_id = $1 OR EXISTS (
+        SELECT b.community_id IS NOT DISTINCT FROM $1 OR EXISTS (
             SELECT FROM imported_boards AS i
             WHERE i.source_board_id = b.id AND i.importing_community_id = $1 AND i.is_active
         ) AS shown
     ) AS one
-    WHERE b.community_id <> 'cw'";
+    WHERE b.community_id IS DISTINCT FROM 'cw'";
 
 /// Beside what every test has.
 pub const ROWS: &str = "
@@ -41,8 +41,8 @@ pub const ROLES: [&str; 2] = ["crew", "pilot"];
 /// What stands in the tables at a position.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
-    /// With community and settings.
-    pub boards: BTreeMap<i32, (String, Value)>,
+    /// With community, if there is one, and settings.
+    pub boards: BTreeMap<i32, (Option<String>, Value)>,
     pub communities: BTreeMap<String, Value>,
     /// Active ones.
     imports: BTreeSet<(i32, String)>,
@@ -52,8 +52,8 @@ pub struct Standing {
 
 impl Standing {
     pub async fn of(pool: &PgPool) -> Self {
-        let boards: Vec<(i32, String, Value)> =
-            sqlx::query_as("SELECT id, community_id, settings FROM boards WHERE community_id <> 'cw'")
+        let boards: Vec<(i32, Option<String>, Value)> =
+            sqlx::query_as("SELECT id, community_id, settings FROM boards WHERE community_id IS DISTINCT FROM 'cw'")
                 .fetch_all(pool)
                 .await
                 .expect("boards");
@@ -97,7 +97,7 @@ impl Standing {
     fn rights(&self, board: i32) -> Option<Vec<(&str, bool, Option<&Value>)>> {
         let (owner, settings) = self.boards.get(&board)?;
         let importers = self.imports.iter().filter(|(of, _)| *of == board).map(|(_, importer)| importer.as_str());
-        let shown_in = [owner.as_str()].into_iter().chain(importers);
+        let shown_in = owner.as_deref().into_iter().chain(importers);
         let of_community = |community| {
             let settings = self.communities.get(community);
             (community, settings.is_some(), rule(settings))

@@ -26,8 +26,9 @@ pub enum Step {
     CommunityRoles(&'static str, Vec<&'static str>),
     CommunityMalformed(&'static str),
     Import(usize, &'static str, bool),
-    Give(usize, &'static str),
-    CreateBoard(&'static str, Vec<&'static str>),
+    /// To nobody, too.
+    Give(usize, Option<&'static str>),
+    CreateBoard(Option<&'static str>, Vec<&'static str>),
     DeleteBoard(usize),
     DeleteCommunity(&'static str),
     /// As a sign-in does it, whether there is one or not.
@@ -55,6 +56,7 @@ pub fn any_step(people: usize) -> impl Strategy<Value = Step> {
     let who = move || 0..people;
     let back = || proptest::option::weighted(0.8, 0_usize..5);
     let community = || proptest::sample::select(&COMMUNITIES[..]);
+    let owner = move || proptest::option::weighted(0.7, community());
     let roles = || prop_oneof![2 => Just(Vec::new()), 3 => proptest::sample::subsequence(&ROLES[..], 1..=2)];
     let rights = prop_oneof![
         3 => (nth(), roles()).prop_map(|(board, roles)| Step::BoardRoles(board, roles)),
@@ -63,8 +65,8 @@ pub fn any_step(people: usize) -> impl Strategy<Value = Step> {
         2 => (community(), roles()).prop_map(|(community, roles)| Step::CommunityRoles(community, roles)),
         1 => community().prop_map(Step::CommunityMalformed),
         3 => (nth(), community(), any::<bool>()).prop_map(|(board, to, active)| Step::Import(board, to, active)),
-        1 => (nth(), community()).prop_map(|(board, to)| Step::Give(board, to)),
-        2 => (community(), roles()).prop_map(|(community, roles)| Step::CreateBoard(community, roles)),
+        2 => (nth(), owner()).prop_map(|(board, to)| Step::Give(board, to)),
+        2 => (owner(), roles()).prop_map(|(owner, roles)| Step::CreateBoard(owner, roles)),
         1 => nth().prop_map(Step::DeleteBoard),
         1 => community().prop_map(Step::DeleteCommunity),
         2 => community().prop_map(Step::MakeCommunity),
@@ -119,12 +121,12 @@ impl Step {
             Self::Import(nth, to, active) => {
                 let import = "INSERT INTO imported_boards
                     (source_board_id, source_community_id, importing_community_id, imported_by_user_id, is_active)
-                    SELECT id, community_id, $2, 'ada', $3 FROM boards WHERE id = $1
+                    SELECT id, coalesce(community_id, ''), $2, 'ada', $3 FROM boards WHERE id = $1
                     ON CONFLICT (importing_community_id, source_board_id) DO UPDATE SET is_active = EXCLUDED.is_active";
                 done(sqlx::query(import).bind(standing.board(*nth)?).bind(to).bind(active).execute(pool).await);
                 Some(Vec::new())
             }
-            Self::Give(_, to) | Self::CreateBoard(to, _) if !standing.communities.contains_key(*to) => None,
+            Self::Give(_, Some(to)) | Self::CreateBoard(Some(to), _) if !standing.communities.contains_key(*to) => None,
             Self::Give(nth, to) => {
                 let give = sqlx::query("UPDATE boards SET community_id = $2 WHERE id = $1");
                 done(give.bind(standing.board(*nth)?).bind(to).execute(pool).await);
@@ -137,7 +139,7 @@ impl Step {
                 let insert = sqlx::query_scalar(insert).bind(community).bind(&settings);
                 let board = done(insert.fetch_one(pool).await);
                 let told = Told::of_board("board:created", board, To::WhoMayOpen(board));
-                Some(vec![told.showing(&settings, community)])
+                Some(vec![told.showing(&settings, *community)])
             }
             // Some remain, so that there is something to see.
             Self::DeleteBoard(_) if standing.boards.len() < 3 => None,
@@ -231,7 +233,7 @@ async fn set(to: impl PgExecutor<'_>, standing: &Standing, board: i32, settings:
     let update = sqlx::query("UPDATE boards SET settings = $2 WHERE id = $1");
     done(update.bind(board).bind(&settings).execute(to).await);
     let (owner, before) = &standing.boards[&board];
-    let told = Told::of_board("board:settingsChanged", board, To::Board(board)).showing(&settings, owner);
+    let told = Told::of_board("board:settingsChanged", board, To::Board(board)).showing(&settings, owner.as_deref());
     Some((*before != settings).then_some(told).into_iter().collect())
 }
 
@@ -247,7 +249,7 @@ async fn set_community(pool: &PgPool, standing: &Standing, community: &str, sett
 /// With its boards; others remain, so that there is something to see.
 async fn delete_community(pool: &PgPool, standing: &Standing, community: &str) -> Option<Vec<Told>> {
     standing.communities.get(community)?;
-    let owned = standing.boards.iter().filter(|(_, (owner, _))| owner == community);
+    let owned = standing.boards.iter().filter(|(_, (owner, _))| owner.as_deref() == Some(community));
     let told: Vec<Told> = owned.map(|(board, _)| Told::of_board("board:deleted", *board, To::Board(*board))).collect();
     if standing.boards.len() < told.len() + 2 {
         return None;

@@ -72,9 +72,9 @@ impl Told {
         Self { detail: Some(detail.into()), ..self }
     }
 
-    /// It shows the settings of a board of this community.
-    pub fn showing(self, settings: &Value, owner: &str) -> Self {
-        Self { settings: Some(settings.to_string()), owner: Some(owner.to_owned()), ..self }
+    /// It shows the settings of a board of this community, if it is anybody's.
+    pub fn showing(self, settings: &Value, owner: Option<&str>) -> Self {
+        Self { settings: Some(settings.to_string()), owner: owner.map(str::to_owned), ..self }
     }
 
     /// As it is shown to one person.

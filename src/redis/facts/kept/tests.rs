@@ -13,7 +13,7 @@ fn seals(secrets: &[&str]) -> Seals {
 }
 
 fn board(rule: RoleRule) -> BoardFacts {
-    BoardFacts { board: BoardId(5), community: "reef".into(), rule, importers: BTreeSet::from(["c2".into()]) }
+    BoardFacts { board: BoardId(5), community: Some("reef".into()), rule, importers: BTreeSet::from(["c2".into()]) }
 }
 
 fn any_of(roles: &[&str]) -> RoleRule {
