@@ -57,7 +57,7 @@ async fn whoever_is_told_who_is_in_a_board_is_told_in_time_though_it_was_forgott
     // As early as it may be where it was last looked there six seconds before.
     sleep(Duration::from_secs(14)).await;
     command(&redis, &["DEL", BOARD]).await;
-    let mut told = vec![hears(&mut eve).await, hears(&mut eve).await];
+    let mut told = [hears(&mut eve).await, hears(&mut eve).await];
     let took = killed.elapsed();
     println!("told gone after {took:?}");
     told.sort_by(|one, other| one.0.cmp(&other.0));
