@@ -144,6 +144,8 @@ impl Follower {
                 course.unticked.map_or(self.wake.lease_due(), |since| self.wake.lease_due().min(since + TAKE_OVER));
             match course.hearing.next(course.reader.standing(), until).await {
                 Heard::Next(batch, snapshot) => {
+                    // It was made a moment ago.
+                    self.stream.has_caught_up();
                     course.ticked(false);
                     course.reader.advance(batch.tick, snapshot);
                     course.has_read_of(&batch);
@@ -155,8 +157,11 @@ impl Follower {
         }
         metrics::counter!("curia_outbox_looks_total").increment(1);
         let found = self.stream.awaited(course.reader.next(ticks)).await;
-        if found.is_ok() {
+        if let Ok(found) = &found {
             course.retries = retries();
+            if is_the_present(found, &course.reader) {
+                self.stream.has_caught_up();
+            }
             self.stream.is_read();
         }
         self.take(found, course).await
@@ -275,6 +280,16 @@ pub(crate) fn retries() -> ExponentialBackoff {
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+/// Whether nothing is known behind what was found.
+fn is_the_present(found: &Found, reader: &OutboxReader) -> bool {
+    match found {
+        Found::Nothing => true,
+        Found::Page(batch) => batch.last && !reader.is_behind(),
+        // How much that is shows with its tick.
+        Found::Unticked => false,
+    }
 }
 
 fn report(batch: &Batch) {

@@ -24,18 +24,29 @@ pub struct Stream {
     pub asking: PgPool,
     pub component: Component,
     is_read: bool,
+    /// Was read up to the present once.
+    has_caught_up: bool,
 }
 
 impl Stream {
     /// One that has not been read yet.
     pub fn new(url: DatabaseUrl, asking: PgPool, component: Component) -> Self {
-        Self { url, asking, component, is_read: false }
+        Self { url, asking, component, is_read: false, has_caught_up: false }
     }
 
-    /// It was read a moment ago.
+    /// It was read a moment ago. Before the node has caught up that is not enough: behind much that was not read it lets nobody
+    /// in.
     pub(super) fn is_read(&mut self) {
+        if !self.has_caught_up {
+            return self.is_not_read("this node catches up with what was committed before it started".to_owned());
+        }
         self.is_read = true;
         self.component.set(State::Ready);
+    }
+
+    /// Nothing is known that is still to be read.
+    pub(super) fn has_caught_up(&mut self) {
+        self.has_caught_up = true;
     }
 
     /// Reading goes on once the reason is gone.
@@ -102,6 +113,7 @@ mod tests {
     async fn what_is_late_is_said_while_it_is_waited_for() {
         let readiness = Readiness::default();
         let mut stream = stream(&readiness);
+        stream.has_caught_up();
         stream.is_read();
         stream.awaited(sleep(LATE / 2)).await;
         assert!(readiness.report().ready);

@@ -16,6 +16,7 @@ mod foreign;
 mod fuzz;
 mod given_up;
 mod imports;
+mod late_start;
 mod layers;
 mod limits;
 mod link;
