@@ -140,7 +140,7 @@ impl<S: EffectSink> Dispatcher<S> {
             return Err(NotJoined::Ahead(cursor.place));
         }
         let boards = join.seat.boards();
-        if self.rooms.was_opened_behind(join.key, cursor.place, &boards) {
+        if self.rooms.was_opened_behind(join.key, cursor.owed_from(), &boards) {
             count("rights_changed");
             return Ok(None);
         }

@@ -60,11 +60,19 @@ impl<F> Default for Found<'_, F> {
 }
 
 impl<'a, F> Found<'a, F> {
-    /// Whether it is certain that the record was missed.
-    fn take(&mut self, record: &'a Record<F>, cursor: &Cursor, counts_wait: impl Fn(PostId, Topic) -> bool) -> bool {
+    /// Whether it is certain that the record was missed. `rights` is the last change of who may open its board.
+    fn take(
+        &mut self,
+        record: &'a Record<F>,
+        cursor: &Cursor,
+        rights: Option<&Place>,
+        counts_wait: impl Fn(PostId, Topic) -> bool,
+    ) -> bool {
         match record.counted.zip(record.count()) {
             Some((newest, (post, topic))) if newest <= cursor.place => {
-                let held = cursor.held_from.is_some_and(|held| newest.tick >= held);
+                // What was held back when rights changed was told before that, to those who might see it.
+                let held = cursor.held_from.is_some_and(|held| newest.tick >= held)
+                    && rights.is_none_or(|changed| newest > *changed);
                 if held && !counts_wait(post, topic) {
                     let newer = self.again.entry((post, topic)).or_default();
                     newer.retain(|older| older.place == record.place);
@@ -106,7 +114,8 @@ impl<F> History<F> {
         }
         let (mut found, mut passed_over) = (Found::default(), 0);
         for (number, record) in self.candidates(what, owed_from) {
-            let taken = self.stands(number, record) && found.take(record, cursor, &counts_wait);
+            let rights = record.rooms().0.and_then(|board| self.rights.get(&board));
+            let taken = self.stands(number, record) && found.take(record, cursor, rights, &counts_wait);
             passed_over += usize::from(!taken);
             if found.missed.len() > self.bounds.missed || passed_over > PASSED_OVER {
                 return Err(Gap::TooMany);
