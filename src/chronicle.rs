@@ -6,7 +6,7 @@
 //!
 //! Pure: time is handed in.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -17,7 +17,7 @@ use crate::{
     event::{Rows, Told},
     frame::Frame,
     history::{About, Bounds, History, Record},
-    ids::{Cursor, Epoch, Place, PostId, Tick},
+    ids::{BoardId, Cursor, Epoch, Place, PostId, Tick},
     merge::{CountChange, Due, Merger},
 };
 
@@ -121,6 +121,16 @@ impl Chronicle {
     /// event of the last of them is out, cursors say that something is held back.
     pub fn due(&mut self, now: Duration) -> Vec<Sent> {
         let due = self.merger.due(now);
+        self.tell_due(&due)
+    }
+
+    /// What is held back of these boards, which others may open from here on: it was counted before they may.
+    pub fn ahead_of_rights(&mut self, boards: &BTreeSet<BoardId>) -> Vec<Sent> {
+        let due = self.merger.take_of(boards);
+        self.tell_due(&due)
+    }
+
+    fn tell_due(&mut self, due: &[Due<Position>]) -> Vec<Sent> {
         let mut sent = Vec::new();
         for (at, Due { change, place: newest, .. }) in due.iter().enumerate() {
             let position = Position { place: self.told, at: newest.at };

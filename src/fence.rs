@@ -197,12 +197,22 @@ impl Fence {
         }
     }
 
-    /// A post that moved takes its room along, without those who may not open its new board.
-    fn follow(&self, post: PostId, ordinal: u32, rooms: &mut Rooms, verdicts: &mut Verdicts) {
+    /// A post that moved takes its room along, without those to whom its new board is closed at any moment of `outlook` behind the move,
+    /// where so many changes are still undone.
+    fn follow(
+        &self,
+        (post, ordinal): (PostId, u32),
+        (outlook, undone): (&Outlook, usize),
+        rooms: &mut Rooms,
+        verdicts: &mut Verdicts,
+    ) {
         let board = self.rows.heads.get(&post).and_then(|head| head.board);
-        let facts = board.and_then(|board| self.rows.board_facts(board));
         for key in rooms.members(&Room::Post(post)) {
-            match rooms.permit(key, facts) {
+            let permit = rooms.seats.get(&key).zip(board).and_then(|(seat, board)| {
+                let community = rooms.communities.get(&seat.actor.community);
+                outlook.decide_since(undone, &seat.actor, board, self.rows.board_facts(board), community).ok()
+            });
+            match permit {
                 Some(permit) => rooms.post_moved(key, post, permit.board()),
                 None => {
                     rooms.leave_post(key, post);
@@ -239,10 +249,11 @@ impl Judging<'_> {
 
     /// The verdicts, behind the last board, and the rights of every moment that the changes undo.
     pub fn end(self, rooms: &mut Rooms) -> (Verdicts, Outlook) {
-        let Self { fence, turn: Turn { past, changed }, ahead_of, mut verdicts, .. } = self;
-        for (ordinal, change) in &fence.changes {
+        let Self { fence, turn: Turn { past, changed }, outlook, ahead_of, mut verdicts, .. } = self;
+        for (behind, (ordinal, change)) in (0..fence.changes.len()).rev().zip(&fence.changes) {
             if let Change::PostMoved { post, .. } = change {
-                fence.follow(*post, *ordinal, rooms, &mut verdicts);
+                let moments = outlook.map_or((&past, behind), |outlook| (outlook, usize::MAX));
+                fence.follow((*post, *ordinal), moments, rooms, &mut verdicts);
             }
         }
         if ahead_of.is_some() {

@@ -4,7 +4,7 @@
 //! newest committed values. What waits names the tick it waits since, so that a cursor handed out meanwhile can say so.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -72,7 +72,7 @@ struct Held<P> {
     since: Tick,
 }
 
-/// A count whose window has ended.
+/// A count whose window has ended, or that is not to wait for it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Due<P> {
     pub change: CountChange,
@@ -135,6 +135,23 @@ impl<P> Merger<P> {
                     self.ends.push_back((now + self.length, post));
                 }
             }
+        }
+        due
+    }
+
+    /// What waits for these boards, in the order in which it would have been due. Their windows go on.
+    pub fn take_of(&mut self, boards: &BTreeSet<BoardId>) -> Vec<Due<P>> {
+        let mut due = Vec::new();
+        if self.held_since.is_empty() {
+            return due;
+        }
+        for (_, post) in &self.ends {
+            let held = self.open.get_mut(post);
+            let taken = held.and_then(|held| held.take_if(|held| boards.contains(&held.change.board)));
+            due.extend(taken.map(|Held { change, place, since }| Due { change, place, since }));
+        }
+        for Due { since, .. } in &due {
+            self.release(*since);
         }
         due
     }
@@ -238,6 +255,23 @@ mod tests {
         assert_eq!(merger.held_from(), None);
         assert_eq!(merger.due(200 * MS), [], "the window closes");
         assert_eq!(merger.next_due(), None);
+    }
+
+    #[test]
+    fn what_is_taken_before_its_time_is_told_once_and_its_window_goes_on() {
+        let mut merger = Merger::new(50 * MS);
+        let elsewhere = |upvotes| CountChange { board: BoardId(2), ..vote(2, upvotes) };
+        assert!(merger.offer(vote(1, 1), 1, Tick(1), MS).is_some());
+        assert!(merger.offer(elsewhere(1), 2, Tick(1), 2 * MS).is_some());
+        assert_eq!(merger.offer(vote(1, 2), 3, Tick(2), 3 * MS), None);
+        assert_eq!(merger.offer(elsewhere(2), 4, Tick(3), 4 * MS), None);
+        assert_eq!(merger.take_of(&[BoardId(9)].into()), []);
+        assert_eq!(merger.take_of(&[BoardId(1)].into()), [Due { change: vote(1, 2), place: 3, since: Tick(2) }]);
+        assert_eq!(merger.take_of(&[BoardId(1)].into()), []);
+        assert_eq!(merger.held_from(), Some(Tick(3)), "the other board's waits on");
+        assert_eq!(merger.offer(vote(1, 3), 5, Tick(4), 5 * MS), None, "the window is open still");
+        let due: Vec<i32> = merger.due(60 * MS).into_iter().map(|due| due.change.upvotes).collect();
+        assert_eq!((due, merger.held_from()), (vec![3, 2], None));
     }
 
     proptest! {

@@ -36,6 +36,18 @@ impl Outlook {
         board_now: Option<&BoardFacts>,
         community_now: Option<&CommunityFacts>,
     ) -> Result<Permit, Denied> {
+        self.decide_since(usize::MAX, actor, board, board_now, community_now)
+    }
+
+    /// The same of the moments from that on at which so many changes are still undone.
+    pub fn decide_since(
+        &self,
+        since: usize,
+        actor: &Actor,
+        board: BoardId,
+        board_now: Option<&BoardFacts>,
+        community_now: Option<&CommunityFacts>,
+    ) -> Result<Permit, Denied> {
         let boards = self.boards.get(&board).map_or(&[][..], Vec::as_slice);
         let communities = self.communities.get(&actor.community).map_or(&[][..], Vec::as_slice);
         let decide_at = |undone: usize| {
@@ -45,7 +57,7 @@ impl Outlook {
         let steps = boards.iter().map(|(undone, _)| *undone).chain(communities.iter().map(|(undone, _)| *undone));
         // What changes behind its end shuts nobody out of a board.
         let latest = self.gone.get(&board).copied().unwrap_or(0);
-        let steps: BTreeSet<usize> = steps.filter(|undone| *undone > latest).collect();
+        let steps: BTreeSet<usize> = steps.filter(|undone| *undone > latest && *undone <= since).collect();
         for undone in steps.into_iter().rev() {
             decide_at(undone)?;
         }

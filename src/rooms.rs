@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use self::{counted::Counted, renewal::Renewed};
 use crate::{
-    access::{BoardFacts, CommunityFacts, Permit, decide},
+    access::{BoardFacts, CommunityFacts, Permit},
     actor::Actor,
     audience::{Audience, Topic},
     contract::Viewer,
@@ -399,12 +399,6 @@ impl Rooms {
     pub fn wants(&self, key: SocketKey, topic: Topic) -> bool {
         let community = self.seats.get(&key).and_then(|seat| self.communities.get(&seat.actor.community));
         community.is_none_or(|facts| topic.is_wanted(&facts.features))
-    }
-
-    /// The permit that the rule gives a socket for a board now.
-    pub fn permit(&self, key: SocketKey, board: Option<&BoardFacts>) -> Option<Permit> {
-        let seat = self.seats.get(&key)?;
-        decide(&seat.actor, board, self.communities.get(&seat.actor.community)).ok()
     }
 
     fn who_may_open(&self, board: BoardId, rows: &Rows, outlook: &Outlook) -> Vec<SocketKey> {

@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 
 use super::{Dispatcher, Stale};
 use crate::{
-    access::{BoardFacts, CommunityFacts},
+    access::{BoardFacts, CommunityFacts, Permit},
     actor::Actor,
     chronicle::Position,
     contract::{AccessGranted, AccessRevoked, RevokeReason, ServerEvent},
+    event::Rows,
     ids::{BoardId, SocketKey},
     ports::EffectSink,
     rooms::Renewed,
@@ -48,6 +49,8 @@ impl<S: EffectSink> Dispatcher<S> {
                 self.tell_revoked(key, board, reason, position).await;
             }
         }
+        let sent = self.chronicle.ahead_of_rights(&gained.iter().map(Permit::board).collect());
+        self.send(sent, &Rows::default()).await;
         for permit in gained {
             let board = permit.board();
             // It has left already, which a later page was about to tell.

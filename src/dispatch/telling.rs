@@ -1,7 +1,7 @@
 //! A tick: its fence, then its events, to those who sit where they are told.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     mem,
 };
 
@@ -72,7 +72,16 @@ impl<S: EffectSink> Dispatcher<S> {
         self.verdicts.append(verdicts);
         // To nobody whom the tick shuts out.
         self.settle().await;
+        let mut turns: BTreeMap<u32, BTreeSet<BoardId>> = BTreeMap::new();
+        for (board, ordinal) in &self.verdicts.changed {
+            turns.entry(*ordinal).or_default().insert(*board);
+        }
         for entry in &batch.entries {
+            if let Some(boards) = turns.get(&entry.ordinal) {
+                // What was counted before is nobody's whom this lets in.
+                let sent = self.chronicle.ahead_of_rights(boards);
+                self.send(sent, &batch.rows).await;
+            }
             let place = Place { tick: batch.tick, ordinal: entry.ordinal, part: 0 };
             let position = Position { place, at: entry.at };
             for told in tell(&entry.change, &batch.rows) {
@@ -102,7 +111,7 @@ impl<S: EffectSink> Dispatcher<S> {
         self.settle_due().await;
     }
 
-    async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
+    pub(super) async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
         for Sent { audience, topic, frame, to_admins } in sent {
             let mut keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
             if let Audience::WhoMayOpen(board) | Audience::User(_, board) = audience {

@@ -8,7 +8,7 @@ use crate::{
     audience::{Audience, Topic},
     change::BoardWas,
     contract::{Board, Features},
-    event::BoardRow,
+    event::{BoardRow, PostHead},
     ids::{CommunityId, RoleId, Tick},
 };
 
@@ -378,6 +378,38 @@ fn who_sits_in_a_board_that_ends_with_its_community_is_told_that_it_ends() {
         let of_a = |key: &SocketKey| stage.people[usize::try_from(key.0).unwrap()].1.community.as_str() == "a";
         let sit = |board| stage.rooms.members(&Room::Board(BoardId(board))).into_iter().filter(of_a).count();
         assert_eq!((sit(1), sit(2)), (4, 0), "late: {late}");
+    }
+}
+
+/// A node that is late hears that a post moved when its new board has been shut and opened again: whoever was shut out in between does not
+/// follow it there, since its rows may be of that time. Shut and opened before the move it keeps nobody from following.
+#[test]
+fn who_was_shut_out_between_a_move_and_the_reading_of_it_does_not_follow_the_post() {
+    let moved = Change::PostMoved { post: PostId(7), from: Some(BoardId(1)), to: Some(BoardId(2)) };
+    for (moved_at, follow) in [(0, 2), (1, 2), (2, 4)] {
+        let mut forum = Forum::new();
+        forum.act(&Act::Give(2, Some("a")));
+        let mut stage = Stage::new(&forum);
+        for (key, actor) in stage.people.clone() {
+            if let Ok(permit) =
+                decide(&actor, Some(&forum.board_facts(BoardId(1))), forum.community_facts(&actor.community).as_ref())
+            {
+                stage.rooms.join_post(key, &permit, PostId(7), start()).unwrap();
+            }
+        }
+        assert_eq!(stage.rooms.members(&Room::Post(PostId(7))).len(), 4);
+        let shuts = Act::Board(2, json!({"permissions": {"allowedRoles": ["x"]}}));
+        let mut changes: Vec<Change> = [shuts, Act::Board(2, json!({}))].iter().map(|act| forum.act(act)).collect();
+        changes.insert(moved_at, moved.clone());
+        let head = PostHead { board: Some(BoardId(2)), upvotes: 0, comments: 0, author: None };
+        let rows = Arc::new(Rows { heads: [(PostId(7), head)].into(), ..forum.rows() });
+        // With the move in the tick that is told, or in a later one.
+        let (tick, ahead) = changes.split_at(usize::from(moved_at == 0));
+        stage.tick(&fence(tick, &rows), Some(&fence(ahead, &rows))).unwrap();
+        let sit = stage.rooms.members(&Room::Post(PostId(7)));
+        assert_eq!(sit.len(), follow, "moved as number {moved_at}");
+        stage.tick(&fence(ahead, &rows), None).unwrap();
+        assert_eq!(stage.rooms.members(&Room::Post(PostId(7))), sit);
     }
 }
 

@@ -65,17 +65,20 @@ impl<F> Default for Found<'_, F> {
 }
 
 impl<'a, F> Found<'a, F> {
-    /// Whether it is certain that the record was missed.
+    /// Whether it is certain that the record was missed. `rights` is the last change of who may open its board.
     fn take(
         &mut self,
         number: u64,
         record: &'a Record<F>,
         cursor: &Cursor,
+        rights: Option<&Place>,
         counts_wait: impl Fn(PostId, Topic) -> bool,
     ) -> bool {
         match record.counted.zip(record.count()) {
             Some((newest, (post, topic))) if newest <= cursor.place => {
-                let held = cursor.held_from.is_some_and(|held| newest.tick >= held);
+                // What was held back when rights changed was told before that, to those who might see it.
+                let held = cursor.held_from.is_some_and(|held| newest.tick >= held)
+                    && rights.is_none_or(|changed| newest > *changed);
                 if held && !counts_wait(post, topic) {
                     let newer = self.again.entry((post, topic)).or_default();
                     newer.retain(|(_, older)| older.place == record.place);
@@ -117,14 +120,12 @@ impl<F> History<F> {
         }
         let (mut found, mut passed_over) = (Found::default(), 0);
         for (number, record) in self.candidates(what, owed_from) {
-            let taken = self.stands(number, record) && found.take(number, record, cursor, &counts_wait);
+            let rights = record.rooms().0.and_then(|board| self.rights.get(&board));
+            let taken = self.stands(number, record) && found.take(number, record, cursor, rights, &counts_wait);
             passed_over += usize::from(!taken);
             if found.missed.len() > self.bounds.missed || passed_over > PASSED_OVER {
                 return Err(Gap::TooMany);
             }
-        }
-        if found.again.values().flatten().any(|(_, record)| self.is_from_before_rights(record)) {
-            return Err(Gap::Rights);
         }
         let told = found.in_order();
         // What is told once more counts as what was missed does, whatever the cursor claims.
@@ -140,12 +141,6 @@ impl<F> History<F> {
                 newest.copied().max(self.board_ended)
             }
         }
-    }
-
-    /// Whether who may see the count changed behind its newest change: it may have been told while the bearer of the cursor was shut out.
-    fn is_from_before_rights(&self, count: &Record<F>) -> bool {
-        let (board, _) = count.rooms();
-        count.counted < board.and_then(|board| self.rights.get(&board).copied())
     }
 
     /// The records of the room from `from` on.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    access::RoleRule,
+    access::{RoleRule, decide},
     contract::{Features, PostCount, ServerEvent},
     ids::Tick,
 };

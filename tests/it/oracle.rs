@@ -111,7 +111,7 @@ async fn every_answer_is_right(layout: Layout, usual: Range<u64>) -> Tally {
 async fn every_delivery_and_every_refusal_is_what_the_rule_says_of_the_database_at_that_position() {
     let all = every_answer_is_right(ONE_NODE, 1..7).await;
     let Tally { recovered, replayed, gaps, refused, delivered, passing, .. } = all;
-    let enough = recovered > 60 && replayed > 30 && gaps > 30 && refused > 20 && delivered > 800 && passing > 150;
+    let enough = recovered > 60 && replayed > 30 && gaps > 25 && refused > 20 && delivered > 800 && passing > 150;
     assert!(enough || env::var("ORACLE_SEEDS").is_ok(), "{all:?}");
 }
 

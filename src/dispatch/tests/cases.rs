@@ -492,3 +492,59 @@ async fn while_rights_of_later_ticks_are_applied_nothing_is_known_of_how_long_th
     stage.tick(Batch { epoch: Epoch(8), ..forum.batch(2, &[]) }).await;
     assert_eq!(span(&stage), Some((2, 2)), "of the new epoch");
 }
+
+/// A batch of one change of board 1's rights, behind which the crew alone may open it, or everybody.
+fn of_rights(forum: &mut Forum, tick: i64, closed: bool) -> Batch {
+    let crew = || serde_json::json!({"permissions": {"allowedRoles": ["crew"]}});
+    let settings = if closed { serde_json::json!({}) } else { crew() };
+    let was = crate::change::BoardWas { community: Some("a".into()), settings };
+    let change = Change::BoardUpdated { board: BoardId(1), was, told: false };
+    let mut batch = forum.batch(tick, &[]);
+    let mut rows = forum.rows();
+    let rule = if closed { RoleRule::of_settings(Some(&crew())) } else { RoleRule::Open };
+    rows.facts.insert(BoardId(1), BoardFacts { rule, ..facts(1) });
+    batch.rows = Arc::new(rows);
+    batch.entries = vec![Entry { ordinal: 1, at: DateTime::UNIX_EPOCH, change }];
+    batch.fence = crate::batch::fence_of(&batch.entries, &batch.rows);
+    batch
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_is_held_back_when_rights_change_is_told_before_to_those_who_sit_there_and_to_nobody_else() {
+    let mut stage = Stage::new(Bounds { records: 100, size: 1 << 20, missed: 100 });
+    let mut forum = Forum::default();
+    let (stays, out) = (SocketKey(1), SocketKey(2));
+    for key in [stays, out] {
+        let actor = Actor { admin: key == stays, ..actor() };
+        stage.dispatcher.connect(key, actor, Some(community())).await;
+        stage.join(key, Seat::Feed { permits: vec![permit(1), permit(2)] }, Since::Now).await;
+    }
+    // One post in each board; the counts of the second begin to wait first.
+    stage.tick(forum.batch(1, &[Act::Post(1), Act::Post(2), Act::Vote(0), Act::Vote(1)])).await;
+    stage.tick(forum.batch(2, &[Act::Vote(1), Act::Vote(0)])).await;
+    stage.tick(of_rights(&mut forum, 3, true)).await;
+    stage.tick(forum.batch(4, &[Act::Vote(0)])).await;
+    stage.tick(of_rights(&mut forum, 5, false)).await;
+    stage.tick(forum.batch(6, &[Act::Post(1)])).await;
+    let Since::Cursor(cursor) = told_at(&stage) else { unreachable!() };
+    assert_eq!(cursor.held_from, Some(Tick(2)), "the second still waits");
+    let counts = |stage: &Stage, key: SocketKey, from: usize| -> Vec<(i64, i64)> {
+        let sent = stage.recorder.sent(key).split_off(from);
+        let changed = sent.iter().filter(|got| got.event == "post:voteChanged");
+        changed
+            .map(|got| (got.payload["boardId"].as_i64().unwrap(), got.payload["newCount"].as_i64().unwrap()))
+            .collect()
+    };
+    assert_eq!(counts(&stage, stays, 0), [(1, 1), (2, 1), (1, 2), (1, 3)]);
+    assert_eq!(counts(&stage, out, 0), [(1, 1), (2, 1)]);
+    // Nor is it told to whoever comes back by a cursor that says that counts were held back since.
+    stage.wait(60 * MS).await;
+    for key in [stays, out] {
+        let sent = stage.recorder.sent(key).len();
+        stage.dispatcher.rooms.leave_feed(key);
+        stage.join(key, Seat::Feed { permits: vec![permit(1), permit(2)] }, Since::Cursor(cursor)).await;
+        assert_eq!(counts(&stage, key, sent), [(2, 2)]);
+        let answer = stage.recorder.sent(key).pop().unwrap();
+        assert_eq!(answer.payload["recovered"], true, "{answer:?}");
+    }
+}
