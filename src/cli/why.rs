@@ -20,7 +20,7 @@ use crate::{
     actor::Actor,
     chronicle::Stretch,
     config::DatabaseConfig,
-    ids::{BoardId, CommunityId, Cursor, Place, Tick, UserId},
+    ids::{BoardId, CommunityId, Cursor, Place, PostId, Tick, UserId},
     ports::{Archive, FactsError, Past},
     postgres::{
         archive::OutboxArchive,
@@ -31,7 +31,7 @@ use crate::{
     },
     why::{
         Question, QuestionId, SocketReport,
-        found::{self, Found, Row},
+        found::{self, Found, Moved, Row},
         text::{self, Said},
     },
 };
@@ -116,13 +116,17 @@ pub(super) async fn run(Wanted { asked, settings }: Wanted) -> Result<(), CliErr
 async fn explain(pool: &PgPool, wanted: &Event) -> Result<String, WhyError> {
     let cursor = wanted.event;
     let user = UserId::from(wanted.user.as_str());
-    let stretch = stretch(pool, &cursor).await?;
+    let mut stretch = stretch(pool, &cursor).await?;
+    // Asked behind the rows: whatever they show of a move is known.
+    let posts: Vec<PostId> = stretch.rows.heads.keys().copied().collect();
+    let moved = asking::moved(pool, cursor.epoch, cursor.place.tick, &posts).await?;
+    found::put_back(&mut stretch.rows, &moved);
     let found = found::at(&stretch, cursor.place, &user);
     let id = QuestionId::from(getrandom::u64().unwrap_or_default());
     let question = Question { id, user: user.clone(), epoch: cursor.epoch, events: found.asked() };
     let heard = asking::ask(pool, &question).await?;
     let mut text = String::new();
-    tell_event(&mut text, cursor, &found);
+    tell_event(&mut text, cursor, &found, &moved);
     let view = View { pool, user: &user, boards: found.boards().collect(), question: &question };
     view.tell_standing(&mut text, wanted, &heard).await?;
     view.tell_nodes(&mut text, &heard).await?;
@@ -155,7 +159,7 @@ async fn stretch(pool: &PgPool, cursor: &Cursor) -> Result<Stretch, WhyError> {
     Err(WhyError::NotRead)
 }
 
-fn tell_event(text: &mut String, cursor: Cursor, found: &Found<'_>) {
+fn tell_event(text: &mut String, cursor: Cursor, found: &Found<'_>, moved: &Moved) {
     let Place { tick, ordinal, .. } = cursor.place;
     if found::is_merged(cursor.place) {
         line(
@@ -179,6 +183,10 @@ fn tell_event(text: &mut String, cursor: Cursor, found: &Found<'_>) {
         for told in told {
             line(text, 2, &format!("{} to {}", told.event.name(), text::audience(&told.audience)));
         }
+    }
+    let posts: BTreeSet<PostId> = found.posts().collect();
+    for (post, board) in moved.iter().filter(|(post, _)| posts.contains(post)) {
+        line(text, 1, &text::stood(*post, *board));
     }
     if found.more > 0 {
         line(text, 1, &format!("and {} more, which are left out", found.more));

@@ -134,10 +134,10 @@ impl<S: EffectSink> Dispatcher<S> {
         self.heed(fence, tick);
         let judging = fence.shutting(&self.outlook, &mut self.rooms, self.chronicle.told());
         let (verdicts, _) = applied(judging, &mut self.rooms).await;
-        self.note_flags(fence, |ordinal| Place { tick, ordinal, part: 0 });
         for (board, ordinal) in &verdicts.changed {
             self.chronicle.history.rights_changed(*board, Place { tick, ordinal: *ordinal, part: u8::MAX });
         }
+        self.note_flags(fence, |ordinal| Place { tick, ordinal, part: 0 });
         verdicts
     }
 
@@ -163,8 +163,6 @@ impl<S: EffectSink> Dispatcher<S> {
             Position { place: told, at: at.unwrap_or_default() }
         };
         self.heed(&ahead.fence, told.tick);
-        // They count from now on, though their own ticks come later.
-        self.note_flags(&ahead.fence, |_| told);
         let judging = ahead.fence.shutting_ahead(tick, &mut self.rooms, told);
         let (verdicts, outlook) = applied(judging, &mut self.rooms).await;
         self.outlook = outlook;
@@ -172,6 +170,8 @@ impl<S: EffectSink> Dispatcher<S> {
         for (board, _, key) in verdicts.lost.values().flatten() {
             self.to_gain.take(*board, *key);
         }
+        // They count from now on, though their own ticks come later.
+        self.note_flags(&ahead.fence, |_| told);
         let lost =
             verdicts.lost.into_iter().flat_map(|(number, lost)| lost.into_iter().map(move |lost| (number, lost)));
         for (number, (board_id, reason, key)) in lost {

@@ -9,10 +9,10 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    ids::{Cursor, Epoch},
+    ids::{BoardId, Cursor, Epoch, PostId, Tick},
     ports::{Answers, FactsError},
     postgres::pool::answered,
-    why::{Part, Question, QuestionId},
+    why::{Part, Question, QuestionId, found::Moved},
 };
 
 /// Of a notification, in bytes (PostgreSQL, `NOTIFY`: a payload is shorter than 8000 bytes).
@@ -69,6 +69,14 @@ pub struct Standing {
 pub async fn standing(pool: &PgPool, cursor: &Cursor) -> Result<Standing, sqlx::Error> {
     let row = sqlx::query_file!("sql/why/standing.sql", cursor.epoch.0).fetch_one(pool).await?;
     Ok(Standing { newest: row.newest.map(Epoch), known: row.known, kept: row.first.zip(row.last) })
+}
+
+/// Which of the posts were moved behind the tick, with the board in which each stood at its end.
+pub async fn moved(pool: &PgPool, epoch: Epoch, tick: Tick, posts: &[PostId]) -> Result<Moved, sqlx::Error> {
+    let posts: Vec<i32> = posts.iter().map(|post| post.0).collect();
+    let found = sqlx::query_file!("sql/why/moved.sql", epoch.0, tick.0, &posts).fetch_all(pool).await?;
+    let stood = |board: Option<String>| board.and_then(|board| board.parse().ok()).map(BoardId);
+    Ok(found.into_iter().map(|row| (PostId(row.post), stood(row.board))).collect())
 }
 
 /// What the nodes said.

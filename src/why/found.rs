@@ -1,13 +1,15 @@
 //! What stands at a place of the stream.
 
+use std::collections::BTreeMap;
+
 use super::{Asked, EVENTS_ASKED};
 use crate::{
     audience::{Audience, Topic},
     change::Change,
     chronicle::{Position, Stretch},
     contract::ServerEvent,
-    event::{self, Told as Happened},
-    ids::{BoardId, Place, UserId},
+    event::{self, Rows, Told as Happened},
+    ids::{BoardId, Place, PostId, UserId},
 };
 
 /// An event and whom it is for.
@@ -19,7 +21,22 @@ pub struct Told {
     pub audience: Audience,
 }
 
-/// A change and the events that tell of it, as its rows are now.
+/// Of posts that were moved behind a tick, the board in which each stood at its end.
+pub type Moved = BTreeMap<PostId, Option<BoardId>>;
+
+/// Puts the posts back to where they stood at the end of the tick, as whoever told it found them.
+pub fn put_back(rows: &mut Rows, moved: &Moved) {
+    for (post, board) in moved {
+        if let Some(head) = rows.heads.get_mut(post) {
+            head.board = *board;
+        }
+        if let Some(row) = rows.posts.get_mut(post) {
+            row.post.board_id = *board;
+        }
+    }
+}
+
+/// A change and the events that tell of it, as its rows are now but for where its post stands.
 #[derive(Debug)]
 pub struct Row<'a> {
     pub position: &'a Position,
@@ -93,6 +110,23 @@ impl Found<'_> {
             }
         }
         asked
+    }
+
+    /// The posts that it speaks of.
+    pub fn posts(&self) -> impl Iterator<Item = PostId> {
+        self.rows.iter().filter_map(|row| match row.change {
+            Change::PostCreated { post, .. }
+            | Change::PostUpdated { post, .. }
+            | Change::PostMoved { post, .. }
+            | Change::PostCounted { post, .. }
+            | Change::PostDeleted { post, .. }
+            | Change::VoteAdded { post }
+            | Change::VoteRemoved { post }
+            | Change::CommentCreated { post, .. }
+            | Change::CommentUpdated { post, .. }
+            | Change::CommentDeleted { post, .. } => Some(*post),
+            _ => None,
+        })
     }
 
     /// The boards that have to be open to whoever is told of it.

@@ -8,7 +8,7 @@ use crate::{
     actor::Actor,
     audience::Audience,
     change::Change,
-    ids::{Cursor, Epoch, RoleId, UserId},
+    ids::{BoardId, Cursor, Epoch, PostId, RoleId, UserId},
 };
 
 /// What happened, in words, without anything that somebody wrote.
@@ -44,6 +44,12 @@ pub fn change(change: &Change) -> String {
             "what changed can't be told one by one: every socket was sent away to load afresh".to_owned()
         }
     }
+}
+
+/// Where a post stood, which has been moved since.
+pub fn stood(post: PostId, board: Option<BoardId>) -> String {
+    let board = board.map_or_else(|| "no board".to_owned(), |board| format!("board {board}"));
+    format!("post {post} stood in {board} then, and was moved since: the rooms are those of that time")
 }
 
 /// To whom an event goes.

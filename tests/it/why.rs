@@ -97,6 +97,56 @@ async fn the_clause_that_closes_a_board_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_went_to_the_rooms_of_its_time_wherever_its_post_stands_now() {
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    let mut bo = Client::connected(&service.url, &token("bo"), "websocket").await;
+    assert_eq!(ada.ask("board:join", json!(1)).await["ok"], json!(true));
+    assert_eq!(bo.ask("post:join", json!(2)).await["ok"], json!(true));
+    let mut events = Vec::new();
+    for (change, event) in [
+        ("UPDATE posts SET title = 'Edited' WHERE id = 2", "board:postUpdated"),
+        ("UPDATE posts SET upvote_count = upvote_count + 1 WHERE id = 2", "post:voteChanged"),
+        (
+            "INSERT INTO posts (id, author_user_id, title, content, board_id) VALUES (77, 'cy', 'New', '', 1)",
+            "board:newPost",
+        ),
+    ] {
+        forum.run(change).await;
+        let told = ada.next().await;
+        assert_eq!(told[0], json!(event), "{told}");
+        events.push(cursor(&told));
+    }
+    assert_eq!(bo.next().await[0], "board:postUpdated");
+    forum.run("INSERT INTO comments (post_id, author_user_id, content) VALUES (2, 'cy', 'Text')").await;
+    let comment = bo.next().await;
+    assert_eq!(comment[0], "post:newComment", "{comment}");
+    assert_eq!(ada.next().await[0], "post:commentCountChanged");
+    // Once and again: the first move leads out of the board in which all that was told.
+    forum.run("UPDATE posts SET board_id = 2 WHERE id IN (2, 77)").await;
+    forum.run("UPDATE posts SET board_id = NULL WHERE id = 77").await;
+
+    for (event, post, expected) in [
+        (&events[0], 2, "board:postUpdated to rooms board:1 and post:2"),
+        (&events[1], 2, "post:voteChanged to room board:1"),
+        (&events[2], 77, "board:newPost to room board:1"),
+    ] {
+        let told = why(&forum, &["--user", "ada", "--event", event]).await.stdout;
+        let moved = format!("post {post} stood in board 1 then, and was moved since");
+        for part in [expected, &moved, "may open board 1 as the database is now: yes", ": sent: it sits in the room"] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+        assert!(!told.contains("not sent"), "{told}");
+    }
+    let told = why(&forum, &["--user", "bo", "--event", &cursor(&comment)]).await.stdout;
+    for part in ["post:newComment to room post:2", "may open board 1 as", "room post:2: sent: it sits in the room"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_that_can_not_be_had_is_said_to_be_so() {
     let forum = Forum::captured().await;
     let none = why(&forum, &["--user", "ada", "--event", "nonsense"]).await;
