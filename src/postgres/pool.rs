@@ -26,7 +26,7 @@ const READING: u32 = 3;
 /// most of his statements.
 const LIKELY_ALIVE: Duration = Duration::from_millis(500);
 /// One that does not answer within it when it is asked whether it is alive is not.
-const ALIVE_WITHIN: Duration = Duration::from_secs(1);
+const ALIVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The connections of a service, at most so many together as it was given.
 pub struct Pools {

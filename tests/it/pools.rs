@@ -10,7 +10,7 @@ use crate::support::{postgres::Forum, proxy::Proxy};
 
 /// Somebody has no patience.
 const GIVEN_UP_AFTER: Duration = Duration::from_millis(100);
-/// A second for each time it is asked whether a connection is alive; several times that, for what else this machine does.
+/// Two seconds for each time it is asked whether a connection is alive; several times that, for what else this machine does.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 
 /// With one connection for whoever asks.
