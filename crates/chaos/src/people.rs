@@ -54,7 +54,8 @@ const KNOCKING: u64 = 6;
 /// The posts of the beginning, which are never deleted.
 pub const POSTS: i32 = 26;
 
-/// So many people of a seed: some with a feed, some with boards, some with posts beside, and some at the door.
+/// So many people of a seed: some with a feed, some of them with one of its boards as well, some with boards, some with posts beside, and
+/// some at the door.
 pub fn personas(seed: u64, count: u64) -> Vec<Persona> {
     let mut draw = plan::stream(seed, Stream::Personas);
     (0..count)
@@ -66,6 +67,9 @@ pub fn personas(seed: u64, count: u64) -> Vec<Persona> {
             let mut rooms = Vec::new();
             if draw.random_bool(0.3) {
                 rooms.push(Room::Feed);
+                if draw.random_bool(0.4) {
+                    rooms.push(Room::Board(boards[0]));
+                }
             } else {
                 rooms.extend(boards.iter().take(draw.random_range(1..=2)).map(|board| Room::Board(*board)));
             }
