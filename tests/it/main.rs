@@ -5,6 +5,7 @@ mod browser;
 mod capture;
 mod cli;
 mod communities;
+mod compose;
 mod counts;
 mod crowd;
 mod demo;
