@@ -54,11 +54,13 @@ struct Condition {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum State {
-    ServiceStarted,
-    ServiceHealthy,
-    ServiceCompletedSuccessfully,
+    #[serde(rename = "service_started")]
+    Started,
+    #[serde(rename = "service_healthy")]
+    Healthy,
+    #[serde(rename = "service_completed_successfully")]
+    Completed,
 }
 
 #[derive(Clone, Deserialize)]
@@ -78,7 +80,7 @@ impl Default for DependsOn {
 impl Service {
     fn depends_on(&self) -> Vec<(&str, State)> {
         match &self.depends_on {
-            DependsOn::Started(names) => names.iter().map(|name| (name.as_str(), State::ServiceStarted)).collect(),
+            DependsOn::Started(names) => names.iter().map(|name| (name.as_str(), State::Started)).collect(),
             DependsOn::Is(all) => all.iter().map(|(name, is)| (name.as_str(), is.condition)).collect(),
         }
     }
@@ -122,9 +124,9 @@ fn every_service_is_run_by_something_and_waits_for_what_comes_to_be() {
         for (other, state) in service.depends_on() {
             let other = services.get(other).unwrap_or_else(|| panic!("{name} waits for {other}, which is no service"));
             match state {
-                State::ServiceStarted => {}
-                State::ServiceHealthy => assert!(other.healthcheck.is_some(), "{name} waits for what tells nothing"),
-                State::ServiceCompletedSuccessfully => assert_eq!(other.restart, None, "{name} waits for ever"),
+                State::Started => {}
+                State::Healthy => assert!(other.healthcheck.is_some(), "{name} waits for what tells nothing"),
+                State::Completed => assert_eq!(other.restart, None, "{name} waits for ever"),
             }
         }
         if let Some(Healthcheck { test, interval, retries }) = &service.healthcheck {
@@ -143,14 +145,14 @@ fn every_service_is_run_by_something_and_waits_for_what_comes_to_be() {
 fn nodes_wait_for_the_schema_and_outlive_their_drain() {
     let Compose { realtime, services } = compose();
     for node in [&realtime, &services["one"], &services["two"]] {
-        assert!(node.depends_on().contains(&("migrate", State::ServiceCompletedSuccessfully)));
+        assert!(node.depends_on().contains(&("migrate", State::Completed)));
         let config = configured(node);
         assert_eq!(config.warnings(), [] as [&str; 0]);
         let grace = duration(node.stop_grace_period.as_deref().expect("a time")).expect("a duration");
         assert!(grace > config.drain, "{grace:?}");
     }
     let migrate = &services["migrate"];
-    assert!(migrate.depends_on().contains(&("forum", State::ServiceHealthy)));
+    assert!(migrate.depends_on().contains(&("forum", State::Healthy)));
     assert_eq!(migrate.environment["DATABASE_URL"], realtime.environment["DATABASE_URL"]);
 }
 
