@@ -4,6 +4,7 @@ mod asyncapi;
 mod browser;
 mod capture;
 mod cli;
+mod compose;
 mod crowd;
 mod demo;
 mod drain;

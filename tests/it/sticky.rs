@@ -307,7 +307,7 @@ async fn behind_the_proxy_a_client_has_its_own_address() {
 }
 
 #[test]
-fn the_proxy_outlasts_a_ping_and_compose_sets_what_it_asks_for() {
+fn the_proxy_outlasts_a_ping() {
     let timeout = |name: &str| {
         let line = CONFIGURATION.lines().find_map(|line| line.trim().strip_prefix("timeout ")?.strip_prefix(name));
         duration(line.expect("a timeout").trim()).expect("a duration")
@@ -316,11 +316,5 @@ fn the_proxy_outlasts_a_ping_and_compose_sets_what_it_asks_for() {
     let limits = Config::read(&Sources { flags: flags.into(), ..Sources::default() }).expect("defaults").limits;
     for name in ["client ", "server ", "tunnel "] {
         assert!(timeout(name) > limits.ping_interval + limits.ping_timeout, "{name}");
-    }
-    let compose = include_str!("../../compose.yaml");
-    let asked: Vec<_> = CONFIGURATION.split("${").skip(1).filter_map(|rest| rest.split_once('}')).collect();
-    assert_eq!(asked.len(), 3);
-    for (name, _) in asked {
-        assert!(compose.contains(&format!("      {name}: ")), "{name}");
     }
 }
