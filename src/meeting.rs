@@ -4,6 +4,8 @@
 //! - nobody waits for Redis: what is to be said waits in a bounded queue, and where that is full everything known of other nodes is
 //!   given up and read anew;
 //! - no beat waits for the dispatcher: while it is behind nothing more is said or taken of what is published, and the beats go on;
+//! - nor for what is said, looked at, kept or read, however much it is and however long a round trip takes: between two of them a beat may
+//!   come, and what each brings is looked at a part at a time, in turn with what is to be said;
 //! - what is heard reaches the dispatcher in the order in which Redis put it, and a scope that was read before anything said of it
 //!   later;
 //! - a node is taken to live for [`LEASE`] after its last word. One that was taken for dead begins anew;

@@ -17,7 +17,7 @@ use crate::{
     circle::{Heard, Word},
     http::readiness::State,
     redis::{
-        circle::{Circle, LEASE, PARTS, Published, Uttered},
+        circle::{Circle, LEASE, Published, Uttered},
         keeper::Worked,
     },
 };
@@ -34,12 +34,19 @@ struct Course {
     beatless: Option<String>,
     /// Whether everything that this node minded at first was read, or found to be lost.
     has_read_all: bool,
+    /// Not everything that the last beat brought has been looked at yet; and whether what is found is taken.
+    looks: Option<bool>,
 }
 
 impl Course {
     fn new() -> Self {
         let (words, steps) = (VecDeque::new(), Vec::new());
-        Self { words, steps, beats: 0, lived: Instant::now(), beatless: None, has_read_all: false }
+        Self { words, steps, beats: 0, lived: Instant::now(), beatless: None, has_read_all: false, looks: None }
+    }
+
+    /// Whether there is something to be done without waiting for anything.
+    fn has_work(&self, circle: &Circle, may_hear: bool) -> bool {
+        self.looks.is_some() || may_hear && (!self.words.is_empty() || circle.has_to_read())
     }
 }
 
@@ -71,21 +78,25 @@ impl Meeting {
             tokio::select! {
                 biased;
                 _ = beat.tick() => {
-                    self.beat(circle, published, &mut course).await?;
+                    self.beat(circle, &mut course).await?;
                     worked.did();
                 }
                 () = self.backlog.hand_over() => {}
-                // Round by round: however much there is to be said, the beats go on, and what others say is heard.
-                () = ready(()), if may_hear && !course.words.is_empty() => {
-                    self.say(circle, &mut course).await?;
-                    self.hear_published(circle, published);
-                }
-                steps = self.words.recv_many(&mut course.steps, STEPS), if may_say => match steps {
+                // Before there is more to be said, and however much there is to be looked at.
+                steps = self.words.recv_many(&mut course.steps, STEPS), if may_say && course.words.is_empty() => match steps {
                     // The dispatcher is gone; so will be this task.
                     0 => pending().await,
                     _ if self.backlog.begins() => course.steps.clear(),
                     _ => course.words.extend(course.steps.drain(..).flatten()),
                 },
+                // Round by round: however much there is of both, the beats go on, and what others say is heard.
+                () = ready(()), if course.has_work(circle, may_hear) => {
+                    if may_hear && !course.words.is_empty() {
+                        self.say(circle, &mut course).await?;
+                        self.hear_published(circle, published);
+                    }
+                    self.look(circle, published, &mut course).await?;
+                }
                 Some(first) = published.recv(), if may_hear => {
                     circle.hear(first).into_iter().for_each(|heard| self.backlog.push(heard));
                     self.hear_published(circle, published);
@@ -95,20 +106,14 @@ impl Meeting {
         }
     }
 
-    /// Says that this node lives, hears which do, and looks where a part of the scopes stand.
-    async fn beat(
-        &mut self,
-        circle: &mut Circle,
-        published: &mut mpsc::Receiver<Published>,
-        course: &mut Course,
-    ) -> Result<(), Broken> {
+    /// Says that this node lives, and hears which do; what is to be looked at with it follows.
+    async fn beat(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
         let is_behind = self.backlog.is_behind();
-        let mut heard = Vec::new();
         match circle.beat(LEASE).await? {
             Ok(beat) if beat.lived => {
                 course.lived = Instant::now();
                 course.beatless = None;
-                heard.push(Heard::Nodes(beat.living));
+                self.backlog.push(Heard::Nodes(beat.living));
             }
             Ok(_) => return Err(Broken::Buried),
             // By then the dead would be taken to be here.
@@ -116,19 +121,40 @@ impl Meeting {
             Err(error) => course.beatless = Some(error.to_string()),
         }
         course.beats += 1;
-        for scopes in circle.due(course.beats).chunks(AT_ONCE) {
-            // Asking keeps the scopes of this node's people, also where what is found can't be taken.
-            heard.extend(circle.stand(scopes, !is_behind).await?);
-        }
-        circle.keep(course.beats % PARTS, PARTS).await?;
-        if !is_behind {
-            // What led there was published before.
-            self.hear_published(circle, published);
-            heard.push(Heard::Beat);
-            heard.extend(circle.read_lost(AT_ONCE).await?);
-        }
-        heard.into_iter().for_each(|heard| self.backlog.push(heard));
+        circle.begin(course.beats);
+        course.looks = Some(!is_behind);
         self.report(circle, course);
+        Ok(())
+    }
+
+    /// Looks where the next part of the scopes stand; behind the last the beat has passed, and what is lost is read.
+    async fn look(
+        &mut self,
+        circle: &mut Circle,
+        published: &mut mpsc::Receiver<Published>,
+        course: &mut Course,
+    ) -> Result<(), Broken> {
+        if let Some(is_heard) = course.looks {
+            // Asking keeps the scopes of this node's people, also where what is found can't be taken.
+            let stands = circle.look(is_heard).await?;
+            let has_passed = !circle.has_to_look();
+            if is_heard {
+                // What led there was published before.
+                self.hear_published(circle, published);
+                self.take(circle, course, stands);
+                if has_passed {
+                    self.backlog.push(Heard::Beat);
+                    circle.begin_reading();
+                }
+            }
+            if has_passed {
+                course.looks = None;
+            }
+        } else if circle.has_to_read() && !self.backlog.is_behind() {
+            let read = circle.read_lost().await?;
+            self.take(circle, course, read);
+            self.report(circle, course);
+        }
         Ok(())
     }
 

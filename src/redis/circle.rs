@@ -23,11 +23,13 @@
 //! - no answer is larger than a page, whatever a scope holds.
 
 mod current;
+mod looking;
 pub mod message;
 mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -36,9 +38,9 @@ use std::{
 };
 
 use redis::{FromRedisValue, RedisError, RedisResult};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use self::{current::Current, message::Message, watching::Watched};
+use self::{current::Current, looking::Looking, message::Message, watching::Watched};
 use super::{
     bus::Bus,
     key::short,
@@ -112,6 +114,10 @@ pub struct Circle {
     /// Whether something that was published may have been left out.
     missed: Arc<AtomicBool>,
     current: Current,
+    looking: Looking,
+    /// When it was said last that this node lives, and whether it was taken for dead by then and that was not told yet.
+    beaten: Instant,
+    was_dead: bool,
 }
 
 impl Circle {
@@ -147,6 +153,9 @@ impl Circle {
             lost: BTreeMap::new(),
             missed,
             current: Current::new(prefix),
+            looking: Looking::default(),
+            beaten: Instant::now(),
+            was_dead: false,
         })
     }
 
@@ -165,6 +174,8 @@ impl Circle {
         let answer = self.ask_each::<(bool, Vec<String>)>(&[question]).await?.pop().ok_or(LinkError::Closed)?;
         Ok(match answer {
             Ok((lived, nodes)) => {
+                self.beaten = Instant::now();
+                let lived = lived && !mem::take(&mut self.was_dead);
                 Ok(Beat { lived, living: nodes.iter().filter_map(|node| node.parse().ok()).collect() })
             }
             Err(error) => Err(self.of_one(error)?),
@@ -217,16 +228,12 @@ impl Circle {
         self.bus.publish(&channel, &message::of_typing(self.me, heard)).await
     }
 
-    /// Keeps what is remembered of some of this node's own users.
-    pub async fn keep(&mut self, part: usize, of: usize) -> Result<(), LinkError> {
-        let users = self.current.of_part(part, of);
+    /// Keeps what is remembered of these of this node's own users.
+    async fn keep(&mut self, users: &[UserId]) -> Result<(), LinkError> {
         let questions: Vec<Question> = users.iter().map(|user| self.current.keep(user)).collect();
-        let mut gone = Vec::new();
-        for (users, questions) in users.chunks(AT_ONCE).zip(questions.chunks(AT_ONCE)) {
-            let answers = self.ask_each::<bool>(questions).await?;
-            gone.extend(users.iter().zip(answers).filter(|(_, kept)| matches!(kept, Ok(false))).map(|(user, _)| user));
-        }
-        let again: Vec<Question> = gone.into_iter().filter_map(|user| self.current.again(user)).collect();
+        let answers = self.ask_each::<bool>(&questions).await?;
+        let gone = users.iter().zip(answers).filter(|(_, kept)| matches!(kept, Ok(false))).map(|(user, _)| user);
+        let again: Vec<Question> = gone.filter_map(|user| self.current.again(user)).collect();
         self.ask_in_passing(&again).await
     }
 

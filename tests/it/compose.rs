@@ -109,10 +109,10 @@ fn filled(value: &str) -> String {
     format!("{before}{value}{}", filled(after))
 }
 
-/// What a service is told, of which everything that is ours means something.
+/// What a service is told; as a file, of which every name that looks like ours is asked what it means.
 fn configured(service: &Service) -> Config {
-    let environment = service.environment.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
-    Config::read(&Sources { environment, ..Sources::default() }).expect("a configuration")
+    let file = service.environment.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
+    Config::read(&Sources { file, ..Sources::default() }).expect("a configuration")
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod crowd;
 mod facts;
 mod forms;
 mod meeting;
+mod meeting_slow;
 mod presence;
 mod presence_away;
 mod presence_dead;

@@ -86,7 +86,7 @@ impl Circle {
     }
 
     /// What was said of each scope, altogether.
-    async fn read(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
+    pub(super) async fn read(&mut self, scopes: Vec<Scope>) -> Result<Vec<Heard>, LinkError> {
         let read = |scope| {
             let key = self.key(scope);
             let at = self.watched.get(key.as_bytes()).and_then(|watched| watched.at).unwrap_or_default();
@@ -111,16 +111,6 @@ impl Circle {
         Ok(all)
     }
 
-    /// Reads anew what was lost.
-    pub async fn read_lost(&mut self, at_once: usize) -> Result<Vec<Heard>, LinkError> {
-        let lost: Vec<Scope> = self.lost.keys().cloned().collect();
-        let mut all = Vec::new();
-        for scopes in lost.chunks(at_once) {
-            all.extend(self.read(scopes.to_vec()).await?);
-        }
-        Ok(all)
-    }
-
     /// Of how many scopes it is not known who is there, and why of the first.
     pub fn lost(&self) -> Option<(usize, String)> {
         let (scope, why) = self.lost.first_key_value()?;
@@ -137,6 +127,7 @@ impl Circle {
         let mut reading = Reading::new(scope.clone(), stamp);
         reading.take(&fields);
         while cursor != b"0" {
+            self.go_on_living().await?;
             let next = cmd("HSCAN").arg(&key).arg(&cursor).arg("COUNT").arg(PAGE).to_owned();
             let mut answers = self.ask_each::<Page>(&[next.into()]).await?;
             match answers.pop().ok_or(LinkError::Closed)? {
@@ -152,6 +143,7 @@ impl Circle {
             }
         }
         self.lost.remove(&scope);
+        self.was_read(&scope);
         if let Some(watched) = self.watched.get_mut(key.as_bytes()) {
             (watched.at, watched.read, watched.is_quiet) = (Some(stamp), Some(stamp.generation), reading.count() == 0);
             watched.ours = reading.of(self.me);
@@ -173,6 +165,10 @@ impl Circle {
         watched.is_some_and(|watched| watched.read.is_some() && watched.read != now)
     }
 
+    pub(super) fn is_watched(&self, scope: &Scope) -> bool {
+        self.watched.contains_key(self.key(scope).as_bytes())
+    }
+
     /// Whether this node has said of anybody that he is there.
     fn has_people_in(&self, key: &str) -> bool {
         self.watched.get(key.as_bytes()).is_some_and(|watched| !watched.ours.is_empty())
@@ -189,7 +185,7 @@ impl Circle {
     }
 
     /// Which scopes are to be looked at with this beat.
-    pub fn due(&mut self, beats: usize) -> Vec<Scope> {
+    pub(super) fn due(&mut self, beats: usize) -> Vec<Scope> {
         if self.missed.swap(false, Ordering::Relaxed) {
             self.watched.values_mut().for_each(|watched| watched.is_quiet = false);
         }
@@ -204,7 +200,7 @@ impl Circle {
 
     /// Where each of these scopes stands; where this node has people it is kept for longer by asking. Unless it `is_heard`, they are looked
     /// at as soon again.
-    pub async fn stand(&mut self, scopes: &[Scope], is_heard: bool) -> Result<Vec<Heard>, LinkError> {
+    pub(super) async fn stand(&mut self, scopes: &[Scope], is_heard: bool) -> Result<Vec<Heard>, LinkError> {
         let questions: Vec<Question> = scopes.iter().map(|scope| self.standing(&self.key(scope))).collect();
         let answers = self.ask_each::<Standing>(&questions).await?;
         let mut stands = Vec::with_capacity(scopes.len());

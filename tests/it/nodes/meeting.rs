@@ -19,23 +19,27 @@ const ME: NodeId = NodeId(7);
 /// Of board 1.
 const KEY: &str = "curia:board_users:1";
 /// Of a lease at least so much is always left, however busy the machine is.
-const LEFT: Duration = Duration::from_secs(2);
+pub(super) const LEFT: Duration = Duration::from_secs(2);
 
-fn board(id: i32) -> Scope {
+pub(super) fn board(id: i32) -> Scope {
     Scope::Board(BoardId(id))
 }
 
 /// One that is there.
-struct Met {
-    words: Words,
-    heard: mpsc::Receiver<Heard>,
-    stop: CancellationToken,
-    running: JoinHandle<()>,
+pub(super) struct Met {
+    pub(super) words: Words,
+    pub(super) heard: mpsc::Receiver<Heard>,
+    pub(super) stop: CancellationToken,
+    pub(super) running: JoinHandle<()>,
 }
 
 async fn met(redis: &Redis) -> Met {
+    met_at(&redis.url()).await
+}
+
+pub(super) async fn met_at(url: &str) -> Met {
     let readiness = Readiness::default().component("presence", State::Ready);
-    let url = redis.url().parse().expect("a URL");
+    let url = url.parse().expect("a URL");
     let (meeting, Ends { words, mut heard }) = Meeting::new(url, "curia:", ME, readiness, Duration::ZERO);
     let stop = CancellationToken::new();
     let running = tokio::spawn(meeting.run(stop.clone()));
@@ -44,7 +48,7 @@ async fn met(redis: &Redis) -> Met {
 }
 
 /// For how long the node is taken to live.
-async fn left(redis: &mut MultiplexedConnection) -> Duration {
+pub(super) async fn left(redis: &mut MultiplexedConnection) -> Duration {
     let until: f64 = redis::cmd("ZSCORE")
         .arg("curia:nodes")
         .arg(ME.to_string())
@@ -186,10 +190,17 @@ async fn what_was_missed_while_nothing_is_taken_is_looked_for_soon_after() {
     running.await.expect("a meeting that ends");
 }
 
-/// As another node would have said that somebody is in board 1.
-async fn somebody_elsewhere(redis: &Redis) {
+/// As another node would have said that somebody is in the board.
+pub(super) async fn somebody_in(redis: &mut MultiplexedConnection, id: i32) {
     let stays = json!({NodeId(9).to_string(): json!({"devices": [], "nameless": 1, "boards": []}).to_string()});
-    command(redis, &["HSET", KEY, "generation", "5", "version", "1", "u:ada", &stays.to_string()]).await;
+    let mut command = redis::cmd("HSET");
+    command.arg(format!("curia:board_users:{id}")).arg(&["generation", "5", "version", "1", "u:ada"]);
+    command.arg(stays.to_string()).query_async::<usize>(redis).await.expect("an answer");
+}
+
+async fn somebody_elsewhere(redis: &Redis) {
+    let client = redis::Client::open(redis.url()).expect("an address");
+    somebody_in(&mut client.get_multiplexed_async_connection().await.expect("a connection"), 1).await;
 }
 
 /// For how long board 1 is kept.

@@ -1,0 +1,71 @@
+//! The way to where all nodes meet, where each round trip takes long and there is much to be looked at.
+
+use std::collections::BTreeSet;
+
+use curia_realtime::{
+    circle::{Heard, Word},
+    ids::{BoardId, UserId},
+    ports::Circle,
+    presence::Scope,
+    redis::circle::LEASE,
+};
+
+use super::{
+    meeting::{LEFT, Met, board, left, met_at, somebody_in},
+    *,
+};
+
+/// With one round trip for sixteen of them a beat would take longer than a lease.
+const BOARDS: i32 = 4_000;
+const SEATED: i32 = 2_000;
+/// Each way.
+const SLOW: Duration = Duration::from_millis(80);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_thousands_of_boards_and_a_slow_way_is_not_taken_for_dead_and_looks_at_each() {
+    let redis = Redis::start().expect("a Redis");
+    let client = redis::Client::open(redis.url()).expect("an address");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+    for id in 1..=BOARDS {
+        somebody_in(&mut connection, id).await;
+    }
+    let way = Proxy::before(&redis.url()).await;
+    let Met { words, mut heard, stop, running } = met_at(&way.url.replace("http://", "redis://")).await;
+    words.say((1..=BOARDS).map(|id| Word::Watch(board(id), None)).collect());
+    words.say(vec![Word::Seats(
+        (1..=SEATED).map(|id| (UserId::from(format!("user {id}").as_str()), BoardId(id))).collect(),
+    )]);
+    let reading = async {
+        let mut read = BTreeSet::new();
+        while read.len() < BOARDS as usize {
+            if let Some(Heard::Read { scope, .. }) = heard.recv().await {
+                read.insert(scope);
+            }
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("all boards to be read");
+    // From then on Redis knows the scripts.
+    let beat = async { while heard.recv().await != Some(Heard::Beat) {} };
+    timeout(PATIENCE, beat).await.expect("a beat");
+
+    way.delay(SLOW);
+    let (mut looked, mut beats, mut least) = (BTreeSet::<Scope>::new(), 0, LEASE);
+    let began = Instant::now();
+    while began.elapsed() < LEASE + Duration::from_secs(9) || looked.len() < BOARDS as usize {
+        assert!(began.elapsed() < PATIENCE, "{} boards looked at", looked.len());
+        while let Ok(Some(heard)) = timeout(Duration::from_millis(100), heard.recv()).await {
+            match heard {
+                Heard::Stands { scope, .. } => drop(looked.insert(scope)),
+                Heard::Nodes(_) => beats += 1,
+                Heard::Away | Heard::Here | Heard::Unknown(_) => panic!("{heard:?} after {:?}", began.elapsed()),
+                _ => {}
+            }
+        }
+        least = least.min(left(&mut connection).await);
+        assert!(least > LEFT, "after {:?} it is taken to live for {least:?}", began.elapsed());
+    }
+    println!("of its lease {least:?} were left at least; {beats} beats, {} boards looked at", looked.len());
+    assert!(beats >= 6, "{beats} beats");
+    stop.cancel();
+    running.await.expect("a meeting that ends");
+}
