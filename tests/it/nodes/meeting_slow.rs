@@ -33,6 +33,7 @@ async fn a_node_with_thousands_of_boards_and_a_slow_way_is_not_taken_for_dead_an
     let Met { words, mut heard, stop, running } = met_at(&way.url.replace("http://", "redis://")).await;
     words.say((1..=BOARDS).map(|id| Word::Watch(board(id), None)).collect());
     words.say(vec![Word::Seats(
+        "c1".into(),
         (1..=SEATED).map(|id| (UserId::from(format!("user {id}").as_str()), BoardId(id))).collect(),
     )]);
     let reading = async {
