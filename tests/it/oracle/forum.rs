@@ -112,6 +112,12 @@ fn rule(settings: Option<&Value>) -> Option<&Value> {
     settings?.pointer("/permissions/allowedRoles")
 }
 
+/// Whether behind a step the settings of the community changed: nobody of it is caught up across that, whatever they say.
+pub fn settings_changed_since(community: &str, step: usize, standings: &[Standing]) -> bool {
+    let behind = &standings[step.saturating_sub(1)..];
+    behind.windows(2).any(|pair| pair[0].communities.get(community) != pair[1].communities.get(community))
+}
+
 /// Whether behind a step anything changed that may have changed somebody's right to what is joined.
 pub fn changed_since(what: Joined, boards: &BTreeSet<i32>, step: usize, standings: &[Standing]) -> bool {
     // A cursor of an event may lie before the change of rights that its own transaction made.

@@ -235,7 +235,8 @@ impl Run {
             (Some(cursor), false) => {
                 assert!(events.is_empty(), "nothing half, {at}: {events:?}");
                 let changed = forum::changed_since(what, &boards, cursor.step, &self.standings);
-                let unsure = changed || person.was_shut_out(&boards, cursor, &self.standings);
+                let of_community = forum::settings_changed_since(person.community, cursor.step, &self.standings);
+                let unsure = changed || of_community || person.was_shut_out(&boards, cursor, &self.standings);
                 assert!(unsure || cursor.step < person.came_anew, "nobody's rights have changed, {at}: {answer}");
                 self.tally.gaps += 1;
             }
