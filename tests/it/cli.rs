@@ -141,14 +141,14 @@ async fn serve_refuses_a_schema_of_another_version() {
     assert_eq!(missing.code, Some(2), "{missing:?}");
     assert!(missing.stderr.contains("no schema curia_realtime; run `curia-realtime migrate up`"), "{missing:?}");
     forum.migrate(".up.sql");
-    forum.run("DELETE FROM curia_realtime.migration WHERE version = 8").await;
+    forum.run("DELETE FROM curia_realtime.migration WHERE version = 9").await;
     let older = serve().await;
     assert_eq!(older.code, Some(2), "{older:?}");
-    assert!(older.stderr.contains("has version 7, this program needs 8; run `curia-realtime migrate up`"), "{older:?}");
-    forum.run("INSERT INTO curia_realtime.migration (version, name) VALUES (8, 'eighth'), (9, 'ninth')").await;
+    assert!(older.stderr.contains("has version 8, this program needs 9; run `curia-realtime migrate up`"), "{older:?}");
+    forum.run("INSERT INTO curia_realtime.migration (version, name) VALUES (9, 'ninth'), (10, 'tenth')").await;
     let newer = serve().await;
     assert_eq!(newer.code, Some(2), "{newer:?}");
-    assert!(newer.stderr.contains("has version 9, this program knows 8"), "{newer:?}");
+    assert!(newer.stderr.contains("has version 10, this program knows 9"), "{newer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
