@@ -9,6 +9,7 @@ pub mod facts;
 pub mod migrations;
 pub mod outbox;
 pub mod pool;
+mod reading;
 pub mod retention;
 mod rows;
 mod said;

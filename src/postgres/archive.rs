@@ -12,7 +12,7 @@ use crate::{
     event::Needs,
     ids::{Epoch, Place, Tick},
     ports::{Archive, FactsError, Past},
-    postgres::{pool, rows, said::Said},
+    postgres::{pool, reading::Reading, rows, said::Said},
 };
 
 /// The outbox as the place where the past is looked up.
@@ -39,17 +39,19 @@ impl Archive for OutboxArchive {
 
 impl OutboxArchive {
     async fn read(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Past, sqlx::Error> {
-        let mut reading = self.pool.begin_with(include_str!("../../sql/outbox/begin.sql")).await?;
+        let mut reading = Reading::begin(&self.pool).await?;
         let counted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let size = sqlx::query_file!("sql/outbox/stretch_size.sql", epoch.0, from.0, upto.0, counted);
         let size = size.fetch_one(&mut *reading).await?;
         if !size.kept || size.rows >= counted {
+            reading.commit().await?;
             return Ok(Past::TooLarge);
         }
         let harmless: Vec<String> = HARMLESS.iter().map(|kind| (*kind).to_owned()).collect();
         let as_of = sqlx::query_file!("sql/outbox/stretch_as_of.sql", epoch.0, &harmless);
         let as_of = as_of.fetch_one(&mut *reading).await?;
         if as_of.restless {
+            reading.commit().await?;
             return Ok(Past::Restless(Tick(as_of.tick)));
         }
         let found = sqlx::query_file!("sql/outbox/stretch.sql", epoch.0, from.0, upto.0);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::{time::timeout, try_join};
 
+use super::pool::Lent;
 use crate::{
     ids::UserId,
     versions::{DEPARTED, Versions},
@@ -16,9 +17,21 @@ const WITHIN: Duration = Duration::from_secs(3);
 /// Lets `versions` know whoever was deleted as long ago as the outbox reaches back, which is `kept`. Where that can't be had in time, or not
 /// all who were deleted have names, anybody may have been.
 pub async fn remember(pool: &PgPool, versions: &Versions, kept: Duration) {
-    // One more than is remembered, so that it is known when there are more. Few enough for any integer.
-    let named = sqlx::query_file_scalar!("sql/facts/departed.sql", DEPARTED as i64 + 1).fetch_all(pool);
-    let unnamed = sqlx::query_file_scalar!("sql/facts/departed_unnamed.sql", kept.as_secs_f64()).fetch_one(pool);
+    let named = async {
+        let mut connection = Lent::of(pool).await?;
+        // One more than is remembered, so that it is known when there are more. Few enough for any integer.
+        let named = sqlx::query_file_scalar!("sql/facts/departed.sql", DEPARTED as i64 + 1);
+        let named = named.fetch_all(&mut *connection).await?;
+        connection.give_back();
+        Ok::<_, sqlx::Error>(named)
+    };
+    let unnamed = async {
+        let mut connection = Lent::of(pool).await?;
+        let unnamed = sqlx::query_file_scalar!("sql/facts/departed_unnamed.sql", kept.as_secs_f64());
+        let unnamed = unnamed.fetch_one(&mut *connection).await?;
+        connection.give_back();
+        Ok(unnamed)
+    };
     let unnamed = match timeout(WITHIN, async { try_join!(named, unnamed) }).await {
         Ok(Ok((users, unnamed))) => {
             // Who was deleted first is the first to be forgotten.

@@ -17,7 +17,10 @@ use crate::{
     dispatch::Reached,
     ids::{BoardId, CommunityId, Epoch, PostId, Tick, UserId},
     ports::{FactStore, FactsError},
-    postgres::{pool::answered, said::Said},
+    postgres::{
+        pool::{Lent, answered},
+        said::Said,
+    },
 };
 
 /// So long a node may be behind the rights that somebody asks for, and the database may take to answer.
@@ -104,16 +107,17 @@ impl PostgresFacts {
         let waiting = async {
             loop {
                 let Reached { epoch, told, .. } = *reached.borrow_and_update();
-                let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+                let mut connection = Lent::of(&self.pool).await.map_err(unavailable)?;
                 let facts = read(&mut connection).await.map_err(unavailable)?;
                 // Looked at behind the reading, on the connection that it was made on: what an epoch that had begun by then says of its
                 // home held while it was made, too, since a server that leaves its home ends its connections or its epoch.
-                match standing(&mut connection, epoch, told.tick).await.map_err(unavailable)? {
+                let standing = standing(&mut connection, epoch, told.tick).await.map_err(unavailable)?;
+                connection.give_back();
+                match standing {
                     Standing::Settled => return Ok(facts),
                     Standing::Behind => {}
                     Standing::Elsewhere => return Err(FactsError(NotAtHome.into())),
                 }
-                drop(connection);
                 metrics::counter!("curia_facts_awaited_total").increment(1);
                 reached.changed().await.map_err(|gone| FactsError(gone.into()))?;
             }
@@ -172,10 +176,12 @@ impl FactStore for PostgresFacts {
         // Not waited for until it is settled: who is deleted and not told so here yet is told later.
         let Reached { epoch, told, .. } = *self.reached.borrow();
         let asking = async {
-            let mut connection = self.pool.acquire().await?;
+            let mut connection = Lent::of(&self.pool).await?;
             let exists = sqlx::query_file_scalar!("sql/facts/user_exists.sql", user.as_str());
             let exists = exists.fetch_one(&mut *connection).await?;
-            Ok((exists, standing(&mut connection, epoch, told.tick).await?))
+            let standing = standing(&mut connection, epoch, told.tick).await?;
+            connection.give_back();
+            Ok((exists, standing))
         };
         match answered(SETTLED_WITHIN, asking).await.map_err(unavailable)? {
             (_, Standing::Elsewhere) => Err(FactsError(NotAtHome.into())),

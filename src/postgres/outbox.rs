@@ -17,7 +17,6 @@
 mod pages;
 mod patience;
 mod position;
-mod reading;
 mod ticks;
 
 use std::time::Duration;

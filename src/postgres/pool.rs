@@ -33,9 +33,8 @@ pub struct Pools {
     /// For whoever reads the outbox, and asks again after any error: nobody else, and by [`Lent`] connections alone. One of them
     /// may be dead: then others are likely to be, and he should [`forget_idle`].
     pub reading: PgPool,
-    /// For everybody else: each is asked whether it is alive, so that one that died meanwhile is nobody's error, and again when
-    /// it comes back, so that one that fell silent under a question, or is still at work on one that was given up, holds nobody's
-    /// place.
+    /// For everybody else, by [`Lent`] connections as well: each is asked whether it is alive, so that one that died meanwhile is
+    /// nobody's error.
     pub asking: PgPool,
 }
 
@@ -46,8 +45,7 @@ impl Pools {
             Box::pin(async move { Ok(known.idle_for <= LIKELY_ALIVE || is_alive(connection).await) })
         });
         let asking = options(most.saturating_sub(READING).max(1))
-            .before_acquire(|connection, _| Box::pin(async { Ok(is_alive(connection).await) }))
-            .after_release(|connection, _| Box::pin(async { Ok(is_alive(connection).await) }));
+            .before_acquire(|connection, _| Box::pin(async { Ok(is_alive(connection).await) }));
         Self { reading: reading.connect_lazy_with(url.options()), asking: asking.connect_lazy_with(url.options()) }
     }
 
@@ -99,6 +97,7 @@ pub struct Lent {
 }
 
 impl Lent {
+    /// One of the pool's, or a new one, within [`CONNECTED_WITHIN`].
     pub async fn of(pool: &PgPool) -> Result<Self, sqlx::Error> {
         Ok(Self { connection: pool.acquire().await?, is_whole: false })
     }
@@ -106,6 +105,9 @@ impl Lent {
     /// Everything that was asked on it has been answered, and no transaction is open.
     pub fn give_back(mut self) {
         self.is_whole = true;
+        // As the library does where it is dropped, but that it would wait for ever for one that falls silent on its way back.
+        let returning = self.connection.return_to_pool();
+        tokio::spawn(timeout(ALIVE_WITHIN, returning));
     }
 }
 

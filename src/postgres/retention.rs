@@ -12,7 +12,10 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-use super::{epoch, pool::answered};
+use super::{
+    epoch,
+    pool::{Lent, answered},
+};
 use crate::ids::Epoch;
 
 /// Rows a transaction.
@@ -68,38 +71,49 @@ impl Retention {
     }
 
     async fn newest_epoch(&self) -> Result<Option<Epoch>, sqlx::Error> {
-        let horizon = sqlx::query_file!("sql/retention/horizon.sql", 0.0).fetch_optional(&self.pool);
-        Ok(answered(SLICE_WITHIN, horizon).await?.map(|horizon| Epoch(horizon.epoch)))
+        let mut connection = Lent::of(&self.pool).await?;
+        let horizon = sqlx::query_file!("sql/retention/horizon.sql", 0.0).fetch_optional(&mut *connection);
+        let horizon = answered(SLICE_WITHIN, horizon).await?;
+        connection.give_back();
+        Ok(horizon.map(|horizon| Epoch(horizon.epoch)))
     }
 
     async fn begin_epoch_behind(&self, newest: Option<Epoch>) -> Result<(), sqlx::Error> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = Lent::of(&self.pool).await?;
         epoch::begin(&mut connection, newest, "the outbox was cut at its size limit").await?;
+        connection.give_back();
         Ok(())
     }
 
     async fn cut(&self, keep: Duration) -> Result<(), sqlx::Error> {
+        let mut connection = Lent::of(&self.pool).await?;
         let horizon = sqlx::query_file!("sql/retention/horizon.sql", keep.as_secs_f64());
+        let horizon = answered(SLICE_WITHIN, horizon.fetch_optional(&mut *connection)).await?;
         // Without an epoch there is no schema, or it is being made.
-        let Some(horizon) = answered(SLICE_WITHIN, horizon.fetch_optional(&self.pool)).await? else { return Ok(()) };
-        let whole = |cut: u64| cut >= SLICE.unsigned_abs();
-        loop {
-            let ticks = sqlx::query_file!("sql/retention/cut_ticks.sql", horizon.epoch, horizon.tick, SLICE);
-            if !whole(answered(SLICE_WITHIN, ticks.execute(&self.pool)).await?.rows_affected()) {
-                break;
+        if let Some(horizon) = horizon {
+            let whole = |cut: u64| cut >= SLICE.unsigned_abs();
+            loop {
+                let ticks = sqlx::query_file!("sql/retention/cut_ticks.sql", horizon.epoch, horizon.tick, SLICE);
+                if !whole(answered(SLICE_WITHIN, ticks.execute(&mut *connection)).await?.rows_affected()) {
+                    break;
+                }
+            }
+            loop {
+                let rows = sqlx::query_file!("sql/retention/cut_rows.sql", horizon.epoch, horizon.tick, SLICE);
+                if !whole(answered(SLICE_WITHIN, rows.execute(&mut *connection)).await?.rows_affected()) {
+                    break;
+                }
             }
         }
-        loop {
-            let rows = sqlx::query_file!("sql/retention/cut_rows.sql", horizon.epoch, horizon.tick, SLICE);
-            if !whole(answered(SLICE_WITHIN, rows.execute(&self.pool)).await?.rows_affected()) {
-                return Ok(());
-            }
-        }
+        connection.give_back();
+        Ok(())
     }
 
     async fn size(&self) -> Result<u64, sqlx::Error> {
-        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&self.pool);
+        let mut connection = Lent::of(&self.pool).await?;
+        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&mut *connection);
         let bytes = answered(SLICE_WITHIN, bytes).await?;
+        connection.give_back();
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 }

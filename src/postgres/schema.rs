@@ -2,7 +2,10 @@
 
 use sqlx::PgPool;
 
-use super::migrations::{self, FORUM_TABLES, OWN_TABLES};
+use super::{
+    migrations::{self, FORUM_TABLES, OWN_TABLES},
+    pool::Lent,
+};
 
 /// Triggers note its rows, and what they count stands in `posts`: it is opened to nobody.
 const NEVER_READ: &str = "public.votes";
@@ -49,14 +52,15 @@ impl SchemaError {
 pub async fn require_schema(pool: &PgPool) -> Result<(), SchemaError> {
     let read = OWN_TABLES.iter().chain(FORUM_TABLES).filter(|table| **table != NEVER_READ);
     let tables: Vec<String> = read.map(|table| (*table).to_owned()).collect();
-    let standing = sqlx::query_file!("sql/migrations/standing.sql", &tables).fetch_one(pool).await?;
+    let mut connection = Lent::of(pool).await?;
+    let standing = sqlx::query_file!("sql/migrations/standing.sql", &tables).fetch_one(&mut *connection).await?;
     if !standing.installed {
         return Err(SchemaError::Missing);
     }
     // Tables that a later migration opens can't be read before it: the version comes first, where it may be read.
     let readable = !standing.unreadable.iter().any(|table| table == "curia_realtime.migration");
     if readable {
-        let history = sqlx::query_file!("sql/migrations/history.sql").fetch_all(pool).await?;
+        let history = sqlx::query_file!("sql/migrations/history.sql").fetch_all(&mut *connection).await?;
         let found = history.last().map_or(0, |applied| applied.version);
         let needed = migrations::latest();
         match found.cmp(&needed) {
@@ -68,7 +72,8 @@ pub async fn require_schema(pool: &PgPool) -> Result<(), SchemaError> {
     if !standing.unreadable.is_empty() {
         return Err(SchemaError::Rights { user: standing.user, tables: standing.unreadable });
     }
-    let functions = sqlx::query_file_scalar!("sql/epoch/uncallable.sql").fetch_one(pool).await?;
+    let functions = sqlx::query_file_scalar!("sql/epoch/uncallable.sql").fetch_one(&mut *connection).await?;
+    connection.give_back();
     if !functions.is_empty() {
         return Err(SchemaError::Functions { user: standing.user, functions });
     }

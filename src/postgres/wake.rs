@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_postgres::{AsyncMessage, Client, Connection, Socket, error::SqlState};
 
-use super::{database_url::DatabaseUrl, tls::TlsError};
+use super::{database_url::DatabaseUrl, pool::Lent, tls::TlsError};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// None of the questions waits for a lock.
@@ -116,8 +116,13 @@ impl Listener {
 
     /// Whether this is another place than `read`, and by which error, if it took one to see that.
     async fn strays(&self, read: &PgPool) -> Result<Option<Option<tokio_postgres::Error>>, WakeError> {
-        let there = sqlx::query_file!("sql/wake/home.sql").fetch_one(read);
-        let there = timeout(ANSWER_WITHIN, there).await?.map_err(WakeError::Unread)?.home;
+        let asking = async {
+            let mut connection = Lent::of(read).await?;
+            let home = sqlx::query_file!("sql/wake/home.sql").fetch_one(&mut *connection).await?.home;
+            connection.give_back();
+            Ok(home)
+        };
+        let there = timeout(ANSWER_WITHIN, asking).await?.map_err(WakeError::Unread)?;
         let here = self.client.query_one(include_str!("../../sql/wake/home.sql"), &[]);
         match timeout(ANSWER_WITHIN, here).await? {
             Ok(row) => Ok((row.try_get::<_, Option<String>>(0)? != there).then_some(None)),

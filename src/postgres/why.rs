@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     ids::{BoardId, Cursor, Epoch, PostId, Tick},
     ports::{Answers, FactsError},
-    postgres::pool::answered,
+    postgres::pool::{Lent, answered},
     why::{Part, Question, QuestionId, found::Moved},
 };
 
@@ -32,8 +32,13 @@ impl Answers for NotifiedAnswers {
         // What is missing is noticed by who asked, and the rest is still worth telling.
         for part in parts {
             let text = fitting(part).map_err(|error| FactsError(error.into()))?;
-            let sent = sqlx::query_file!("sql/why/answer.sql", to.as_str(), text).execute(&self.pool);
-            failed = answered(ANSWER_WITHIN, sent).await.err().or(failed);
+            let sending = async {
+                let mut connection = Lent::of(&self.pool).await?;
+                sqlx::query_file!("sql/why/answer.sql", to.as_str(), text).execute(&mut *connection).await?;
+                connection.give_back();
+                Ok::<_, sqlx::Error>(())
+            };
+            failed = answered(ANSWER_WITHIN, sending).await.err().or(failed);
         }
         if let Some(error) = failed {
             return Err(FactsError(error.into()));

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{Fences, OutboxError, OutboxReader, PAGE, reading::Reading};
+use super::{Fences, OutboxError, OutboxReader, PAGE};
 use crate::{
     batch::{self, Ahead, Batch, HARMLESS},
     change::{Change, OutboxRow},
     event::Needs,
     fence::Fence,
     ids::Tick,
-    postgres::rows,
+    postgres::{reading::Reading, rows},
     snapshot::Snapshot,
 };
 

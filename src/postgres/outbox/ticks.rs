@@ -5,13 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Found, OutboxError, OutboxReader, PAGE, reading::Reading};
+use super::{Found, OutboxError, OutboxReader, PAGE};
 use crate::{
     batch::{self, Batch, Made},
     change::OutboxRow,
     event::Needs,
     ids::Tick,
-    postgres::{epoch, pool::Lent, rows},
+    postgres::{epoch, pool::Lent, reading::Reading, rows},
     snapshot::Snapshot,
 };
 
