@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, postgres::PgArguments, query::Query};
 
 use super::{
     epoch,
@@ -89,24 +89,23 @@ impl Retention {
         let mut connection = Lent::of(&self.pool).await?;
         let horizon = sqlx::query_file!("sql/retention/horizon.sql", keep.as_secs_f64());
         let horizon = answered(SLICE_WITHIN, horizon.fetch_optional(&mut *connection)).await?;
-        // Without an epoch there is no schema, or it is being made.
-        if let Some(horizon) = horizon {
-            let whole = |cut: u64| cut >= SLICE.unsigned_abs();
-            loop {
-                let ticks = sqlx::query_file!("sql/retention/cut_ticks.sql", horizon.epoch, horizon.tick, SLICE);
-                if !whole(answered(SLICE_WITHIN, ticks.execute(&mut *connection)).await?.rows_affected()) {
-                    break;
-                }
-            }
-            loop {
-                let rows = sqlx::query_file!("sql/retention/cut_rows.sql", horizon.epoch, horizon.tick, SLICE);
-                if !whole(answered(SLICE_WITHIN, rows.execute(&mut *connection)).await?.rows_affected()) {
-                    break;
-                }
-            }
-        }
         connection.give_back();
+        // Without an epoch there is no schema, or it is being made.
+        let Some(horizon) = horizon else { return Ok(()) };
+        let whole = SLICE.unsigned_abs();
+        let ticks = || sqlx::query_file!("sql/retention/cut_ticks.sql", horizon.epoch, horizon.tick, SLICE);
+        while self.cut_slice(ticks()).await? >= whole {}
+        let rows = || sqlx::query_file!("sql/retention/cut_rows.sql", horizon.epoch, horizon.tick, SLICE);
+        while self.cut_slice(rows()).await? >= whole {}
         Ok(())
+    }
+
+    /// How many were cut. Between two slices the connection is anybody's: there may be no other.
+    async fn cut_slice(&self, slice: Query<'_, Postgres, PgArguments>) -> Result<u64, sqlx::Error> {
+        let mut connection = Lent::of(&self.pool).await?;
+        let cut = answered(SLICE_WITHIN, slice.execute(&mut *connection)).await?.rows_affected();
+        connection.give_back();
+        Ok(cut)
     }
 
     async fn size(&self) -> Result<u64, sqlx::Error> {
