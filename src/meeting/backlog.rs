@@ -5,7 +5,7 @@
 //! - who keeps the way takes nothing more that is to be heard while the dispatcher [is behind](Backlog::is_behind), so that no more lies
 //!   here than came of one beat or of one look at what was published, and the last round.
 
-use std::{collections::VecDeque, future::pending};
+use std::{collections::VecDeque, future::pending, pin::pin};
 
 use tokio::sync::mpsc;
 
@@ -60,6 +60,18 @@ impl Backlog {
         if let Some(heard) = self.waiting.pop_front() {
             self.begins &= !matches!(heard, Heard::Here);
             permit.send(heard);
+        }
+    }
+
+    /// What is asked meanwhile: the dispatcher does not wait for its answer. While it [begins](Self::begins) nothing is handed over.
+    pub(super) async fn handing_over<T>(&mut self, asked: impl Future<Output = T>) -> T {
+        let mut asked = pin!(asked);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut asked => return answer,
+                () = self.hand_over(), if !self.begins => {}
+            }
         }
     }
 

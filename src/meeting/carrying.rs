@@ -108,8 +108,7 @@ impl Meeting {
 
     /// Says that this node lives, and hears which do; what is to be looked at with it follows.
     async fn beat(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
-        let is_behind = self.backlog.is_behind();
-        match circle.beat(LEASE).await? {
+        match self.backlog.handing_over(circle.beat(LEASE)).await? {
             Ok(beat) if beat.lived => {
                 course.lived = Instant::now();
                 course.beatless = None;
@@ -122,7 +121,7 @@ impl Meeting {
         }
         course.beats += 1;
         circle.begin(course.beats);
-        course.looks = Some(!is_behind);
+        course.looks = Some(!self.backlog.is_behind());
         self.report(circle, course);
         Ok(())
     }
@@ -136,7 +135,7 @@ impl Meeting {
     ) -> Result<(), Broken> {
         if let Some(is_heard) = course.looks {
             // Asking keeps the scopes of this node's people, also where what is found can't be taken.
-            let stands = circle.look(is_heard).await?;
+            let stands = self.backlog.handing_over(circle.look(is_heard)).await?;
             let has_passed = !circle.has_to_look();
             if is_heard {
                 // What led there was published before.
@@ -151,7 +150,7 @@ impl Meeting {
                 course.looks = None;
             }
         } else if circle.has_to_read() && !self.backlog.is_behind() {
-            let read = circle.read_lost().await?;
+            let read = self.backlog.handing_over(circle.read_lost()).await?;
             self.take(circle, course, read);
             self.report(circle, course);
         }
@@ -162,7 +161,7 @@ impl Meeting {
     async fn say(&mut self, circle: &mut Circle, course: &mut Course) -> Result<(), Broken> {
         let round = round::next(&mut course.words);
         if !round.is_empty() {
-            let Uttered { lost, anew } = circle.say(&round).await?;
+            let Uttered { lost, anew } = self.backlog.handing_over(circle.say(&round)).await?;
             self.take(circle, course, lost);
             course.words.extend(anew.into_iter().map(|scope| Word::Read(scope, None)));
             return Ok(());
@@ -175,21 +174,21 @@ impl Meeting {
                     new.push((scope.clone(), *known));
                     course.words.pop_front();
                 }
-                circle.watch(new).await?
+                self.backlog.handing_over(circle.watch(new)).await?
             }
             Word::Unwatch(scope) => {
-                circle.unwatch(&scope).await?;
+                self.backlog.handing_over(circle.unwatch(&scope)).await?;
                 Vec::new()
             }
-            Word::Read(scope, known) => circle.read_anew(scope, known).await?,
+            Word::Read(scope, known) => self.backlog.handing_over(circle.read_anew(scope, known)).await?,
             // Of nobody, or it would be in the round.
             Word::Say { .. } => Vec::new(),
             Word::Seats(community, seats) => {
-                circle.sit(&community, seats).await?;
+                self.backlog.handing_over(circle.sit(&community, seats)).await?;
                 Vec::new()
             }
             Word::Typing(heard) => {
-                circle.write(&heard).await?;
+                self.backlog.handing_over(circle.write(&heard)).await?;
                 Vec::new()
             }
             Word::All => {
