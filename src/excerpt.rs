@@ -87,9 +87,9 @@ fn beginning(plain: &str) -> String {
     words
 }
 
-/// The texts of rich text (JSON whose leaves are `"text"`), else the content itself (Markdown).
+/// The texts of rich text (JSON whose leaves are `"text"`), those that stand beside each other in one; else the content itself (Markdown).
 fn texts(content: &str, extent: Extent) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     let is_rich = content.trim_start().starts_with(['{', '[']) && {
         let content = match extent {
             Extent::Whole => Cow::Borrowed(content),
@@ -98,11 +98,39 @@ fn texts(content: &str, extent: Extent) -> Vec<String> {
         let mut document = serde_json::Deserializer::from_str(&content);
         let read = Node { found: &mut found, depth: MAX_DEPTH, is_text: false }.deserialize(&mut document);
         match read.and_then(|()| document.end()) {
-            Ok(()) => true,
+            Ok(()) => found.is_rich,
             Err(error) => extent == Extent::Beginning && error.is_eof(),
         }
     };
-    if is_rich { found } else { vec![content.to_owned()] }
+    if is_rich { found.joined() } else { vec![content.to_owned()] }
+}
+
+/// What was found in JSON.
+#[derive(Default)]
+struct Found {
+    /// In their order; `None` stands where something else than text begins or ends.
+    texts: Vec<Option<String>>,
+    /// Somebody who writes Markdown may write JSON as well.
+    is_rich: bool,
+}
+
+impl Found {
+    /// A leaf stands beside its neighbours, whatever it holds besides its text; anything else stands by itself.
+    fn end(&mut self, began: usize, is_leaf: bool) {
+        if is_leaf {
+            let own = self.texts.split_off(began);
+            self.texts.extend(own.into_iter().filter(Option::is_some));
+        } else {
+            self.texts.insert(began, None);
+            self.texts.push(None);
+        }
+    }
+
+    fn joined(self) -> Vec<String> {
+        let joined =
+            self.texts.split(Option::is_none).map(|texts| texts.iter().flatten().map(String::as_str).collect());
+        joined.filter(|text: &String| !text.is_empty()).collect()
+    }
 }
 
 /// The beginning of a JSON text, its last string closed where the cut went through it.
@@ -126,7 +154,7 @@ fn closed(beginning: &str) -> Cow<'_, str> {
 
 /// A place in rich text, whose texts are gathered as they are read: an error behind them takes none away.
 struct Node<'a> {
-    found: &'a mut Vec<String>,
+    found: &'a mut Found,
     depth: usize,
     /// It is what a field `text` holds.
     is_text: bool,
@@ -135,6 +163,15 @@ struct Node<'a> {
 impl Node<'_> {
     fn below(&mut self, is_text: bool) -> Node<'_> {
         Node { found: self.found, depth: self.depth.saturating_sub(1), is_text }
+    }
+
+    fn fields<'de, A: MapAccess<'de>>(&mut self, fields: &mut A, is_leaf: &mut bool) -> Result<(), A::Error> {
+        while let Some(field) = fields.next_key::<Cow<'_, str>>()? {
+            *is_leaf |= field == "text";
+            self.found.is_rich |= matches!(&*field, "text" | "type");
+            fields.next_value_seed(self.below(field == "text"))?;
+        }
+        Ok(())
     }
 }
 
@@ -155,17 +192,19 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
         if self.depth == 0 {
+            self.found.is_rich = true;
             while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
             return Ok(());
         }
-        while let Some(field) = fields.next_key::<Cow<'_, str>>()? {
-            fields.next_value_seed(self.below(field == "text"))?;
-        }
-        Ok(())
+        let (began, mut is_leaf) = (self.found.texts.len(), false);
+        let read = self.fields(&mut fields, &mut is_leaf);
+        self.found.end(began, is_leaf);
+        read
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut nodes: A) -> Result<(), A::Error> {
         if self.depth == 0 {
+            self.found.is_rich = true;
             while nodes.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(());
         }
@@ -175,7 +214,7 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         if self.is_text {
-            self.found.push(text.to_owned());
+            self.found.texts.push(Some(text.to_owned()));
         }
         Ok(())
     }
@@ -234,6 +273,7 @@ fn mention(text: &str) -> Option<(Mention, usize)> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -258,9 +298,38 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_each_other_in_a_paragraph_is_one_text_and_paragraphs_are_not() {
+        let leaf = |text: &str| json!({"type": "text", "text": text, "marks": [{"type": "bold"}]});
+        let paragraph = |texts: &[&str]| {
+            let leaves: Vec<_> = texts.iter().map(|text| leaf(text)).collect();
+            json!({"type": "paragraph", "content": leaves})
+        };
+        let broken = json!([leaf("one"), {"type": "hardBreak"}, leaf("two")]);
+        for (content, expected) in [
+            (
+                json!([paragraph(&["See ", "this", "."]), paragraph(&["un", "believ", "able"])]),
+                "See this. unbelievable",
+            ),
+            (json!({"type": "paragraph", "content": broken}), "one two"),
+            (
+                json!([{"type": "paragraph", "children": [{"text": "a"}, {"text": "b", "bold": true}]}, {"text": "c"}]),
+                "ab c",
+            ),
+        ] {
+            assert_eq!(whole(&content.to_string()).excerpt, expected);
+        }
+        let split = paragraph(&[r#"Hi @{"id":"b"#, r#"o","label":"Bo"}!"#]).to_string();
+        assert_eq!(whole(&split), Gist { mentions: vec!["bo".into()], excerpt: "Hi @Bo!".to_owned() });
+    }
+
+    #[test]
     fn what_is_no_rich_text_is_read_as_it_stands() {
         for content in ["[1] one", "[a](b)", "{\"text\": \"x\"", "\"text\"", "7", "null", "{\"a\": }"] {
             assert_eq!(whole(content).excerpt, content);
+        }
+        for content in ["[1]", "{}", "[]", r#"["a", "b"]"#, r#"{"a": {"b": 1}}"#] {
+            assert_eq!(whole(content).excerpt, content);
+            assert_eq!(read(content, Extent::Beginning).excerpt, content);
         }
         for content in ["[1] one", "[a](b)", "\"text\"", "7", "{\"a\": }", r#"{"text": "\x and a dozen more"#] {
             assert_eq!(read(content, Extent::Beginning).excerpt, content);
@@ -278,9 +347,9 @@ mod tests {
 
     /// Rich text as the editor writes it, and as any other might: with every character that can be written by its number so written.
     fn rich(texts: &[String], escapes: bool) -> String {
-        let leaf = |text: &String| serde_json::json!({"type": "text", "text": text, "marks": [{"type": "bold"}]});
+        let leaf = |text: &String| json!({"type": "text", "text": text, "marks": [{"type": "bold"}]});
         let content: Vec<_> = texts.iter().map(leaf).collect();
-        let json = serde_json::json!({"type": "doc", "content": content}).to_string();
+        let json = json!({"type": "doc", "content": content}).to_string();
         if !escapes {
             return json;
         }
