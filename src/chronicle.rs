@@ -241,13 +241,13 @@ fn mark_rights(change: &Change, place: Place, rows: &Rows, history: &mut History
     let place = place.end_of_row();
     match change {
         Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => {
-            history.rights_changed(*board, place);
+            history.rights_may_have_changed(*board, place);
         }
         Change::CommunityCreated { community }
         | Change::CommunityUpdated { community, .. }
         | Change::CommunityDeleted { community, .. } => {
             for facts in rows.facts.values().filter(|facts| facts.is_shown_in(community)) {
-                history.rights_changed(facts.board, place);
+                history.rights_may_have_changed(facts.board, place);
             }
         }
         Change::Reset { .. } => history.restart(place),

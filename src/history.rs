@@ -36,6 +36,14 @@ pub struct Bounds {
     pub missed: usize,
 }
 
+/// Who may open a board changed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    place: Place,
+    /// Counts that were held back were told before it; of what is read again it is only known that rights may have changed.
+    told_before: bool,
+}
+
 /// Records and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slack {
@@ -67,7 +75,7 @@ pub struct History<F> {
     /// The record with which a comment ended.
     gone: HashMap<CommentId, u64>,
     /// The newest change of who may open a board.
-    rights: HashMap<BoardId, Place>,
+    rights: HashMap<BoardId, Turn>,
     /// The newest move of a post into another board.
     moved: HashMap<PostId, Place>,
     /// The newest end of a board.
@@ -142,8 +150,8 @@ impl<F> History<F> {
         if upto < self.floor || older.floor > self.floor || !self.has_room_for(&older) {
             return false;
         }
-        for (board, place) in older.rights {
-            self.rights.entry(board).or_insert(place);
+        for (board, turn) in older.rights {
+            self.rights.entry(board).or_insert(turn);
         }
         for (post, place) in older.moved {
             self.moved.entry(post).or_insert(place);
@@ -192,9 +200,14 @@ impl<F> History<F> {
         self.slack = Slack::default();
     }
 
-    /// From `place` on other people may open the board than before.
+    /// From `place` on other people may open the board than before, who were told what was held back.
     pub fn rights_changed(&mut self, board: BoardId, place: Place) {
-        self.rights.insert(board, place);
+        self.rights.insert(board, Turn { place, told_before: true });
+    }
+
+    /// From `place` on other people may open the board than before, or the same: it is read again.
+    pub fn rights_may_have_changed(&mut self, board: BoardId, place: Place) {
+        self.rights.insert(board, Turn { place, told_before: false });
     }
 
     /// At `place` the post came into another board.
@@ -249,7 +262,7 @@ impl<F> History<F> {
         // Now and then is often enough: each has a record of its own or is one for each board.
         if self.first.is_multiple_of(1_024) {
             let floor = self.floor;
-            self.rights.retain(|_, place| *place > floor);
+            self.rights.retain(|_, turn| turn.place > floor);
             self.moved.retain(|_, place| *place > floor);
             self.flags.forget(floor);
         }

@@ -5,11 +5,11 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, HashMap, VecDeque},
+    collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque},
     iter,
 };
 
-use super::{About, History, Record};
+use super::{About, History, Record, Turn};
 use crate::{
     audience::{Audience, Topic},
     ids::{BoardId, Cursor, Place, PostId},
@@ -56,11 +56,13 @@ struct Found<'a, F> {
     missed: Vec<Numbered<'a, F>>,
     /// Of the counts that may have been delivered: the newest of each kind.
     again: HashMap<(PostId, Topic), Vec<Numbered<'a, F>>>,
+    /// Kinds of which the newest may have been held back until who may see it changed, or may have: whether it was told by then is not known.
+    doubtful: HashSet<(PostId, Topic)>,
 }
 
 impl<F> Default for Found<'_, F> {
     fn default() -> Self {
-        Self { missed: Vec::new(), again: HashMap::new() }
+        Self { missed: Vec::new(), again: HashMap::new(), doubtful: HashSet::new() }
     }
 }
 
@@ -71,22 +73,29 @@ impl<'a, F> Found<'a, F> {
         number: u64,
         record: &'a Record<F>,
         cursor: &Cursor,
-        rights: Option<&Place>,
+        rights: Option<&Turn>,
         counts_wait: impl Fn(PostId, Topic) -> bool,
     ) -> bool {
         match record.counted.zip(record.count()) {
             Some((newest, (post, topic))) if newest <= cursor.place => {
+                let held = cursor.held_from.is_some_and(|held| newest.tick >= held);
+                let turn = rights.filter(|turn| newest <= turn.place);
                 // What was held back when rights changed was told before that, to those who might see it.
-                let held = cursor.held_from.is_some_and(|held| newest.tick >= held)
-                    && rights.is_none_or(|changed| newest > *changed);
-                if held && !counts_wait(post, topic) {
+                if held && !turn.is_some_and(|turn| turn.told_before) && !counts_wait(post, topic) {
+                    match turn {
+                        Some(_) => drop(self.doubtful.insert((post, topic))),
+                        None => drop(self.doubtful.remove(&(post, topic))),
+                    }
                     let newer = self.again.entry((post, topic)).or_default();
                     newer.retain(|(_, older)| older.place == record.place);
                     newer.push((number, record));
                 }
                 return false;
             }
-            Some((_, kind)) => drop(self.again.remove(&kind)),
+            Some((_, kind)) => {
+                self.again.remove(&kind);
+                self.doubtful.remove(&kind);
+            }
             None if record.place <= cursor.place => return false,
             None => {}
         }
@@ -127,19 +136,20 @@ impl<F> History<F> {
                 return Err(Gap::TooMany);
             }
         }
+        if !found.doubtful.is_empty() {
+            return Err(Gap::Rights);
+        }
         let told = found.in_order();
         // What is told once more counts as what was missed does, whatever the cursor claims.
         if told.len() > self.bounds.missed { Err(Gap::TooMany) } else { Ok(told) }
     }
 
     fn rights_since(&self, what: Resumed<'_>) -> Option<Place> {
+        let turned = |board| self.rights.get(&board).map(|turn| turn.place);
         match what {
-            Resumed::Board(board) => self.rights.get(&board).copied(),
-            Resumed::Post { post, board } => self.rights.get(&board).max(self.moved.get(&post)).copied(),
-            Resumed::Feed(boards) => {
-                let newest = boards.iter().filter_map(|board| self.rights.get(board)).max();
-                newest.copied().max(self.board_ended)
-            }
+            Resumed::Board(board) => turned(board),
+            Resumed::Post { post, board } => turned(board).max(self.moved.get(&post).copied()),
+            Resumed::Feed(boards) => boards.iter().filter_map(|board| turned(*board)).max().max(self.board_ended),
         }
     }
 

@@ -123,6 +123,23 @@ fn a_count_from_before_a_change_of_rights_is_not_told_again() {
 }
 
 #[test]
+fn of_a_count_that_was_held_when_rights_may_have_changed_it_is_not_known_whether_it_was_told() {
+    let cursor = Cursor { held_from: Some(Tick(3)), ..Cursor::end_of(Epoch(1), Tick(9)) };
+    let missed = |records: Vec<Record<i32>>, waits| {
+        let mut older = history(1, records);
+        older.rights_may_have_changed(BoardId(1), at(6));
+        let mut memory = history(20, []);
+        assert!(memory.prepend(older, Place::end_of(Tick(20))));
+        memory.missed(&cursor, Resumed::Board(BoardId(1)), |_, _| waits).map(|all| all.len())
+    };
+    assert_eq!(missed(vec![count(1, 4, 7)], false), Err(Gap::Rights));
+    assert_eq!(missed(vec![count(1, 4, 7), count(1, 8, 8)], false), Ok(1), "the newest is of behind that");
+    assert_eq!(missed(vec![count(1, 4, 7), count(1, 12, 8)], false), Ok(1), "it was certainly missed");
+    assert_eq!(missed(vec![count(1, 4, 7)], true), Ok(0), "a newer one is about to be told");
+    assert_eq!(missed(vec![count(1, 2, 7)], false), Ok(0), "it was delivered");
+}
+
+#[test]
 fn a_cursor_that_claims_that_counts_were_held_back_long_ago_is_not_searched_for() {
     let bounds = Bounds { records: 100_000, ..BOUNDS };
     let mut history = History::new(bounds, Place::before(Tick(0)));

@@ -66,3 +66,27 @@ async fn a_count_that_is_sent_again_comes_once_to_who_resumes_board_and_feed() {
     }
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_that_waited_when_its_board_was_renamed_is_not_taken_for_told_by_who_reads_it_again() {
+    let forum = Forum::captured().await;
+    let service = Service::start_with(&forum.url(), &[("merge-window", "30s")]).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    forum.run("UPDATE posts SET upvote_count = 101 WHERE id = 1").await;
+    counted(&mut ada, 1).await;
+    // This one waits, and is told to nobody.
+    forum.run("UPDATE posts SET upvote_count = 102 WHERE id = 1").await;
+    forum.run("UPDATE boards SET name = 'General 2' WHERE id = 1").await;
+    assert_eq!(ada.next().await[0], "board:settingsChanged");
+    post(&forum.pool, "Last").await;
+    let since = cursor(&ada.next().await);
+    drop(ada);
+    service.stop().await;
+
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    let answer = ada.ask("board:join", json!({"boardId": 1, "since": since})).await;
+    assert_eq!((&answer["ok"], &answer["recovered"]), (&json!(true), &json!(false)), "{answer}");
+    service.stop().await;
+}
