@@ -224,7 +224,8 @@ pub fn tell(change: &Change, rows: &Rows) -> Vec<Told> {
         Change::BoardDeleted { board, .. } => {
             vec![Told::new(Audience::Board(*board), ServerEvent::BoardDeleted(BoardGone { board_id: *board }))]
         }
-        Change::CommunityUpdated { community, .. } => rows
+        // Of one that begins as well: its people may be here, and know other flags.
+        Change::CommunityCreated { community } | Change::CommunityUpdated { community, .. } => rows
             .communities
             .get(community)
             .map(|facts| {
@@ -234,7 +235,6 @@ pub fn tell(change: &Change, rows: &Rows) -> Vec<Told> {
             .into_iter()
             .collect(),
         Change::BoardUpdated { told: false, .. }
-        | Change::CommunityCreated { .. }
         | Change::CommunityDeleted { .. }
         | Change::UserDeleted { .. }
         | Change::ImportChanged { .. }

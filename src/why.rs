@@ -90,6 +90,8 @@ pub enum Outcome {
     NotInRoom,
     /// Its community has switched the topic off.
     SwitchedOff,
+    /// It sits there, but its community has changed its settings since, or may have: whether the topic was on then is not kept.
+    FlagsChanged,
     /// This node has not come so far.
     NotToldYet,
     /// The node is in another epoch than the event.

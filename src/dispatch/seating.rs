@@ -174,7 +174,7 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     /// Whether its community may have switched on again what it was not told for a while, the cursor's place among it.
-    fn were_flags_changed_behind(&self, key: SocketKey, place: Place) -> bool {
+    pub(super) fn were_flags_changed_behind(&self, key: SocketKey, place: Place) -> bool {
         let history = &self.chronicle.history;
         self.rooms.actor(key).is_some_and(|actor| history.were_flags_changed_behind(place, &actor.community))
     }

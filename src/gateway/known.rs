@@ -37,7 +37,7 @@ impl<F: FactStore> Gateway<F> {
         let key = (id.clone(), version);
         let found = self.communities.try_get_with(key.clone(), Box::pin(read)).await.map_err(unavailable)?;
         if found.is_none() {
-            // That one begins is noted by no trigger.
+            // Anybody can ask for any id.
             self.communities.invalidate(&key).await;
         }
         Ok(found)

@@ -138,7 +138,7 @@ impl Shared {
         if outcome == "odd" && !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 key = K::key(of),
-                "what stands in Redis was written by nobody who knows JWT_SECRET, and is left alone; does somebody else use this prefix?"
+                "what stands in Redis was written by nobody who knows JWT_SECRET, or by another version of this program, and is left alone; does somebody else use this prefix?"
             );
         }
         // Of what is odd alone: else the newer counts.
@@ -251,7 +251,7 @@ impl<F: FactStore> FactStore for SharedFacts<F> {
             Err(missing) => missing,
         };
         let read = self.database.community(id.clone()).await?;
-        // That one begins is noted by no trigger, so that there is none is not kept.
+        // That there is none is not kept: anybody can ask for any id.
         if let Some(known) = &read {
             shared.keep(&id, known, missing);
         }

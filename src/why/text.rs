@@ -147,13 +147,19 @@ pub fn outcome(outcome: Outcome, epoch: Epoch) -> String {
         Outcome::SentIfOpen => "sent, if the board was open to it when the event was told".to_owned(),
         Outcome::JoinedLater(since) => {
             let since = Cursor { epoch, place: since, held_from: None };
-            format!("not sent: it came into the room later and is served from {since} on")
+            format!(
+                "not sent: it came into the room later and is served from {since} on (whether it was there before is not kept)"
+            )
         }
         Outcome::NotInRoom => {
             "not sent to it where it sits now: it is in none of these rooms (whether it was in one earlier is not kept)"
                 .to_owned()
         }
         Outcome::SwitchedOff => "not sent: its community has switched this off in settings.realtime".to_owned(),
+        Outcome::FlagsChanged => {
+            "sent, if its community had this switched on then (and if it might open the board, where that is asked): its settings have changed since, or that is too long ago to know"
+                .to_owned()
+        }
         Outcome::NotToldYet => "not sent yet: this node has not come so far".to_owned(),
         Outcome::OtherEpoch => "not sent: this node is in another epoch".to_owned(),
     }

@@ -59,6 +59,7 @@ async fn whose_community_ends_is_told_and_shown_nothing_of_that_time_when_it_is_
     for _ in 0..2 {
         forum.run(BEGIN).await;
     }
+    hears_of(&mut bo, "community:settingsChanged", "/communityId", json!("c2")).await;
     hears(&mut bo, "board:accessGranted", json!({"boardId": 1})).await;
     for event in ["board:join", "post:join"] {
         let argument = json!({"boardId": 1, "postId": 1, "since": cursor});
@@ -90,6 +91,7 @@ async fn the_flags_of_a_community_that_is_back_are_heeded() {
     forum.run(END).await;
     hears_of(&mut bo, "board:accessRevoked", "/boardId", json!(1)).await;
     forum.run(BEGIN).await;
+    hears_of(&mut bo, "community:settingsChanged", "/features/comments", json!(true)).await;
     hears(&mut bo, "board:accessGranted", json!({"boardId": 1})).await;
     assert_eq!(bo.ask("post:join", json!(1)).await["ok"], json!(true));
     forum.run(r#"UPDATE communities SET settings = '{"realtime": {"comments": false}}' WHERE id = 'c2'"#).await;
@@ -97,6 +99,12 @@ async fn the_flags_of_a_community_that_is_back_are_heeded() {
     forum.run(COMMENT).await;
     forum.run("UPDATE posts SET title = 'Neap' WHERE id = 1").await;
     hears_of(&mut bo, "board:postUpdated", "/post/title", json!("Neap")).await;
+    // What he is told of a community that begins is what holds from then on.
+    forum.run(END).await;
+    hears_of(&mut bo, "board:accessRevoked", "/boardId", json!(1)).await;
+    forum.run(r#"INSERT INTO communities (id, name, settings) VALUES ('c2', 'Dunes', '{"realtime": {"enabled": false}}')"#).await;
+    hears_of(&mut bo, "community:settingsChanged", "/features/enabled", json!(false)).await;
+    assert_eq!(bo.ask("board:join", json!(1)).await["error"]["code"], json!("feature_disabled"));
     service.stop().await;
 }
 
@@ -107,6 +115,7 @@ async fn whoever_came_before_his_community_sees_its_boards_as_they_come() {
     let mut dee = of(&service, "dee", "c9").await;
     assert_eq!(dee.ask("feed:join", json!({})).await["boardIds"], json!([]));
     forum.run("INSERT INTO communities (id, name) VALUES ('c9', 'Shoal')").await;
+    hears_of(&mut dee, "community:settingsChanged", "/communityId", json!("c9")).await;
     forum.run("INSERT INTO boards (id, community_id, name) VALUES (90, 'c9', 'Shallows')").await;
     hears_of(&mut dee, "board:created", "/board/id", json!(90)).await;
     let post = "INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Ebb', '', 90)";

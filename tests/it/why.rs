@@ -97,6 +97,31 @@ async fn the_clause_that_closes_a_board_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_flags_were_then_is_not_guessed_from_what_they_are() {
+    const VOTES: [&str; 2] = [
+        r#"UPDATE communities SET settings = '{"realtime": {"votes": true}}' WHERE id = 'c1'"#,
+        r#"UPDATE communities SET settings = '{"realtime": {"votes": false}}' WHERE id = 'c1'"#,
+    ];
+    let forum = Forum::captured().await;
+    let service = Service::start(&forum.url()).await;
+    let mut ada = Client::connected(&service.url, &token("ada"), "websocket").await;
+    ada.ask("board:join", json!(1)).await;
+    post(&forum).await;
+    let event = cursor(&ada.next().await);
+    for votes in VOTES {
+        forum.run(votes).await;
+        assert_eq!(ada.next().await[0], "community:settingsChanged");
+        let told = why(&forum, &["--user", "ada", "--event", &event]).await.stdout;
+        assert!(told.contains("room board:1: sent, if its community had this switched on then"), "{told}");
+    }
+    post(&forum).await;
+    let event = cursor(&ada.next().await);
+    let told = why(&forum, &["--user", "ada", "--event", &event]).await.stdout;
+    assert!(told.contains("room board:1: sent: it sits in the room"), "{told}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_went_to_the_rooms_of_its_time_wherever_its_post_stands_now() {
     let forum = Forum::captured().await;
     let service = Service::start(&forum.url()).await;

@@ -38,8 +38,9 @@ pub const STAMP: [&str; 4] = ["epoch", "since", "at", "seal"];
 const LONGEST_ID: usize = 128;
 /// Bytes of a seal.
 pub const SEAL: usize = 43;
-/// A part of what is sealed, so that a seal of another layout is none.
-const FORMAT: &str = "1";
+/// A part of what is sealed, so that a seal of another layout is none; another as well where the same layout comes to hold something else, such
+/// as other boards of a community: nodes of two builds, which may meet during an update, do not believe each other then.
+const FORMAT: &str = "2";
 /// For what the secret is used here, so that no seal is the signature of a token, nor the other way round.
 const PURPOSE: &[u8] = b"curia-realtime: what is kept of rights";
 

@@ -83,6 +83,26 @@ fn nothing_of_it_can_be_changed_or_moved() {
     assert_eq!(seals.open::<Shown>(&"5".into(), stored(&values[2..])), Err(Odd), "of another kind");
 }
 
+/// Where this fails, the layout is another: it takes another format, under which these codes are others.
+#[test]
+fn what_the_format_seals_stays_as_it_is() {
+    let of_none = BoardFacts { community: None, ..board(any_of(&["crew"])) };
+    let community = CommunityFacts { community: "reef".into(), rule: RoleRule::Open, features: Features::ALL_ON };
+    let shown = Shown(HashMap::from([(BoardId(5), of_none)]));
+    let seals = seals(&["one"]);
+    let codes = [
+        seals.close(&BoardId(5), &board(RoleRule::Malformed), HELD).unwrap().pop(),
+        seals.close(&"reef".into(), &community, HELD).unwrap().pop(),
+        seals.close(&"reef".into(), &shown, HELD).unwrap().pop(),
+        seals.close(&actor(&["a"]), &Open(BTreeSet::from([BoardId(5)])), HELD).unwrap().pop(),
+    ];
+    let codes = codes.map(Option::unwrap);
+    assert_eq!(codes[0], "jgvtDvSHaQ38LInQxIZnnqhNatsQ4kHqdIJ6_mqZyAk");
+    assert_eq!(codes[1], "AWlu2YwORIpX4pq5CMYJzaGFha1W7vS0UpnfYH9Pfdc");
+    assert_eq!(codes[2], "s6G2RTmlkJ2IklHz5uJLfIP7tj-FImpKJmsePtBDDwI");
+    assert_eq!(codes[3], "5aqXBWgYX67I-YdJ_OJoFEo9FpjFQzotehRWVCCW3iE");
+}
+
 #[test]
 fn while_secrets_change_those_of_either_count() {
     let written = |secrets: &[&str]| stored(&seals(secrets).close(&BoardId(5), &board(RoleRule::Open), HELD).unwrap());
