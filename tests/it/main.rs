@@ -12,6 +12,7 @@ mod demo;
 mod drain;
 mod edge;
 mod epoch;
+mod example;
 mod flags;
 mod foreign;
 #[path = "../../fuzz/src/lib.rs"]
