@@ -123,11 +123,12 @@ async fn explain(pool: &PgPool, wanted: &Event) -> Result<String, WhyError> {
     found::put_back(&mut stretch.rows, &moved);
     let found = found::at(&stretch, cursor.place, &user);
     let id = QuestionId::from(getrandom::u64().unwrap_or_default());
-    let question = Question { id, user: user.clone(), epoch: cursor.epoch, events: found.asked() };
+    let (events, names) = found.asked().into_iter().unzip();
+    let question = Question { id, user: user.clone(), epoch: cursor.epoch, events };
     let heard = asking::ask(pool, &question).await?;
     let mut text = String::new();
     tell_event(&mut text, cursor, &found, &moved);
-    let view = View { pool, user: &user, boards: found.boards().collect(), question: &question };
+    let view = View { pool, user: &user, boards: found.boards().collect(), question: &question, names };
     view.tell_standing(&mut text, wanted, &heard).await?;
     view.tell_nodes(&mut text, &heard).await?;
     Ok(text)
@@ -175,10 +176,13 @@ fn tell_event(text: &mut String, cursor: Cursor, found: &Found<'_>, moved: &Move
         line(text, 1, "no row of the outbox stands there");
     }
     for Row { position, change, told } in &found.rows {
-        line(text, 1, &format!("{}, written {}", text::change(change), position.at.to_rfc3339()));
-        if told.is_empty() {
-            let nothing = "tells nobody anything as the rows are now: what it speaks of is gone, moved, or a matter of rights alone";
-            line(text, 2, nothing);
+        line(text, 1, &format!("{}, at {}", text::change(change), position.at.to_rfc3339()));
+        match text::turn(change) {
+            Some(turn) => line(text, 2, turn),
+            None if told.is_empty() => {
+                line(text, 2, "tells nobody anything as the rows are now: what it speaks of is gone or moved");
+            }
+            None => {}
         }
         for told in told {
             line(text, 2, &format!("{} to {}", told.event.name(), text::audience(&told.audience)));
@@ -199,6 +203,8 @@ struct View<'a> {
     user: &'a UserId,
     boards: BTreeSet<BoardId>,
     question: &'a Question,
+    /// Of its events.
+    names: Vec<&'static str>,
 }
 
 impl View<'_> {
@@ -231,7 +237,14 @@ impl View<'_> {
     async fn tell_nodes(&self, text: &mut String, heard: &Heard) -> Result<(), WhyError> {
         let nodes = text::nodes(&heard.parts);
         let listen = if heard.nodes > 0 { heard.nodes.to_string() } else { "unknown to our role".to_owned() };
-        line(text, 0, &format!("nodes that listen: {listen}; that answered: {}", nodes.len()));
+        line(
+            text,
+            0,
+            &format!(
+                "nodes that listen: {listen}; that answered: {} (one of which /readyz calls `listening` degraded can't be asked)",
+                nodes.len()
+            ),
+        );
         if nodes.is_empty() {
             line(
                 text,
@@ -253,9 +266,9 @@ impl View<'_> {
         for socket in &said.sockets {
             line(text, 2, &text::socket(socket, said.told));
             self.tell_access(text, 3, &text::actor(self.user, socket)).await?;
-            for (asked, outcome) in self.question.events.iter().zip(&socket.outcomes) {
+            for ((asked, name), outcome) in self.question.events.iter().zip(&self.names).zip(&socket.outcomes) {
                 let outcome = text::outcome(*outcome, self.question.epoch);
-                line(text, 3, &format!("{}: {outcome}", text::audience(&asked.audience)));
+                line(text, 3, &format!("{name} to {}: {outcome}", text::audience(&asked.audience)));
             }
         }
         if said.missing > 0 {

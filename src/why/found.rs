@@ -95,17 +95,17 @@ fn events(change: &Change, stretch: &Stretch, counts_alone: bool) -> Vec<Told> {
 }
 
 impl Found<'_> {
-    /// What the nodes are asked, each once.
-    pub fn asked(&self) -> Vec<Asked> {
-        let mut asked = Vec::new();
+    /// What the nodes are asked, each once, and the event of which it is asked.
+    pub fn asked(&self) -> Vec<(Asked, &'static str)> {
+        let mut asked: Vec<(Asked, &'static str)> = Vec::new();
         for row in &self.rows {
             for told in &row.told {
                 // Merged counts were told where the cursor says.
                 let own = Place { part: told.part, ..row.position.place };
                 let place = if is_merged(self.place) { self.place } else { own };
                 let one = Asked { place, audience: told.audience.clone(), topic: Topic::of(&told.event) };
-                if asked.len() < EVENTS_ASKED && !asked.contains(&one) {
-                    asked.push(one);
+                if asked.len() < EVENTS_ASKED && !asked.iter().any(|(other, _)| *other == one) {
+                    asked.push((one, told.event.name()));
                 }
             }
         }
@@ -129,16 +129,22 @@ impl Found<'_> {
         })
     }
 
-    /// The boards that have to be open to whoever is told of it.
+    /// The boards that have to be open to whoever is told of it, and those which it may have opened or closed.
     pub fn boards(&self) -> impl Iterator<Item = BoardId> {
-        self.rows.iter().flat_map(|row| &row.told).filter_map(|told| match &told.audience {
+        let turned = self.rows.iter().filter_map(|row| match row.change {
+            Change::BoardUpdated { board, .. } | Change::ImportChanged { board, .. } => Some(*board),
+            Change::PostMoved { to, .. } => *to,
+            _ => None,
+        });
+        let told = self.rows.iter().flat_map(|row| &row.told).filter_map(|told| match &told.audience {
             Audience::Board(board)
             | Audience::BoardAndPost(board, _)
             | Audience::WhoMayOpen(board)
             | Audience::User(_, board) => Some(*board),
             Audience::Post(_) => board_named(&told.event),
             Audience::Community(_) => None,
-        })
+        });
+        told.chain(turned)
     }
 }
 

@@ -46,6 +46,23 @@ pub fn change(change: &Change) -> String {
     }
 }
 
+/// What the fence tells of a change, beside its events.
+pub fn turn(change: &Change) -> Option<&'static str> {
+    match change {
+        Change::BoardUpdated { .. }
+        | Change::ImportChanged { .. }
+        | Change::CommunityUpdated { .. }
+        | Change::CommunityCreated { .. }
+        | Change::CommunityDeleted { .. } => Some(
+            "a matter of rights: each socket that it shut out was told board:accessRevoked, each that it let in board:accessGranted; which these were is not kept",
+        ),
+        Change::PostMoved { .. } => Some(
+            "a matter of rights: whoever sat in the post's room and may not open the board was told board:postDeleted",
+        ),
+        _ => None,
+    }
+}
+
 /// Where a post stood, which has been moved since.
 pub fn stood(post: PostId, board: Option<BoardId>) -> String {
     let board = board.map_or_else(|| "no board".to_owned(), |board| format!("board {board}"));

@@ -48,7 +48,7 @@ async fn who_was_sent_an_event_and_who_was_not_is_told_for_every_node() {
     let told = why(&forum, &["--user", "ada", "--event", &event]).await;
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:?}");
     for part in [
-        "was written, written ",
+        "was written, at ",
         "board:newPost to room board:1",
         "nodes that listen: 2; that answered: 2",
         "no socket of user ada",
@@ -77,10 +77,17 @@ async fn the_clause_that_closes_a_board_is_named() {
     post(&forum).await;
     let event = cursor(&ada.next().await);
     forum.run(r#"UPDATE boards SET settings = '{"permissions": {"allowedRoles": ["keeper"]}}' WHERE id = 1"#).await;
-    assert_eq!(ada.next().await[0], "board:accessRevoked");
+    let revoked = ada.next().await;
+    assert_eq!(revoked[0], "board:accessRevoked");
 
     let told = why(&forum, &["--user", "ada", "--event", &event]).await.stdout;
     assert!(told.contains("no, by clause 3: the board lets in keeper; the token has no role"), "{told}");
+    let of_rights = why(&forum, &["--user", "ada", "--event", &cursor(&revoked)]).await.stdout;
+    for part in
+        ["each socket that it shut out was told board:accessRevoked", "may open board 1 as the database is now: no"]
+    {
+        assert!(of_rights.contains(part), "{part} in {of_rights}");
+    }
     let absent = &["--user", "zoe", "--event", &event];
     let told = why(&forum, absent).await.stdout;
     assert!(told.contains("no socket of his tells community and roles"), "{told}");
