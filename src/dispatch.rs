@@ -4,6 +4,7 @@
 //! - batches are applied strictly in order, and a tick's fence before anything of the tick is told;
 //! - a join is one step between two batches: it seats nobody whose decision rests on facts that changed meanwhile, and what the
 //!   socket missed, its answer and whatever comes later are sent in this order;
+//! - between two pages of a tick, whose rights are applied already, nobody is let into what it has yet to tell is open;
 //! - cursors handed to a socket never go back; one handed out while a count is held back says since when;
 //! - who came, went or writes is told within the step in which he did; among several nodes as soon as all have heard of it.
 //!
@@ -19,6 +20,7 @@ mod refresh;
 mod seating;
 mod telling;
 mod unsure;
+mod untold;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
@@ -35,7 +37,7 @@ pub use self::{
     refresh::Refresh,
     seating::{Join, NotJoined, Seat},
 };
-use self::{grants::Grants, presence::Attendance};
+use self::{grants::Grants, presence::Attendance, untold::Untold};
 use crate::{
     access::CommunityFacts,
     actor::Actor,
@@ -124,6 +126,8 @@ pub struct Dispatcher<S> {
     verdicts: Verdicts,
     /// Of these, who gains a board.
     to_gain: Grants,
+    /// What it changes further on, for whoever was not there when it began.
+    untold: Untold,
     /// Whether the tick goes on.
     midway: bool,
     /// The rights from that tick to the moment of its rows.
@@ -150,6 +154,7 @@ impl<S: EffectSink> Dispatcher<S> {
             chronicle: Chronicle::new(options.history, options.merge_window, epoch, told),
             verdicts: Verdicts::default(),
             to_gain: Grants::default(),
+            untold: Untold::default(),
             midway: false,
             outlook: Outlook::default(),
             attendance: Attendance::new(options.patience),
@@ -235,7 +240,10 @@ impl<S: EffectSink> Dispatcher<S> {
                 // Who asked may have gone; then nobody waits for the answer.
                 let _ = reply.send(if stale { Err(Stale) } else { Ok(()) });
             }
-            Request::Disconnect { key } => self.rooms.disconnect(key),
+            Request::Disconnect { key } => {
+                self.rooms.disconnect(key);
+                self.untold.gone(key);
+            }
             Request::Join { join, reply } => self.join_knowing(join, reply).await,
             Request::Refresh { refresh, reply } => {
                 // As above.
@@ -273,6 +281,9 @@ impl<S: EffectSink> Dispatcher<S> {
             features: community.as_ref().map_or(Features::ALL_ON, |facts| facts.features),
         });
         self.rooms.connect(key, actor, community, self.chronicle.told());
+        if self.midway {
+            self.untold.came(key);
+        }
         self.sink.emit(&[key], &Frame::ephemeral(ready)).await;
     }
 }

@@ -8,6 +8,7 @@
 //! others have asked for it, and at the end of one of the same steps ([`Steps`]).
 
 mod door;
+mod joining;
 mod known;
 mod presence;
 mod refresh;
@@ -15,7 +16,6 @@ mod steps;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    future::Future,
     sync::Arc,
     time::Duration,
 };
@@ -25,28 +25,26 @@ use serde::Serialize;
 use serde_json::{Value, to_value};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, timeout},
+    time::Instant,
 };
 
-use self::known::report;
 pub use self::steps::Steps;
+use self::{joining::Joining, known::report};
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide, facts_needed},
     actor::Actor,
-    command::{Command, Since},
+    command::Command,
     contract::{BoardLeft, Empty, ErrorCode, Failure, PostLeft},
-    dispatch::{Arrival, Join, NotJoined, Reached, Request, Seat, Stale},
+    dispatch::{Arrival, Reached, Request, Stale},
     ids::{BoardId, CommunityId, PostId, SocketKey, UserId},
     ports::{Acknowledge, FactStore, FactsError},
     recall::Recalled,
-    rooms::{NotSeated, Spot},
+    rooms::Spot,
     versions::{Basis, Subject, Versions},
 };
 
 /// So often a join is decided anew when something changes under it.
 const TRIES: u32 = 8;
-/// So long a cursor may be ahead of this node, which another node gave: what it stands for is on its way.
-const CATCH_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Facts of so many things are kept; what falls out is asked for again.
 const CACHED: u64 = 100_000;
 
@@ -182,97 +180,6 @@ impl<F: FactStore> Gateway<F> {
         })
     }
 
-    /// Decides, and decides anew when something changed meanwhile.
-    async fn join<D: Future<Output = Result<Decided, Failure>>>(&self, joining: Joining, decide: impl Fn() -> D) {
-        let Joining { key, asked, since, mut acknowledge } = joining;
-        let (mut awaited, mut deeper) = (false, true);
-        for _ in 0..TRIES {
-            let Decided { seat, basis } = match decide().await {
-                Ok(decided) => decided,
-                Err(failure) => {
-                    self.refusals.await_end(asked, &failure).await;
-                    return acknowledge(Err(failure));
-                }
-            };
-            let since = if awaited { settled(since, *self.reached.borrow()) } else { since };
-            let join = Box::new(Join { key, seat, since, basis, deeper, acknowledge });
-            let (reply, answer) = oneshot::channel();
-            if let Err(mpsc::error::SendError(request)) = self.requests.send(Request::Join { join, reply }).await {
-                if let Request::Join { join, .. } = request {
-                    (join.acknowledge)(Err(stopping()));
-                }
-                return;
-            }
-            let (refused, join) = match answer.await {
-                Ok(Ok(())) => return,
-                Ok(Err(refused)) => refused,
-                // The dispatcher is gone, and with it the way to answer.
-                Err(_) => return,
-            };
-            acknowledge = join.acknowledge;
-            match refused {
-                NotJoined::Stale(Stale) => {}
-                NotJoined::Ahead(place) => {
-                    let mut reached = self.reached.clone();
-                    let told = reached.wait_for(|reached| reached.told >= place);
-                    // Too late, or never: then it is not one of ours.
-                    let _ = timeout(CATCH_UP_WITHIN, told).await;
-                    awaited = true;
-                }
-                NotJoined::Older => {
-                    // Asked once: where it does not help, the client is told to load the state.
-                    deeper = false;
-                    if let Since::Cursor(cursor) = since {
-                        let (done, is_done) = oneshot::channel();
-                        // Without anybody to look it up it is not to be had.
-                        let _ = self.recall.send(Recalled { cursor, done }).await;
-                        let _ = is_done.await;
-                    }
-                }
-                NotJoined::NotSeated(refused) => {
-                    if refused == NotSeated::Gone {
-                        // Its end may have been told before it was decided.
-                        self.facts.closed(key);
-                    }
-                    return acknowledge(Err(not_seated(refused)));
-                }
-            }
-        }
-        acknowledge(Err(restless()));
-    }
-
-    async fn may_join_board(&self, actor: &Actor, board: BoardId, typing: bool) -> Result<Decided, Failure> {
-        let basis = self.versions.basis(&[Subject::Board(board), Subject::Community(&actor.community)]);
-        let permit = self.permit(actor, board).await?.map_err(|denied| refusal(denied, "board"))?;
-        Ok(Decided { seat: Seat::Board { permit, typing }, basis })
-    }
-
-    async fn may_join_post(&self, actor: &Actor, post: PostId) -> Result<Decided, Failure> {
-        for _ in 0..TRIES {
-            let stands = self.versions.basis(&[Subject::Post(post)]);
-            let Some(board) = self.board_of(actor, post).await? else {
-                return Err(refusal(Denied::NotOfCommunity, "post"));
-            };
-            let subjects = [Subject::Post(post), Subject::Board(board), Subject::Community(&actor.community)];
-            let basis = self.versions.basis(&subjects);
-            if self.versions.still(&stands) {
-                let permit = self.permit(actor, board).await?.map_err(|denied| refusal(denied, "post"))?;
-                return Ok(Decided { seat: Seat::Post { permit, post }, basis });
-            }
-        }
-        Err(restless())
-    }
-
-    async fn may_join_feed(&self, key: SocketKey, actor: &Actor) -> Result<Decided, Failure> {
-        let subject = Subject::Community(&actor.community);
-        let (basis, before) = (self.versions.basis(&[subject]), self.versions.span(subject));
-        let (community, shown) = self.community_and_boards(actor, None).await?;
-        let decided = shown.values().filter_map(|board| decide(actor, Some(board), community.as_deref()).ok());
-        let permits: Vec<Permit> = decided.collect();
-        self.facts.opened(key, actor, permits.iter().map(Permit::board).collect(), before);
-        Ok(Decided { seat: Seat::Feed { permits }, basis })
-    }
-
     // Questions to the store stand on the heap: by value they would be moved through every frame up to the socket's task.
     async fn permit(&self, actor: &Actor, board: BoardId) -> Result<Result<Permit, Denied>, Failure> {
         let needed = facts_needed(actor, board);
@@ -287,38 +194,6 @@ impl<F: FactStore> Gateway<F> {
         };
         let board = self.boards.try_get_with((needed.board, version), Box::pin(read)).await.map_err(unavailable)?;
         Ok(decide(actor, board.as_deref(), community.as_deref()))
-    }
-}
-
-/// A join under way.
-struct Joining {
-    key: SocketKey,
-    asked: Instant,
-    since: Since,
-    acknowledge: Acknowledge,
-}
-
-/// That a socket may sit, and on what that rests.
-struct Decided {
-    seat: Seat,
-    basis: Basis,
-}
-
-/// A cursor that this node has not reached in time is none it can serve from.
-fn settled(since: Since, Reached { epoch, told, .. }: Reached) -> Since {
-    match since {
-        Since::Cursor(cursor) if cursor.epoch == epoch && cursor.place > told => Since::Unknown,
-        since => since,
-    }
-}
-
-fn not_seated(refused: NotSeated) -> Failure {
-    match refused {
-        NotSeated::TooManyRooms => Failure::new(
-            ErrorCode::TooManyRooms,
-            "this socket is in as many rooms as it may be; leave one, or use feed:join, which counts as one",
-        ),
-        NotSeated::Gone => stopping(),
     }
 }
 

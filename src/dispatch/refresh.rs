@@ -57,15 +57,30 @@ impl<S: EffectSink> Dispatcher<S> {
             if let Some(reason) = self.was_to_lose(key, board) {
                 self.tell_revoked(key, board, reason, position).await;
             }
-            self.rooms.extend_feed(key, &permit, position.place);
-            let event = ServerEvent::BoardAccessGranted(AccessGranted { board_id: board });
-            self.tell_one(key, event, position).await;
+            match self.untold.of_board(board, position.place) {
+                // As whoever had the right when the tick began.
+                Some(place) => self.to_gain.append([(place.ordinal, vec![(permit, key)])].into()),
+                None => self.tell_granted(&permit, key, position).await,
+            }
         }
         Ok(())
     }
 
-    async fn tell_revoked(&self, key: SocketKey, board_id: BoardId, reason: RevokeReason, position: Position) {
+    pub(super) async fn tell_revoked(
+        &self,
+        key: SocketKey,
+        board_id: BoardId,
+        reason: RevokeReason,
+        position: Position,
+    ) {
         let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
+        self.tell_one(key, event, position).await;
+    }
+
+    /// From here on the feed shows the board, too.
+    pub(super) async fn tell_granted(&mut self, permit: &Permit, key: SocketKey, position: Position) {
+        self.rooms.extend_feed(key, permit, position.place);
+        let event = ServerEvent::BoardAccessGranted(AccessGranted { board_id: permit.board() });
         self.tell_one(key, event, position).await;
     }
 

@@ -54,6 +54,8 @@ pub enum NotJoined {
     NotSeated(NotSeated),
     /// The cursor's place has not been told here yet: another node was quicker.
     Ahead(Place),
+    /// The tick that is being told changes further on who may sit there: up to here has to be told first.
+    Untold(Place),
     /// The cursor is older than what is in memory.
     Older,
 }
@@ -67,7 +69,7 @@ impl Seat {
         }
     }
 
-    fn boards(&self) -> BTreeSet<BoardId> {
+    pub(super) fn boards(&self) -> BTreeSet<BoardId> {
         match self {
             Self::Board { permit, .. } | Self::Post { permit, .. } => BTreeSet::from([permit.board()]),
             Self::Feed { permits } => permits.iter().map(Permit::board).collect(),
@@ -103,6 +105,9 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         if let Err(refused) = self.rooms.has_room(join.key, join.seat.spot()) {
             return Err((NotJoined::NotSeated(refused), join));
+        }
+        if let Some(place) = self.untold.of_seat(&join.seat, self.chronicle.told()) {
+            return Err((NotJoined::Untold(place), join));
         }
         let missed = match self.missed(&join) {
             Ok(missed) => missed.filter(|missed| self.fits(join.key, missed)),

@@ -5,15 +5,16 @@ use std::{
     mem,
 };
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{Dispatcher, grants::Grants};
+use super::{Dispatcher, grants::Grants, untold::Untold};
 use crate::{
     audience::{Audience, Topic},
     batch::{Ahead, Batch, Entry},
     change::Change,
     chronicle::{Position, Sent},
-    contract::{AccessGranted, AccessRevoked, PostDeleted, ServerEvent},
+    contract::{PostDeleted, ServerEvent},
     event::{Rows, tell},
     fence::{Fence, Judging, Verdicts},
     frame::Frame,
@@ -69,6 +70,7 @@ impl<S: EffectSink> Dispatcher<S> {
         }
         self.tell_moved_ahead(moved_out, &verdicts).await;
         self.to_gain.append(mem::take(&mut verdicts.gained));
+        self.untold.add(&batch.fence, &verdicts.changed, batch.tick);
         self.verdicts.append(verdicts);
         // To nobody whom the tick shuts out.
         self.settle().await;
@@ -92,16 +94,25 @@ impl<S: EffectSink> Dispatcher<S> {
             self.chronicle.reached(place.end_of_row());
         }
         if batch.last {
-            self.verdicts = Verdicts::default();
-            self.to_gain = Grants::default();
-            self.outlook = Outlook::default();
-            self.chronicle.reached(Place::end_of(batch.tick));
+            self.end_tick(batch.tick, batch.entries.last().map(|entry| entry.at).unwrap_or_default()).await;
         }
         if self.extended_until.take_if(|until| *until <= Instant::now()).is_some() {
             self.chronicle.history.relax();
         }
         self.settle().await;
         self.report();
+    }
+
+    async fn end_tick(&mut self, tick: Tick, at: DateTime<Utc>) {
+        let end = Place::end_of(tick);
+        for (permit, key) in self.to_gain.take_at(end.ordinal) {
+            self.tell_granted(&permit, key, Position { place: end, at }).await;
+        }
+        self.verdicts = Verdicts::default();
+        self.to_gain = Grants::default();
+        self.untold = Untold::default();
+        self.outlook = Outlook::default();
+        self.chronicle.reached(end);
     }
 
     /// Counts whose window has ended, and whoever is taken to have gone or fallen silent now.
@@ -116,7 +127,8 @@ impl<S: EffectSink> Dispatcher<S> {
             let mut keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
             if let Audience::WhoMayOpen(board) | Audience::User(_, board) = audience {
                 // Whom the tick lets in further on.
-                keys.retain(|key| !self.to_gain.is_left(board, *key));
+                let told = self.chronicle.told();
+                keys.retain(|key| !self.to_gain.is_left(board, *key) && !self.untold.keeps_from(board, *key, told));
             }
             match to_admins {
                 None => self.sink.emit(&keys, &frame).await,
@@ -166,17 +178,15 @@ impl<S: EffectSink> Dispatcher<S> {
         let judging = ahead.fence.shutting_ahead(tick, &mut self.rooms, told);
         let (verdicts, outlook) = applied(judging, &mut self.rooms).await;
         self.outlook = outlook;
-        // What an earlier page of this tick was about to tell.
-        for (board, _, key) in verdicts.lost.values().flatten() {
-            self.to_gain.take(*board, *key);
-        }
         // They count from now on, though their own ticks come later.
         self.note_flags(&ahead.fence, |_| told);
         let lost =
             verdicts.lost.into_iter().flat_map(|(number, lost)| lost.into_iter().map(move |lost| (number, lost)));
         for (number, (board_id, reason, key)) in lost {
-            let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
-            self.tell_one(key, event, position(number)).await;
+            // Of what an earlier page of this tick was about to open, nothing has been told.
+            if !self.to_gain.take(board_id, key) {
+                self.tell_revoked(key, board_id, reason, position(number)).await;
+            }
         }
         let moves: HashMap<u32, &Change> =
             ahead.fence.changes.iter().map(|(ordinal, change)| (*ordinal, change)).collect();
@@ -269,13 +279,10 @@ impl<S: EffectSink> Dispatcher<S> {
     /// What follows an entry beside its own events: verdicts of the fence, and rooms of what is no more.
     async fn after(&mut self, entry: &Entry, position: Position) {
         for (board_id, reason, key) in self.verdicts.lost.remove(&entry.ordinal).into_iter().flatten() {
-            let event = ServerEvent::BoardAccessRevoked(AccessRevoked { board_id, reason });
-            self.tell_one(key, event, position).await;
+            self.tell_revoked(key, board_id, reason, position).await;
         }
         for (permit, key) in self.to_gain.take_at(entry.ordinal) {
-            self.rooms.extend_feed(key, &permit, position.place);
-            let event = ServerEvent::BoardAccessGranted(AccessGranted { board_id: permit.board() });
-            self.tell_one(key, event, position).await;
+            self.tell_granted(&permit, key, position).await;
         }
         match &entry.change {
             Change::PostMoved { post, from: Some(board_id), .. } => {

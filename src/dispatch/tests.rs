@@ -2,6 +2,7 @@
 
 mod attendance;
 mod cases;
+mod midway;
 mod once;
 
 use std::{
@@ -303,7 +304,7 @@ impl Stage {
         Self { dispatcher, recorder, next_key: 1 }
     }
 
-    async fn join(&mut self, key: SocketKey, seat: Seat, since: Since) {
+    async fn try_join(&mut self, key: SocketKey, seat: Seat, since: Since) -> Result<(), NotJoined> {
         let recorder = self.recorder.clone();
         let acknowledge = Box::new(move |answer: Result<Value, crate::contract::Failure>| {
             let payload = answer.unwrap();
@@ -311,7 +312,12 @@ impl Stage {
             recorder.push(key, Got { event: "ack".to_owned(), payload, cursor, at: None });
         });
         let basis = self.dispatcher.versions.basis(&[]);
-        self.dispatcher.join(Box::new(Join { key, seat, since, basis, deeper: false, acknowledge })).await.unwrap();
+        let join = Box::new(Join { key, seat, since, basis, deeper: false, acknowledge });
+        self.dispatcher.join(join).await.map_err(|(refused, _)| refused)
+    }
+
+    async fn join(&mut self, key: SocketKey, seat: Seat, since: Since) {
+        self.try_join(key, seat, since).await.unwrap();
     }
 
     async fn connect(&mut self, browser: &mut Browser) {

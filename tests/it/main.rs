@@ -24,6 +24,7 @@ mod layers;
 mod limits;
 mod link;
 mod metrics;
+mod midway;
 mod migrate;
 mod named;
 mod nodes;

@@ -73,6 +73,11 @@ const KNOWN: &[(&str, Kind, &str)] = &[
     ),
     ("curia_facts_awaited_total", Kind::Counter, "Questions for rights that waited for a change of rights under way"),
     (
+        "curia_joins_awaited_total",
+        Kind::Counter,
+        "Joins that waited until what was written before a change of rights was told",
+    ),
+    (
         "curia_relay_sent_total",
         Kind::CounterBy("outcome", &["sent", "left_out"]),
         "Ticks handed to other nodes over Redis, and messages that found no place in the queue",
