@@ -269,11 +269,16 @@ impl Rooms {
 
     /// Takes a socket out of a board and every post in it.
     pub fn evict(&mut self, key: SocketKey, board: BoardId) {
+        self.evict_but(key, board, &BTreeSet::new());
+    }
+
+    /// The same, but for those posts.
+    pub(crate) fn evict_but(&mut self, key: SocketKey, board: BoardId, kept: &BTreeSet<PostId>) {
         let Some(seat) = self.seats.get_mut(&key) else { return };
         if let Some(feed) = &mut seat.feed {
             feed.remove(&board);
         }
-        let posts: Vec<PostId> = seat.stands_in(board).collect();
+        let posts: Vec<PostId> = seat.stands_in(board).filter(|post| !kept.contains(post)).collect();
         for post in posts {
             self.leave_post(key, post);
         }
@@ -377,7 +382,7 @@ impl Rooms {
             Audience::User(user, board) => {
                 let mut keys = self.members(&Room::User(user.clone()));
                 // Of a board that is no more by then nothing is shown.
-                let facts = rows.board_facts(*board);
+                let facts = rows.board_facts(*board).or(outlook.passed(*board));
                 keys.retain(|key| facts.is_some_and(|facts| self.may_open(*key, facts, outlook)));
                 keys
             }
@@ -410,6 +415,12 @@ impl Rooms {
     fn may_open(&self, key: SocketKey, facts: &BoardFacts, outlook: &Outlook) -> bool {
         let Some(Seat { actor, .. }) = self.seats.get(&key) else { return false };
         outlook.decide(actor, facts.board, Some(facts), self.communities.get(&actor.community)).is_ok()
+    }
+
+    /// Whether the socket may see the post at every moment from what is told to that of the rows, if it is moved in that time.
+    pub fn may_follow(&self, key: SocketKey, post: PostId, outlook: &Outlook) -> bool {
+        let Some(Seat { actor, .. }) = self.seats.get(&key) else { return false };
+        outlook.may_follow(actor, post, self.communities.get(&actor.community))
     }
 
     fn seat_with_room(&mut self, key: SocketKey, spot: Spot) -> Result<&mut Seat, NotSeated> {
