@@ -107,10 +107,7 @@ impl<S: EffectSink> Dispatcher<S> {
 
     pub(super) async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
         for Sent { audience, topic, about, frame, to_admins } in sent {
-            let mut keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
-            if let (Audience::User(..), Some(post)) = (&audience, about.post) {
-                keys.retain(|key| self.rooms.may_follow(*key, post, &self.outlook));
-            }
+            let mut keys = self.rooms.sockets(&audience, topic, about.post, rows, &self.outlook);
             if let Audience::WhoMayOpen(board) | Audience::User(_, board) = audience {
                 // Whom the tick lets in further on.
                 keys.retain(|key| !self.to_gain.is_left(board, *key));

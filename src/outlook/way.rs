@@ -59,12 +59,11 @@ impl Outlook {
         None
     }
 
-    /// Whether the actor may see the post, if it is moved, at all of these moments. Where it is not, its board alone decides.
-    pub fn may_follow(&self, actor: &Actor, post: PostId, community_now: Option<&CommunityFacts>) -> bool {
-        self.stood(post).is_none_or(|here| {
-            let facts = here.and_then(|board| self.passed(board));
-            self.astray(actor, post, (here, facts), community_now).is_none()
-        })
+    /// Whether the actor may see the post at all of these moments; `None` where it is not moved, and its board alone decides.
+    pub fn may_follow(&self, actor: &Actor, post: PostId, community_now: Option<&CommunityFacts>) -> Option<bool> {
+        let here = self.stood(post)?;
+        let facts = here.and_then(|board| self.passed(board));
+        Some(self.astray(actor, post, (here, facts), community_now).is_none())
     }
 
     /// Where the post stands at the earliest of these moments, if it is moved later.
@@ -78,7 +77,7 @@ impl Outlook {
     }
 
     /// What the rule asks, at the latest moment, of a board which such a post passes.
-    pub fn passed(&self, board: BoardId) -> Option<&BoardFacts> {
+    pub(crate) fn passed(&self, board: BoardId) -> Option<&BoardFacts> {
         self.passed.get(&board)
     }
 
