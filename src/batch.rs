@@ -60,6 +60,18 @@ pub struct Ahead {
     pub at: Vec<DateTime<Utc>>,
 }
 
+impl Ahead {
+    /// The change that has this number in the fence.
+    pub fn change(&self, number: u32) -> Option<&Change> {
+        self.fence.changes.iter().find(|(has, _)| *has == number).map(|(_, change)| change)
+    }
+
+    /// When the change of this number was written.
+    pub fn written(&self, number: u32) -> DateTime<Utc> {
+        self.at.get(number as usize).or(self.at.last()).copied().unwrap_or_default()
+    }
+}
+
 impl Batch {
     /// Says that what lies before `tick` can't be told: every socket has to come back and load its state anew.
     pub fn discontinuity(epoch: Epoch, tick: Tick) -> Self {

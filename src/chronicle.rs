@@ -33,6 +33,8 @@ pub struct Position {
 pub struct Sent {
     pub audience: Audience,
     pub topic: Topic,
+    /// Whose life it belongs to.
+    pub about: About,
     pub frame: Arc<Frame>,
     /// Where admins are shown more.
     pub to_admins: Option<ToAdmins<Arc<Frame>>>,
@@ -190,7 +192,7 @@ impl Chronicle {
             to_admins: to_admins.clone(),
         };
         self.history.push(record, size);
-        Sent { audience, topic, frame, to_admins }
+        Sent { audience, topic, about, frame, to_admins }
     }
 }
 

@@ -1,12 +1,16 @@
 //! Change + rows -> events. Pure: [`Needs`] names the rows, an edge reads them in the snapshot of the tick, [`tell`] maps.
 //!
 //! A row is told only where it stands at that snapshot: a post that was created here and moved away within the same tick is
-//! no news here, and one that died is not shown as alive.
+//! no news here, and one that died is not shown as alive. So it is where the tick is read late and the post is moved by then: the board from
+//! which it goes is not shown it any more, and its room goes along.
 
-use std::collections::{BTreeSet, HashMap};
+mod needs;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::needs::Needs;
 use crate::{
     access::{BoardFacts, CommunityFacts},
     audience::{Audience, ToAdmins},
@@ -18,74 +22,6 @@ use crate::{
     ids::{BoardId, CommentId, CommunityId, PostId, UserId},
     merge::CountChange,
 };
-
-/// The rows that a batch of changes needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Where the post stands and its counts.
-    pub heads: BTreeSet<PostId>,
-    /// The whole post, with its author.
-    pub posts: BTreeSet<PostId>,
-    pub comments: BTreeSet<CommentId>,
-    /// What the access rule asks of the board in which the post stands.
-    pub notified: BTreeSet<PostId>,
-    /// With what the access rule asks of them.
-    pub boards: BTreeSet<BoardId>,
-    /// With what the access rule asks of every board they own or import.
-    pub communities: BTreeSet<CommunityId>,
-}
-
-impl Needs {
-    /// What `changes` need.
-    pub fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
-        let mut needs = Self::default();
-        for change in changes {
-            needs.add(change);
-        }
-        needs
-    }
-
-    fn add(&mut self, change: &Change) {
-        match change {
-            Change::PostCreated { post, .. } | Change::PostUpdated { post, .. } => {
-                self.heads.insert(*post);
-                self.posts.insert(*post);
-            }
-            Change::PostMoved { post, to, .. } => {
-                self.heads.insert(*post);
-                self.posts.insert(*post);
-                self.boards.extend(*to);
-            }
-            Change::PostCounted { post, .. }
-            | Change::VoteAdded { post }
-            | Change::VoteRemoved { post }
-            | Change::CommentDeleted { post, .. } => {
-                self.heads.insert(*post);
-            }
-            Change::CommentCreated { comment, post } | Change::CommentUpdated { comment, post } => {
-                self.heads.insert(*post);
-                self.comments.insert(*comment);
-                if matches!(change, Change::CommentCreated { .. }) {
-                    self.notified.insert(*post);
-                }
-            }
-            Change::BoardCreated { board }
-            | Change::BoardUpdated { board, .. }
-            | Change::ImportChanged { board, .. } => {
-                self.boards.insert(*board);
-            }
-            Change::CommunityCreated { community }
-            | Change::CommunityUpdated { community, .. }
-            | Change::CommunityDeleted { community, .. } => {
-                self.communities.insert(community.clone());
-            }
-            Change::PostDeleted { .. }
-            | Change::BoardDeleted { .. }
-            | Change::UserDeleted { .. }
-            | Change::Reset { .. } => {}
-        }
-    }
-}
 
 /// Where a post stands, and its counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,14 +67,32 @@ pub struct Rows {
     pub comments: HashMap<CommentId, CommentRow>,
     pub boards: HashMap<BoardId, BoardRow>,
     pub communities: HashMap<CommunityId, CommunityFacts>,
-    /// The boards that the communities named in [`Needs`] own or import, and those of `notified`.
+    /// The boards that the communities named in [`Needs`] own or import, those of `notified`, and those that posts left.
     pub facts: HashMap<BoardId, BoardFacts>,
+    /// Posts that are moved between the tick and the moment of these rows. They are put back to where they stood then.
+    #[serde(skip)]
+    pub moving: BTreeSet<PostId>,
 }
+
+/// Of posts that were moved behind a tick, the board in which each stood at its end.
+pub type Moved = BTreeMap<PostId, Option<BoardId>>;
 
 impl Rows {
     /// What the access rule asks of the board, however it was read.
     pub fn board_facts(&self, board: BoardId) -> Option<&BoardFacts> {
         self.boards.get(&board).map(|row| &row.facts).or_else(|| self.facts.get(&board))
+    }
+
+    /// Puts the posts back to where they stood at the end of the tick, as whoever told it in time found them.
+    pub fn put_back(&mut self, moved: &Moved) {
+        for (post, board) in moved {
+            if let Some(head) = self.heads.get_mut(post) {
+                head.board = *board;
+            }
+            if let Some(row) = self.posts.get_mut(post) {
+                row.post.board_id = *board;
+            }
+        }
     }
 
     fn board_of(&self, post: PostId) -> Option<BoardId> {
@@ -177,7 +131,9 @@ pub fn tell(change: &Change, rows: &Rows) -> Vec<Told> {
             .map(|(row, board)| {
                 let event =
                     PostUpdated { post: row.post.clone(), author: row.author.clone(), changed: columns.clone() };
-                Told::new(Audience::BoardAndPost(board, *post), ServerEvent::BoardPostUpdated(event))
+                let goes = rows.moving.contains(post);
+                let audience = if goes { Audience::Post(*post) } else { Audience::BoardAndPost(board, *post) };
+                Told::new(audience, ServerEvent::BoardPostUpdated(event))
             })
             .into_iter()
             .collect(),
@@ -243,7 +199,7 @@ pub fn tell(change: &Change, rows: &Rows) -> Vec<Told> {
 }
 
 fn new_post(post: PostId, board: Option<BoardId>, moved: bool, rows: &Rows) -> Option<Told> {
-    let row = rows.posts.get(&post)?;
+    let row = rows.posts.get(&post).filter(|_| !rows.moving.contains(&post))?;
     let board = board.filter(|board| row.post.board_id == Some(*board))?;
     let event = NewPost { post: row.post.clone(), author: row.author.clone(), moved };
     Some(Told::second(Audience::Board(board), ServerEvent::BoardNewPost(event)))
@@ -257,7 +213,8 @@ fn count(change: &Change, rows: &Rows) -> Option<Told> {
         Change::CommentCreated { post, .. } => (post, [false, false, false, true]),
         _ => return None,
     };
-    let head = rows.heads.get(&post)?;
+    // Who may see the counts of that later moment is told them where the post comes to.
+    let head = rows.heads.get(&post).filter(|_| !rows.moving.contains(&post))?;
     let (board, upvotes, comments) = (head.board?, head.upvotes, head.comments);
     Some(Told::Count(CountChange {
         post,

@@ -8,7 +8,11 @@
 //! A tick that is read late shows rows of a later moment. Whom any moment up to that one shuts out is shut out first, and told at once
 //! ([`Fence::shutting_ahead`]); the tick itself is then judged by all of them ([`Outlook`]). Of a board that is deleted, whoever might open
 //! it last sits there until that is told.
+//!
+//! A post that moves takes its room along: who sits there is judged by the board in which it stands at the end of the tick, and at each
+//! later moment by that in which it stands then. So a board that it has left by then takes nobody out of its room.
 
+mod posts;
 mod turn;
 
 use std::{
@@ -44,6 +48,8 @@ pub struct Verdicts {
     pub gained: BTreeMap<u32, Vec<(Permit, SocketKey)>>,
     /// Put out of a post's room because it moved out of their reach.
     pub moved_out: BTreeMap<u32, Vec<(PostId, SocketKey)>>,
+    /// The same where it moves later than the tick, which is told at once: by the number of the change in the fence of what lies ahead.
+    pub moved_ahead: BTreeMap<u32, Vec<(PostId, SocketKey)>>,
     /// The boards that others might open at some moment than at the one before, with the last change that made it so.
     pub changed: BTreeMap<BoardId, u32>,
 }
@@ -59,6 +65,7 @@ impl Verdicts {
         append(&mut self.lost, other.lost);
         append(&mut self.gained, other.gained);
         append(&mut self.moved_out, other.moved_out);
+        append(&mut self.moved_ahead, other.moved_ahead);
         self.changed.extend(other.changed);
     }
 }
@@ -71,6 +78,8 @@ struct Basis<'a> {
     outlook: &'a Outlook,
     /// The changes belong to later ticks, which tell what they open. Then the tick's own, undone: they are not told yet either.
     ahead_of: Option<&'a Turn>,
+    /// Posts that stand in more than one board in this time: their rooms are judged by where they stand.
+    moving: &'a BTreeSet<PostId>,
 }
 
 impl Fence {
@@ -93,15 +102,18 @@ impl Fence {
     /// and every moment up to that of the rows let in.
     pub fn shutting<'a>(&'a self, outlook: &'a Outlook, rooms: &mut Rooms, told: Place) -> Judging<'a> {
         let turn = self.undone(outlook);
-        self.judging(turn, Some(outlook), None, rooms, told)
+        let moving = self.moved_posts().chain(outlook.moved().into_keys()).collect();
+        self.judging(turn, Some(outlook), None, moving, rooms, told)
     }
 
     /// Begins to shut out whom later ticks shut out, before rows of their time are shown. Who lost a board is to be told at once, and is not
-    /// told by `tick`, which comes next; who gained one is told by the tick that lets him in. Gives the rights of all these moments, too.
+    /// told by `tick`, which comes next, and which judges who sits in the rooms of posts that move; who gained one is told by the tick that
+    /// lets him in. Gives the rights of all these moments, too.
     pub fn shutting_ahead<'a>(&'a self, tick: &Fence, rooms: &mut Rooms, told: Place) -> Judging<'a> {
         let turn = self.undone(&Outlook::default());
         let untold = tick.undone(&turn.past);
-        self.judging(turn, None, Some(untold), rooms, told)
+        let moving = self.moved_posts().chain(tick.moved_posts()).collect();
+        self.judging(turn, None, Some(untold), moving, rooms, told)
     }
 
     fn judging<'a>(
@@ -109,12 +121,13 @@ impl Fence {
         turn: Turn,
         outlook: Option<&'a Outlook>,
         ahead_of: Option<Turn>,
+        moving: BTreeSet<PostId>,
         rooms: &mut Rooms,
         told: Place,
     ) -> Judging<'a> {
         self.renew_communities(rooms);
         let boards = self.boards(&turn).into_iter();
-        Judging { fence: self, turn, outlook, ahead_of, boards, verdicts: Verdicts::default(), told }
+        Judging { fence: self, turn, outlook, ahead_of, moving, boards, verdicts: Verdicts::default(), told }
     }
 
     fn renew_communities(&self, rooms: &mut Rooms) {
@@ -152,7 +165,7 @@ impl Fence {
         verdicts: &mut Verdicts,
         told: Place,
     ) {
-        let Basis { turn, outlook, ahead_of } = basis;
+        let Basis { turn, outlook, ahead_of, moving } = basis;
         let ahead = ahead_of.is_some();
         // Of a board that the tick deletes, just before.
         let at = turn.past.board_last(board).unwrap_or_else(|| self.facts_in(outlook, board));
@@ -179,7 +192,7 @@ impl Fence {
                     if could {
                         verdicts.lost.entry(ordinal).or_default().push((board, Denied::reason(denied), key));
                     }
-                    rooms.evict(key, board);
+                    rooms.evict_but(key, board, moving);
                     if can_at.is_ok() && !ahead {
                         // Later ticks shut it again: they find that he was never told it is open.
                         rooms.shut_ahead(key, board);
@@ -196,31 +209,6 @@ impl Fence {
             }
         }
     }
-
-    /// A post that moved takes its room along, without those to whom its new board is closed at any moment of `outlook` behind the move,
-    /// where so many changes are still undone.
-    fn follow(
-        &self,
-        (post, ordinal): (PostId, u32),
-        (outlook, undone): (&Outlook, usize),
-        rooms: &mut Rooms,
-        verdicts: &mut Verdicts,
-    ) {
-        let board = self.rows.heads.get(&post).and_then(|head| head.board);
-        for key in rooms.members(&Room::Post(post)) {
-            let permit = rooms.seats.get(&key).zip(board).and_then(|(seat, board)| {
-                let community = rooms.communities.get(&seat.actor.community);
-                outlook.decide_since(undone, &seat.actor, board, self.rows.board_facts(board), community).ok()
-            });
-            match permit {
-                Some(permit) => rooms.post_moved(key, post, permit.board()),
-                None => {
-                    rooms.leave_post(key, post);
-                    verdicts.moved_out.entry(ordinal).or_default().push((post, key));
-                }
-            }
-        }
-    }
 }
 
 /// A fence that is being applied, board by board, so that others get a turn where it concerns many. Until its end nothing may be delivered.
@@ -232,6 +220,8 @@ pub struct Judging<'a> {
     outlook: Option<&'a Outlook>,
     /// The tick that comes next, undone, where the changes belong to later ones.
     ahead_of: Option<Turn>,
+    /// Posts that stand in more than one board from before the tick to the moment of its rows.
+    moving: BTreeSet<PostId>,
     boards: btree_map::IntoIter<BoardId, u32>,
     verdicts: Verdicts,
     told: Place,
@@ -240,28 +230,24 @@ pub struct Judging<'a> {
 impl Judging<'_> {
     /// Judges everybody whom one more board concerns; `false` when there is none left.
     pub fn next(&mut self, rooms: &mut Rooms) -> bool {
-        let Self { fence, turn, outlook, ahead_of, boards, verdicts, told } = self;
+        let Self { fence, turn, outlook, ahead_of, moving, boards, verdicts, told } = self;
         let Some((board, ordinal)) = boards.next() else { return false };
         let outlook = outlook.unwrap_or(&turn.past);
-        fence.judge(board, ordinal, &Basis { turn, outlook, ahead_of: ahead_of.as_ref() }, rooms, verdicts, *told);
+        let basis = Basis { turn, outlook, ahead_of: ahead_of.as_ref(), moving };
+        fence.judge(board, ordinal, &basis, rooms, verdicts, *told);
         true
     }
 
     /// The verdicts, behind the last board, and the rights of every moment that the changes undo.
     pub fn end(self, rooms: &mut Rooms) -> (Verdicts, Outlook) {
-        let Self { fence, turn: Turn { past, changed }, outlook, ahead_of, mut verdicts, .. } = self;
-        for (behind, (ordinal, change)) in (0..fence.changes.len()).rev().zip(&fence.changes) {
-            if let Change::PostMoved { post, .. } = change {
-                let moments = outlook.map_or((&past, behind), |outlook| (outlook, usize::MAX));
-                fence.follow((*post, *ordinal), moments, rooms, &mut verdicts);
-            }
-        }
+        let Self { fence, turn: Turn { past, changed }, outlook, ahead_of, moving, mut verdicts, .. } = self;
         if ahead_of.is_some() {
             for (board, _, key) in verdicts.lost.values().flatten() {
                 rooms.shut_ahead(*key, *board);
             }
             return (Verdicts { gained: BTreeMap::new(), ..verdicts }, past);
         }
+        fence.follow(&moving, outlook.unwrap_or(&past), rooms, &mut verdicts);
         for (permit, key) in verdicts.gained.values().flatten() {
             rooms.reopen(*key, permit.board());
         }

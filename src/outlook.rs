@@ -2,15 +2,21 @@
 //!
 //! Whoever is shown a row has to be let in by the rights of the tick, of the moment of reading, and of every moment between: so
 //! what was committed while he was shut out reaches him neither as an event nor inside an older one. A board that is deleted by
-//! then stays open to whom it was open last, since nothing of it is left to be shown.
+//! then stays open to whom it was open last, since nothing of it is left to be shown. A post that is moved in that time is judged at each
+//! of these moments by the board in which it stands then.
+
+mod way;
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide},
     actor::Actor,
-    ids::{BoardId, CommunityId},
+    ids::{BoardId, CommunityId, PostId},
 };
+
+use self::way::Way;
+pub(crate) use self::way::{Astray, Move};
 
 /// Values going back in time, each with the number of changes that are undone where it begins to hold.
 type Course<T> = Vec<(usize, T)>;
@@ -24,6 +30,10 @@ pub struct Outlook {
     communities: HashMap<CommunityId, Course<Option<CommunityFacts>>>,
     /// Boards that are deleted by the latest moment, with the number of changes that are undone where each is last there.
     gone: HashMap<BoardId, usize>,
+    /// Posts that are moved in these moments.
+    ways: HashMap<PostId, Way>,
+    /// What the rule asks at the latest moment of the boards that they pass.
+    passed: HashMap<BoardId, BoardFacts>,
 }
 
 impl Outlook {
@@ -36,13 +46,13 @@ impl Outlook {
         board_now: Option<&BoardFacts>,
         community_now: Option<&CommunityFacts>,
     ) -> Result<Permit, Denied> {
-        self.decide_since(usize::MAX, actor, board, board_now, community_now)
+        self.decide_between((usize::MAX, 0), actor, board, board_now, community_now)
     }
 
-    /// The same of the moments from that on at which so many changes are still undone.
-    pub fn decide_since(
+    /// The same of the moments from that at which the first number of changes is still undone to that at which the second is.
+    fn decide_between(
         &self,
-        since: usize,
+        (since, until): (usize, usize),
         actor: &Actor,
         board: BoardId,
         board_now: Option<&BoardFacts>,
@@ -56,7 +66,7 @@ impl Outlook {
         };
         let steps = boards.iter().map(|(undone, _)| *undone).chain(communities.iter().map(|(undone, _)| *undone));
         // What changes behind its end shuts nobody out of a board.
-        let latest = self.gone.get(&board).copied().unwrap_or(0);
+        let latest = self.gone.get(&board).copied().unwrap_or(0).max(until);
         let steps: BTreeSet<usize> = steps.filter(|undone| *undone > latest && *undone <= since).collect();
         for undone in steps.into_iter().rev() {
             decide_at(undone)?;

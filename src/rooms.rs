@@ -36,7 +36,7 @@ pub(crate) struct Seat {
     boards: BTreeMap<BoardId, Place>,
     typing: BTreeSet<BoardId>,
     /// With the board each post stands in.
-    posts: BTreeMap<PostId, (BoardId, Place)>,
+    pub(crate) posts: BTreeMap<PostId, (BoardId, Place)>,
     /// The boards of the feed, if it has one.
     feed: Option<BTreeMap<BoardId, Place>>,
     /// Boards that it was shut out of, and told so, ahead of the tick that shuts them.
@@ -269,11 +269,16 @@ impl Rooms {
 
     /// Takes a socket out of a board and every post in it.
     pub fn evict(&mut self, key: SocketKey, board: BoardId) {
+        self.evict_but(key, board, &BTreeSet::new());
+    }
+
+    /// The same, but for those posts.
+    pub(crate) fn evict_but(&mut self, key: SocketKey, board: BoardId, kept: &BTreeSet<PostId>) {
         let Some(seat) = self.seats.get_mut(&key) else { return };
         if let Some(feed) = &mut seat.feed {
             feed.remove(&board);
         }
-        let posts: Vec<PostId> = seat.stands_in(board).collect();
+        let posts: Vec<PostId> = seat.stands_in(board).filter(|post| !kept.contains(post)).collect();
         for post in posts {
             self.leave_post(key, post);
         }
@@ -361,8 +366,15 @@ impl Rooms {
     }
 
     /// The sockets of `audience` whose community wants the topic, each once. Where the audience is not simply a room, `rows` hold what
-    /// the rule asks of the board, and `outlook` the rights from what is told to the moment of the rows.
-    pub fn sockets(&self, audience: &Audience, topic: Topic, rows: &Rows, outlook: &Outlook) -> Vec<SocketKey> {
+    /// the rule asks of the board, and `outlook` the rights from what is told to the moment of the rows, at which `post` may stand elsewhere.
+    pub fn sockets(
+        &self,
+        audience: &Audience,
+        topic: Topic,
+        post: Option<PostId>,
+        rows: &Rows,
+        outlook: &Outlook,
+    ) -> Vec<SocketKey> {
         let in_rooms = match audience {
             Audience::Board(board) => self.members(&Room::Board(*board)),
             Audience::Post(post) => self.members(&Room::Post(*post)),
@@ -378,7 +390,10 @@ impl Rooms {
                 let mut keys = self.members(&Room::User(user.clone()));
                 // Of a board that is no more by then nothing is shown.
                 let facts = rows.board_facts(*board);
-                keys.retain(|key| facts.is_some_and(|facts| self.may_open(*key, facts, outlook)));
+                keys.retain(|key| {
+                    let may_follow = post.and_then(|post| self.may_follow(*key, post, outlook));
+                    may_follow.unwrap_or_else(|| facts.is_some_and(|facts| self.may_open(*key, facts, outlook)))
+                });
                 keys
             }
         };
@@ -410,6 +425,12 @@ impl Rooms {
     fn may_open(&self, key: SocketKey, facts: &BoardFacts, outlook: &Outlook) -> bool {
         let Some(Seat { actor, .. }) = self.seats.get(&key) else { return false };
         outlook.decide(actor, facts.board, Some(facts), self.communities.get(&actor.community)).is_ok()
+    }
+
+    /// Of a post that is moved in that time.
+    fn may_follow(&self, key: SocketKey, post: PostId, outlook: &Outlook) -> Option<bool> {
+        let Seat { actor, .. } = self.seats.get(&key)?;
+        outlook.may_follow(actor, post, self.communities.get(&actor.community))
     }
 
     fn seat_with_room(&mut self, key: SocketKey, spot: Spot) -> Result<&mut Seat, NotSeated> {

@@ -20,6 +20,7 @@ use crate::{
     actor::Actor,
     chronicle::Stretch,
     config::DatabaseConfig,
+    event::Moved,
     ids::{BoardId, CommunityId, Cursor, Place, PostId, Tick, UserId},
     ports::{Archive, FactsError, Past},
     postgres::{
@@ -31,7 +32,7 @@ use crate::{
     },
     why::{
         Question, QuestionId, SocketReport,
-        found::{self, Found, Moved, Row},
+        found::{self, Found, Row},
         text::{self, Said},
     },
 };
@@ -120,7 +121,7 @@ async fn explain(pool: &PgPool, wanted: &Event) -> Result<String, WhyError> {
     // Asked behind the rows: whatever they show of a move is known.
     let posts: Vec<PostId> = stretch.rows.heads.keys().copied().collect();
     let moved = asking::moved(pool, cursor.epoch, cursor.place.tick, &posts).await?;
-    found::put_back(&mut stretch.rows, &moved);
+    stretch.rows.put_back(&moved);
     let found = found::at(&stretch, cursor.place, &user);
     let id = QuestionId::from(getrandom::u64().unwrap_or_default());
     let (events, names) = found.asked().into_iter().unzip();

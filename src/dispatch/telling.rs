@@ -1,8 +1,9 @@
 //! A tick: its fence, then its events, to those who sit where they are told.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     mem,
+    sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
@@ -36,17 +37,9 @@ fn emptied(change: &Change) -> Option<&str> {
     }
 }
 
-/// A post that moves, later than the tick, where those in its room may not follow.
-struct MovedOut {
-    post: PostId,
-    from: BoardId,
-    gone: Vec<(PostId, SocketKey)>,
-    position: Position,
-}
-
 impl<S: EffectSink> Dispatcher<S> {
     /// Applies one tick, or a page of it.
-    pub(super) async fn apply(&mut self, batch: Batch) {
+    pub(super) async fn apply(&mut self, mut batch: Batch) {
         if batch.epoch != self.chronicle.epoch() {
             self.chronicle.restart(batch.epoch, Place::end_of(batch.tick));
             self.versions.begin(batch.epoch, batch.tick);
@@ -61,14 +54,15 @@ impl<S: EffectSink> Dispatcher<S> {
             self.versions.is_ahead(true);
         }
         self.outdate(batch.entries.iter().map(|entry| &entry.change), &batch.rows, batch.tick);
-        let moved_out = self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
+        self.shut_ahead(batch.ahead.as_ref(), &batch.fence).await;
         let mut verdicts = self.shut(&batch.fence, batch.tick).await;
         // A tick is of a later moment than the one before: what that was ahead of has been told, or this one is ahead of it too. Its further
         // pages are of the moment of the first.
         if ahead || !goes_on {
             self.versions.is_ahead(ahead);
         }
-        self.tell_moved_ahead(moved_out, &verdicts).await;
+        self.tell_moved_ahead(mem::take(&mut verdicts.moved_ahead), batch.ahead.as_ref()).await;
+        self.as_of_the_tick(&mut batch.rows);
         self.to_gain.append(mem::take(&mut verdicts.gained));
         self.untold.add(&batch.fence, &verdicts.changed, batch.tick);
         self.verdicts.append(verdicts);
@@ -123,8 +117,8 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     pub(super) async fn send(&self, sent: Vec<Sent>, rows: &Rows) {
-        for Sent { audience, topic, frame, to_admins } in sent {
-            let mut keys = self.rooms.sockets(&audience, topic, rows, &self.outlook);
+        for Sent { audience, topic, about, frame, to_admins } in sent {
+            let mut keys = self.rooms.sockets(&audience, topic, about.post, rows, &self.outlook);
             if let Audience::WhoMayOpen(board) | Audience::User(_, board) = audience {
                 // Whom the tick lets in further on.
                 let told = self.chronicle.told();
@@ -167,13 +161,9 @@ impl<S: EffectSink> Dispatcher<S> {
 
     /// Whom later ticks shut out, out of a board or away from a post: the ticks themselves find them gone.
     /// Of posts that move out of somebody's reach he is told behind the tick's own fence.
-    async fn shut_ahead(&mut self, ahead: Option<&Ahead>, tick: &Fence) -> Vec<MovedOut> {
-        let Some(ahead) = ahead else { return Vec::new() };
+    async fn shut_ahead(&mut self, ahead: Option<&Ahead>, tick: &Fence) {
+        let Some(ahead) = ahead else { return };
         let told = self.chronicle.told();
-        let position = |number: u32| {
-            let at = ahead.at.get(number as usize).or(ahead.at.last()).copied();
-            Position { place: told, at: at.unwrap_or_default() }
-        };
         self.heed(&ahead.fence, told.tick);
         let judging = ahead.fence.shutting_ahead(tick, &mut self.rooms, told);
         let (verdicts, outlook) = applied(judging, &mut self.rooms).await;
@@ -185,26 +175,30 @@ impl<S: EffectSink> Dispatcher<S> {
         for (number, (board_id, reason, key)) in lost {
             // Of what an earlier page of this tick was about to open, nothing has been told.
             if !self.to_gain.take(board_id, key) {
-                self.tell_revoked(key, board_id, reason, position(number)).await;
+                let position = Position { place: told, at: ahead.written(number) };
+                self.tell_revoked(key, board_id, reason, position).await;
             }
         }
-        let moves: HashMap<u32, &Change> =
-            ahead.fence.changes.iter().map(|(ordinal, change)| (*ordinal, change)).collect();
-        let moved_out = verdicts.moved_out.into_iter().filter_map(|(ordinal, gone)| match moves.get(&ordinal)? {
-            Change::PostMoved { post, from: Some(from), .. } => {
-                Some(MovedOut { post: *post, from: *from, gone, position: position(ordinal) })
-            }
-            _ => None,
-        });
-        moved_out.collect()
     }
 
-    /// Nobody is told whom the tick shuts out of the board that the post left later.
-    async fn tell_moved_ahead(&self, moved_out: Vec<MovedOut>, tick: &Verdicts) {
-        let shut: HashSet<_> = tick.lost.values().flatten().map(|(board, _, key)| (*board, *key)).collect();
-        for MovedOut { post, from, mut gone, position } in moved_out {
-            gone.retain(|(_, key)| !shut.contains(&(from, *key)));
-            self.tell_moved_out(post, from, gone, position).await;
+    /// Whose posts move out of his reach later than the tick, which he is told now.
+    async fn tell_moved_ahead(&self, moved_out: BTreeMap<u32, Vec<(PostId, SocketKey)>>, ahead: Option<&Ahead>) {
+        for (number, gone) in moved_out {
+            let Some(ahead) = ahead else { continue };
+            if let Some(Change::PostMoved { post, from: Some(from), .. }) = ahead.change(number) {
+                let position = Position { place: self.chronicle.told(), at: ahead.written(number) };
+                self.tell_moved_out(*post, *from, gone, position).await;
+            }
+        }
+    }
+
+    /// Rows that were read later than the tick show where posts stood at it.
+    fn as_of_the_tick(&self, rows: &mut Arc<Rows>) {
+        let moved = self.outlook.moved();
+        if !moved.is_empty() {
+            let rows = Arc::make_mut(rows);
+            rows.put_back(&moved);
+            rows.moving = moved.into_keys().collect();
         }
     }
 

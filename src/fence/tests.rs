@@ -1,3 +1,5 @@
+mod posts;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -461,7 +463,7 @@ impl Stage {
         outlook: &Outlook,
         ended_before: bool,
     ) -> Result<(), TestCaseError> {
-        let who_may = self.rooms.sockets(&Audience::WhoMayOpen(board), Topic::Boards, rows, outlook);
+        let who_may = self.rooms.sockets(&Audience::WhoMayOpen(board), Topic::Boards, None, rows, outlook);
         for (key, actor) in &self.people {
             let sits = self.rooms.members(&Room::Board(board)).contains(key);
             prop_assert_eq!(sits, self.told.contains(&(*key, board)), "{:?} {:?}", key, board);
@@ -473,7 +475,8 @@ impl Stage {
                 sits == throughout || ends && (!sits || states[0].opens_by(&states[0].communities, actor, board));
             prop_assert!(right, "{key:?} sits in {board:?}: {sits}; {open:?}");
             prop_assert_eq!(who_may.contains(key), throughout && !ends, "{:?} {:?} {:?}", key, board, open);
-            let own = self.rooms.sockets(&Audience::User(actor.user.clone(), board), Topic::Boards, rows, outlook);
+            let own =
+                self.rooms.sockets(&Audience::User(actor.user.clone(), board), Topic::Boards, None, rows, outlook);
             prop_assert_eq!(own.contains(key), throughout && !ends);
         }
         Ok(())

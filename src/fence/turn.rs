@@ -8,7 +8,7 @@ use crate::{
     change::{BoardWas, Change},
     contract::Features,
     ids::{BoardId, CommunityId},
-    outlook::Outlook,
+    outlook::{Move, Outlook},
 };
 
 /// The changes of a fence, undone.
@@ -41,6 +41,10 @@ impl Fence {
                     let facts = facts_of(*board, was, self.gone_along(*board));
                     let taken_along = was.community.as_ref().and_then(|owner| self.taken_along(owner, undone));
                     turn.past.note_end(*board, taken_along.unwrap_or(undone), Some(facts));
+                }
+                Change::PostMoved { post, from, to } => {
+                    let passed = from.iter().chain(to).filter_map(|board| self.rows.board_facts(*board));
+                    turn.past.note_move(*post, Move { number: *ordinal, from: *from, to: *to, undone }, passed);
                 }
                 _ => turn.undo_board(undone, *ordinal, change),
             }

@@ -51,6 +51,7 @@ impl About {
                 Self { comment: Some(told.comment.id), ..post(told.post_id) }
             }
             E::PostCommentDeleted(told) => Self { comment: Some(told.comment_id), ends: true, ..post(told.post_id) },
+            E::NotificationNew(told) => Self { comment: Some(told.comment_id), ..post(told.post_id) },
             _ => Self::default(),
         }
     }

@@ -32,7 +32,7 @@ pub(super) async fn load(
         rows.comments = comments(connection, &needs.comments, content_limit).await?;
     }
     let notified = needs.notified.iter().filter_map(|post| rows.heads.get(post)?.board);
-    let asked: BTreeSet<BoardId> = needs.boards.iter().copied().chain(notified).collect();
+    let asked: BTreeSet<BoardId> = needs.boards.iter().chain(&needs.left).copied().chain(notified).collect();
     if !(asked.is_empty() && needs.communities.is_empty()) {
         rows.facts = facts::boards(&mut *connection, &asked, &needs.communities).await?;
     }

@@ -9,10 +9,11 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    event::Moved,
     ids::{BoardId, Cursor, Epoch, PostId, Tick},
     ports::{Answers, FactsError},
     postgres::pool::{Lent, answered},
-    why::{Part, Question, QuestionId, found::Moved},
+    why::{Part, Question, QuestionId},
 };
 
 /// Of a notification, in bytes (PostgreSQL, `NOTIFY`: a payload is shorter than 8000 bytes).

@@ -57,7 +57,7 @@ fn a_socket_in_board_and_post_is_addressed_once() {
     rooms.join_post(SocketKey(1), &permit(1), PostId(9), start()).unwrap();
     let audience = Audience::BoardAndPost(BoardId(1), PostId(9));
     assert_eq!(
-        rooms.sockets(&audience, Topic::of(&vote()), &Rows::default(), &Outlook::default()),
+        rooms.sockets(&audience, Topic::of(&vote()), None, &Rows::default(), &Outlook::default()),
         [SocketKey(0), SocketKey(1)]
     );
 }
@@ -118,7 +118,7 @@ fn a_flag_of_the_viewers_own_community_silences_its_events() {
         rooms.join_board(key, &permit(1), false, start()).unwrap();
     }
     assert_eq!(
-        rooms.sockets(&Audience::Board(BoardId(1)), Topic::of(&vote()), &Rows::default(), &Outlook::default()),
+        rooms.sockets(&Audience::Board(BoardId(1)), Topic::of(&vote()), None, &Rows::default(), &Outlook::default()),
         [SocketKey(0)]
     );
 }

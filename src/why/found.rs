@@ -1,14 +1,12 @@
 //! What stands at a place of the stream.
 
-use std::collections::BTreeMap;
-
 use super::{Asked, EVENTS_ASKED};
 use crate::{
     audience::{Audience, Topic},
     change::Change,
     chronicle::{Position, Stretch},
     contract::ServerEvent,
-    event::{self, Rows, Told as Happened},
+    event::{self, Told as Happened},
     ids::{BoardId, Place, PostId, UserId},
 };
 
@@ -19,21 +17,6 @@ pub struct Told {
     pub part: u8,
     pub event: ServerEvent,
     pub audience: Audience,
-}
-
-/// Of posts that were moved behind a tick, the board in which each stood at its end.
-pub type Moved = BTreeMap<PostId, Option<BoardId>>;
-
-/// Puts the posts back to where they stood at the end of the tick, as whoever told it found them.
-pub fn put_back(rows: &mut Rows, moved: &Moved) {
-    for (post, board) in moved {
-        if let Some(head) = rows.heads.get_mut(post) {
-            head.board = *board;
-        }
-        if let Some(row) = rows.posts.get_mut(post) {
-            row.post.board_id = *board;
-        }
-    }
 }
 
 /// A change and the events that tell of it, as its rows are now but for where its post stands.

@@ -188,6 +188,7 @@ fn every_row() -> Rows {
         boards: HashMap::from([(BoardId(3), BoardRow { board, facts: facts() })]),
         communities: HashMap::from([("reef".into(), community)]),
         facts: HashMap::from([(BoardId(3), facts())]),
+        ..Rows::default()
     }
 }
 
