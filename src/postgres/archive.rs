@@ -39,7 +39,7 @@ impl Archive for OutboxArchive {
 
 impl OutboxArchive {
     async fn read(&self, epoch: Epoch, from: Tick, upto: Tick, limit: usize) -> Result<Past, sqlx::Error> {
-        let mut reading = Reading::begin(&self.pool).await?;
+        let mut reading = Reading::begin_stretch(&self.pool).await?;
         let counted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let size = sqlx::query_file!("sql/outbox/stretch_size.sql", epoch.0, from.0, upto.0, counted);
         let size = size.fetch_one(&mut *reading).await?;

@@ -17,10 +17,7 @@ use crate::{
     dispatch::Reached,
     ids::{BoardId, CommunityId, Epoch, PostId, Tick, UserId},
     ports::{FactStore, FactsError},
-    postgres::{
-        pool::{Lent, answered},
-        said::Said,
-    },
+    postgres::{pool::answered, reading::Reading, said::Said},
 };
 
 /// So long a node may be behind the rights that somebody asks for, and the database may take to answer.
@@ -107,12 +104,12 @@ impl PostgresFacts {
         let waiting = async {
             loop {
                 let Reached { epoch, told, .. } = *reached.borrow_and_update();
-                let mut connection = Lent::of(&self.pool).await.map_err(unavailable)?;
-                let facts = read(&mut connection).await.map_err(unavailable)?;
+                let mut reading = Reading::begin_facts(&self.pool).await.map_err(unavailable)?;
+                let facts = read(&mut reading).await.map_err(unavailable)?;
                 // Looked at behind the reading, on the connection that it was made on: what an epoch that had begun by then says of its
                 // home held while it was made, too, since a server that leaves its home ends its connections or its epoch.
-                let standing = standing(&mut connection, epoch, told.tick).await.map_err(unavailable)?;
-                connection.give_back();
+                let standing = standing(&mut reading, epoch, told.tick).await.map_err(unavailable)?;
+                reading.commit().await.map_err(unavailable)?;
                 match standing {
                     Standing::Settled => return Ok(facts),
                     Standing::Behind => {}
@@ -176,11 +173,11 @@ impl FactStore for PostgresFacts {
         // Not waited for until it is settled: who is deleted and not told so here yet is told later.
         let Reached { epoch, told, .. } = *self.reached.borrow();
         let asking = async {
-            let mut connection = Lent::of(&self.pool).await?;
+            let mut reading = Reading::begin_facts(&self.pool).await?;
             let exists = sqlx::query_file_scalar!("sql/facts/user_exists.sql", user.as_str());
-            let exists = exists.fetch_one(&mut *connection).await?;
-            let standing = standing(&mut connection, epoch, told.tick).await?;
-            connection.give_back();
+            let exists = exists.fetch_one(&mut *reading).await?;
+            let standing = standing(&mut reading, epoch, told.tick).await?;
+            reading.commit().await?;
             Ok((exists, standing))
         };
         match answered(SETTLED_WITHIN, asking).await.map_err(unavailable)? {

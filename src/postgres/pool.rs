@@ -3,6 +3,10 @@
 //! A link may fall silent: nothing comes and nothing is closed, for as long as the system at this end has patience, which is a
 //! quarter of an hour and more. So nobody waits for an answer without a bound, and a connection on which an answer is still to
 //! come is of no more use, and must not go back to where the next would wait for it.
+//!
+//! Nor may what it was asked keep a place at the server: a backend that waits for a lock, or computes, would notice that its
+//! connection was closed only when it answers, and with each that is given up another is opened, up to `max_connections` of everybody.
+//! So each looks once a second, and what is asked often ends by itself soon after it was given up ([`super::reading`]).
 
 use std::{
     future::Future,
@@ -62,6 +66,14 @@ fn options(most: u32) -> PgPoolOptions {
         .acquire_timeout(CONNECTED_WITHIN)
         .max_lifetime(CONNECTED_AT_MOST)
         .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // A server that can't do this refuses it, and serves as well. One that has gone fails whatever it is asked next.
+                let session = sqlx::raw_sql(include_str!("../../sql/pool/session.sql")).execute(connection).await;
+                session.inspect_err(|error| tracing::debug!(%error, "what is given up may go on at the server")).ok();
+                Ok(())
+            })
+        })
 }
 
 async fn is_alive(connection: &mut PgConnection) -> bool {

@@ -1,4 +1,4 @@
-//! A transaction in which a tick, or a stretch of them, is read.
+//! A transaction in which a tick, a stretch of them, or facts are read.
 
 use std::ops::{Deref, DerefMut};
 
@@ -11,10 +11,24 @@ use super::pool::Lent;
 pub(super) struct Reading(Lent);
 
 impl Reading {
-    /// With a snapshot of its own, which is taken by the first question.
+    /// Of a tick: with a snapshot of its own, which is taken by the first question.
     pub async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Self::begin_with(pool, include_str!("../../sql/outbox/begin.sql")).await
+    }
+
+    /// Of a stretch: the same, and the server gives up each question soon after `recall` has.
+    pub async fn begin_stretch(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Self::begin_with(pool, include_str!("../../sql/outbox/begin_stretch.sql")).await
+    }
+
+    /// Of facts: each question sees what stands by then, and the server gives it up soon after `facts` has.
+    pub async fn begin_facts(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Self::begin_with(pool, include_str!("../../sql/facts/begin.sql")).await
+    }
+
+    async fn begin_with(pool: &PgPool, begin: &'static str) -> Result<Self, sqlx::Error> {
         let mut connection = Lent::of(pool).await?;
-        sqlx::raw_sql(include_str!("../../sql/outbox/begin.sql")).execute(&mut *connection).await?;
+        sqlx::raw_sql(begin).execute(&mut *connection).await?;
         Ok(Self(connection))
     }
 

@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::{
     client::Client,
+    plan::{Plan, steps},
     postgres::Forum,
     service::Service,
     stream::{page, pages},
@@ -119,6 +120,31 @@ async fn of_many_who_cut_unread_changes_at_once_one_begins_the_epoch() {
         let sweeps = futures_util::future::join_all((0..8).map(|_| retention.sweep())).await;
         assert!(sweeps.into_iter().any(|swept| swept.expect("a sweep").new_epoch));
         assert_eq!((count(&forum, "epoch").await, count(&forum, "outbox").await), (epochs, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_slice_costs_what_it_cuts_however_much_is_to_be_cut() {
+    const SLICE: i64 = 10_000;
+    let forum = Forum::captured().await;
+    forum
+        .run(
+            "INSERT INTO curia_realtime.outbox (xid, kind, post_id)
+             SELECT (2000 + n)::text::xid8, 'vote_added', 1 FROM generate_series(1, 100000) AS n;
+             INSERT INTO curia_realtime.tick (epoch, n, snapshot)
+             SELECT id, 1, '100000:100000:' FROM curia_realtime.epoch;
+             DELETE FROM curia_realtime.tick WHERE n = 0;
+             ANALYZE curia_realtime.outbox; ANALYZE curia_realtime.tick",
+        )
+        .await;
+    let epoch = sqlx::query_scalar::<_, i64>("SELECT id FROM curia_realtime.epoch");
+    let epoch = epoch.fetch_one(&forum.pool).await.expect("an epoch");
+    for plan in [Plan::Custom, Plan::Generic] {
+        let cut = include_str!("../../sql/retention/cut_rows.sql");
+        let steps = steps(&forum.pool, cut, plan, &[epoch, 1, SLICE]).await;
+        assert!(steps.iter().all(|step| step.kind != "Sort" && step.rows <= SLICE), "{plan:?}: {steps:?}");
+        let read = steps.iter().any(|step| step.kind == "Index Scan" && step.rows == SLICE);
+        assert!(read, "{plan:?}: {steps:?}");
     }
 }
 

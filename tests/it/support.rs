@@ -2,6 +2,7 @@
 
 pub mod balancer;
 pub mod client;
+pub mod plan;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

@@ -14,8 +14,8 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// So long the question for a position may take. Tables that are being restored are locked meanwhile, and whoever gives up leaves
-/// a session that waits on.
+/// So long the question for a position may take. Tables that are being restored are locked meanwhile, and whoever asks again waits at
+/// the end of the queue.
 const FOUND_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where reading stands.

@@ -5,12 +5,16 @@ use std::time::Duration;
 use curia_realtime::{ids::Cursor, postgres::retention::Retention};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 
 use super::{post, token};
 use crate::{
     crowd::Watched,
-    support::{client::Client, program::Serving},
+    support::{
+        client::Client,
+        plan::{Plan, steps},
+        program::Serving,
+    },
 };
 
 /// So many rows a node takes into memory, and counts at most.
@@ -149,31 +153,11 @@ async fn fill(pool: &PgPool) {
 }
 
 /// The tables that the look-up for a cursor visits, as it is planned for whatever it is asked, and how many rows of each.
-async fn visited(pool: &PgPool, [epoch, from, upto, limit]: [i64; 4]) -> Vec<(String, i64)> {
-    let mut session = pool.acquire().await.expect("a connection");
-    let prepare = format!(
-        "SET plan_cache_mode = force_generic_plan; DEALLOCATE ALL;
-         PREPARE looked_up (bigint, bigint, bigint, bigint) AS {}",
-        include_str!("../../../sql/outbox/stretch_size.sql")
-    );
-    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *session).await.expect("a plan");
-    let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE looked_up ({epoch}, {from}, {upto}, {limit})");
-    let plan: Value =
-        sqlx::query_scalar(AssertSqlSafe(explain)).persistent(false).fetch_one(&mut *session).await.expect("a plan");
-    let mut visited = Vec::new();
-    visit(&plan[0]["Plan"], &mut visited);
-    assert!(visited.iter().any(|(table, _)| table == "outbox"), "{plan}");
+async fn visited(pool: &PgPool, asked: [i64; 4]) -> Vec<(String, i64)> {
+    let looked_up = include_str!("../../../sql/outbox/stretch_size.sql");
+    let steps = steps(pool, looked_up, Plan::Generic, &asked).await;
+    assert!(steps.iter().all(|step| step.kind != "Seq Scan"), "{steps:?}");
+    let visited: Vec<_> = steps.into_iter().filter_map(|step| Some((step.table?, step.rows))).collect();
+    assert!(visited.iter().any(|(table, _)| table == "outbox"), "{visited:?}");
     visited
-}
-
-fn visit(node: &Value, visited: &mut Vec<(String, i64)>) {
-    if let Some(table) = node["Relation Name"].as_str() {
-        assert_ne!(node["Node Type"], "Seq Scan", "{node}");
-        let number = |name: &str| node[name].as_f64().unwrap_or_default();
-        let rows = (number("Actual Rows") + number("Rows Removed by Filter")) * number("Actual Loops");
-        visited.push((table.to_owned(), rows as i64));
-    }
-    for below in node["Plans"].as_array().into_iter().flatten() {
-        visit(below, visited);
-    }
 }
