@@ -46,7 +46,7 @@ impl Course {
 
     /// Whether there is something to be done without waiting for anything.
     fn has_work(&self, circle: &Circle, may_hear: bool) -> bool {
-        self.looks.is_some() || may_hear && (!self.words.is_empty() || circle.has_to_read())
+        self.looks.is_some() || circle.has_to_keep() || may_hear && (!self.words.is_empty() || circle.has_to_read())
     }
 }
 
@@ -126,17 +126,19 @@ impl Meeting {
         Ok(())
     }
 
-    /// Looks where the next part of the scopes stand; behind the last the beat has passed, and what is lost is read.
+    /// Looks where the next part of the scopes stand, and keeps the next seats; behind the last scope the beat has passed, and what is
+    /// lost is read.
     async fn look(
         &mut self,
         circle: &mut Circle,
         published: &mut mpsc::Receiver<Published>,
         course: &mut Course,
     ) -> Result<(), Broken> {
-        if let Some(is_heard) = course.looks {
+        if course.looks.is_some() || circle.has_to_keep() {
             // Asking keeps the scopes of this node's people, also where what is found can't be taken.
+            let is_heard = course.looks.unwrap_or_default();
             let stands = self.backlog.handing_over(circle.look(is_heard)).await?;
-            let has_passed = !circle.has_to_look();
+            let has_passed = course.looks.is_some() && !circle.has_to_look();
             if is_heard {
                 // What led there was published before.
                 self.hear_published(circle, published);
@@ -149,7 +151,8 @@ impl Meeting {
             if has_passed {
                 course.looks = None;
             }
-        } else if circle.has_to_read() && !self.backlog.is_behind() {
+        }
+        if circle.has_to_read() && !self.backlog.is_behind() {
             let read = self.backlog.handing_over(circle.read_lost()).await?;
             self.take(circle, course, read);
             self.report(circle, course);
@@ -184,7 +187,7 @@ impl Meeting {
             // Of nobody, or it would be in the round.
             Word::Say { .. } => Vec::new(),
             Word::Seats(community, seats) => {
-                self.backlog.handing_over(circle.sit(&community, seats)).await?;
+                circle.sit(&community, seats);
                 Vec::new()
             }
             Word::Typing(heard) => {

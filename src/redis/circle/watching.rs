@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::atomic::Ordering};
 
-use redis::{RedisError, Value, cmd};
+use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd};
 
 use super::{Circle, EMPTY, KEPT, PAGE, PARTS, QUIET_PARTS, draw, message, message::Reading, millis};
 use crate::{
@@ -107,7 +107,9 @@ impl Circle {
             }
         }
         // As they were said on an earlier way: until it is looked there the next time it may be forgotten.
-        self.ask_in_passing(&found).await?;
+        for answer in self.ask_each::<Value>(&found).await? {
+            self.passed(answer)?;
+        }
         Ok(all)
     }
 
@@ -174,7 +176,8 @@ impl Circle {
         self.watched.get(key.as_bytes()).is_some_and(|watched| !watched.ours.is_empty())
     }
 
-    fn standing(&self, key: &str) -> Question {
+    /// Asks where the scope stands; where this node has people it is kept for longer by asking.
+    pub(super) fn standing(&self, key: &str) -> Question {
         self.stand.on(key).arg(millis(KEPT)).arg(millis(EMPTY)).arg(u8::from(self.has_people_in(key)))
     }
 
@@ -198,14 +201,17 @@ impl Circle {
         self.watched.iter().filter(is_due).map(|(_, watched)| watched.scope.clone()).collect()
     }
 
-    /// Where each of these scopes stands; where this node has people it is kept for longer by asking. Unless it `is_heard`, they are looked
-    /// at as soon again.
-    pub(super) async fn stand(&mut self, scopes: &[Scope], is_heard: bool) -> Result<Vec<Heard>, LinkError> {
-        let questions: Vec<Question> = scopes.iter().map(|scope| self.standing(&self.key(scope))).collect();
-        let answers = self.ask_each::<Standing>(&questions).await?;
+    /// Where each of these scopes stands, by what was [answered](Circle::standing). Unless it `is_heard`, they are looked at as soon again.
+    pub(super) fn stand(
+        &mut self,
+        scopes: &[Scope],
+        answers: impl Iterator<Item = RedisResult<Value>>,
+        is_heard: bool,
+    ) -> Result<Vec<Heard>, LinkError> {
         let mut stands = Vec::with_capacity(scopes.len());
         for (scope, answer) in scopes.iter().zip(answers) {
-            stands.push(match answer {
+            let standing = answer.and_then(|answer| Ok(Standing::from_redis_value(answer)?));
+            stands.push(match standing {
                 Ok((generation, version, fields)) => {
                     // Of one that is gone there is neither: nobody stands there.
                     let stamp = message::stamp(generation.as_deref(), version.as_deref()).unwrap_or_default();

@@ -10,6 +10,8 @@ use curia_realtime::{
     redis::circle::LEASE,
 };
 
+use redis::AsyncCommands;
+
 use super::{
     meeting::{LEFT, Met, board, left, met_at, somebody_in},
     *,
@@ -17,7 +19,8 @@ use super::{
 
 /// With one round trip for sixteen of them a beat would take longer than a lease.
 const BOARDS: i32 = 3_000;
-const SEATED: i32 = 2_000;
+/// All said in one piece, with one round trip for a hundred of them, one would.
+const SEATED: i32 = 10_000;
 /// Each way.
 const SLOW: Duration = Duration::from_millis(80);
 /// So many follow each other in two leases at least.
@@ -34,10 +37,8 @@ async fn a_node_with_thousands_of_boards_and_a_slow_way_is_not_taken_for_dead_an
     let way = Proxy::before(&redis.url()).await;
     let Met { words, mut heard, stop, running } = met_at(&way.url.replace("http://", "redis://")).await;
     words.say((1..=BOARDS).map(|id| Word::Watch(board(id), None)).collect());
-    words.say(vec![Word::Seats(
-        "c1".into(),
-        (1..=SEATED).map(|id| (UserId::from(format!("user {id}").as_str()), BoardId(id))).collect(),
-    )]);
+    let seat = |id| (UserId::from(format!("user {id}").as_str()), BoardId(1));
+    words.say(vec![Word::Seats("c1".into(), vec![seat(0)])]);
     let reading = async {
         let mut read = BTreeSet::new();
         while read.len() < BOARDS as usize {
@@ -52,6 +53,7 @@ async fn a_node_with_thousands_of_boards_and_a_slow_way_is_not_taken_for_dead_an
     timeout(PATIENCE, beat).await.expect("a beat");
 
     way.delay(SLOW);
+    words.say(vec![Word::Seats("c1".into(), (1..=SEATED).map(seat).collect())]);
     let (mut looked, mut beats, mut least) = (BTreeSet::<Scope>::new(), 0, LEASE);
     let began = Instant::now();
     while began.elapsed() < LEASE + Duration::from_secs(9) || looked.len() < BOARDS as usize || beats < BEATS {
@@ -66,6 +68,11 @@ async fn a_node_with_thousands_of_boards_and_a_slow_way_is_not_taken_for_dead_an
         }
         least = least.min(left(&mut connection).await);
         assert!(least > LEFT, "after {:?} it is taken to live for {least:?}", began.elapsed());
+    }
+    for id in [1, SEATED / 2, SEATED] {
+        let seated: Option<i32> =
+            connection.get(format!("curia:user_current_board:user {id}")).await.expect("an answer");
+        assert_eq!(seated, Some(1), "user {id}");
     }
     println!("of its lease {least:?} were left at least; {beats} beats, {} boards looked at", looked.len());
     stop.cancel();
