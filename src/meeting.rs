@@ -71,8 +71,10 @@ const LOOKED_AT_ALL: u64 = PARTS as u64 * BEAT.as_secs();
 const _: () = assert!(2 * LOOKED_AT_ALL + SAID_AGAIN as u64 * BEAT.as_secs() < 30);
 const SAY_AGAIN: u64 = (SAID_AGAIN as u64 - 1) * BEAT.as_secs();
 const _: () = assert!(SAY_AGAIN > LOOKED_AT_ALL && SAY_AGAIN > 3 * Meeting::LONGEST_PAUSE.as_secs());
-/// Scopes that are asked for together.
+/// Scopes that are read together: of each a page may come at once.
 const AT_ONCE: usize = 16;
+/// Scopes that are watched no longer, together: nothing comes of them.
+const UNWATCHED: usize = 512;
 /// How long the last word of all may take.
 const FAREWELL: Duration = Duration::from_millis(250);
 

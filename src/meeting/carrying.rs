@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{AT_ONCE, BEAT, Broken, Meeting, STEPS, round};
+use super::{AT_ONCE, BEAT, Broken, Meeting, STEPS, UNWATCHED, round};
 use crate::{
     circle::{Heard, Word},
     http::readiness::State,
@@ -172,18 +172,27 @@ impl Meeting {
         let Some(word) = course.words.pop_front() else { return Ok(()) };
         let heard = match word {
             Word::Watch(scope, known) => {
-                let mut new = vec![(scope, known)];
-                while let Some(Word::Watch(scope, known)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
-                    new.push((scope.clone(), *known));
-                    course.words.pop_front();
-                }
+                let new = round::alike((scope, known), &mut course.words, AT_ONCE, |word| match word {
+                    Word::Watch(scope, known) => Some((scope.clone(), *known)),
+                    _ => None,
+                });
                 self.backlog.handing_over(circle.watch(new)).await?
             }
             Word::Unwatch(scope) => {
-                self.backlog.handing_over(circle.unwatch(&scope)).await?;
+                let old = round::alike(scope, &mut course.words, UNWATCHED, |word| match word {
+                    Word::Unwatch(scope) => Some(scope.clone()),
+                    _ => None,
+                });
+                self.backlog.handing_over(circle.unwatch(&old)).await?;
                 Vec::new()
             }
-            Word::Read(scope, known) => self.backlog.handing_over(circle.read_anew(scope, known)).await?,
+            Word::Read(scope, known) => {
+                let missed = round::alike((scope, known), &mut course.words, AT_ONCE, |word| match word {
+                    Word::Read(scope, known) => Some((scope.clone(), *known)),
+                    _ => None,
+                });
+                self.backlog.handing_over(circle.read_anew(missed)).await?
+            }
             // Of nobody, or it would be in the round.
             Word::Say { .. } => Vec::new(),
             Word::Seats(community, seats) => {

@@ -17,8 +17,8 @@ use crate::{
 
 /// Scopes that are looked at in one round trip: of each the answer is short.
 const LOOKED_AT: usize = 64;
-/// Users of whom something is kept in the same.
-const KEPT: usize = 400;
+/// Users of whom something is kept in the same. Both together are some 30 kB, which a connection may hold on a long way.
+const KEPT: usize = 160;
 /// Scopes that are read in one.
 const READ: usize = 16;
 

@@ -69,20 +69,25 @@ impl Circle {
         self.read(scopes.into_iter().map(|(scope, _)| scope).collect()).await
     }
 
-    /// Reads a scope that is known to have stood there.
-    pub async fn read_anew(&mut self, scope: Scope, known: Option<Stamp>) -> Result<Vec<Heard>, LinkError> {
-        if let (Some(watched), Some(known)) = (self.watched.get_mut(self.key(&scope).as_bytes()), known) {
-            watched.is_at(known);
+    /// Reads these scopes, each of which is known to have stood there.
+    pub async fn read_anew(&mut self, scopes: Vec<(Scope, Option<Stamp>)>) -> Result<Vec<Heard>, LinkError> {
+        for (scope, known) in &scopes {
+            if let (Some(watched), Some(known)) = (self.watched.get_mut(self.key(scope).as_bytes()), known) {
+                watched.is_at(*known);
+            }
         }
-        self.read(vec![scope]).await
+        self.read(scopes.into_iter().map(|(scope, _)| scope).collect()).await
     }
 
     /// No longer.
-    pub async fn unwatch(&mut self, scope: &Scope) -> Result<(), LinkError> {
-        let channel = self.key(scope);
-        self.watched.remove(channel.as_bytes());
-        self.lost.remove(scope);
-        self.bus.unsubscribe(channel).await
+    pub async fn unwatch(&mut self, scopes: &[Scope]) -> Result<(), LinkError> {
+        let channels: Vec<String> = scopes.iter().map(|scope| self.key(scope)).collect();
+        for (scope, channel) in scopes.iter().zip(&channels) {
+            self.watched.remove(channel.as_bytes());
+            self.lost.remove(scope);
+        }
+        // Without any it would be all of them.
+        if channels.is_empty() { Ok(()) } else { self.bus.unsubscribe(channels).await }
     }
 
     /// What was said of each scope, altogether.
