@@ -12,8 +12,8 @@ use crate::{
     redis::{key::part_of, link::LinkError, question::Question},
 };
 
-/// A scope's count, where to read on, and its first fields.
-type FirstPage = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+/// A scope's count, where to read on, its first fields, and how many there are.
+type FirstPage = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, usize);
 /// Where to read on, and fields.
 type Page = (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
 /// A scope's count, and the number of its fields.
@@ -126,14 +126,19 @@ impl Circle {
 
     /// The further pages of a scope.
     async fn read_on(&mut self, scope: Scope, first: FirstPage) -> Result<Heard, LinkError> {
-        let (generation, version, mut cursor, fields) = first;
+        let (generation, version, mut cursor, fields, count) = first;
         let Some(stamp) = message::stamp(Some(&generation), Some(&version)) else {
             return Ok(self.lose_for(scope, "it is counted by something that is no number".to_owned()));
         };
         let key = self.key(&scope);
         let mut reading = Reading::new(scope.clone(), stamp);
         reading.take(&fields);
+        let (mut pages, most) = (1, most_pages(count));
         while cursor != b"0" {
+            if pages == most {
+                return Ok(self.lose_for(scope, format!("it does not end within {most} pages of {PAGE} fields")));
+            }
+            pages += 1;
             self.go_on_living().await?;
             let next = cmd("HSCAN").arg(&key).arg(&cursor).arg("COUNT").arg(PAGE).to_owned();
             let mut answers = self.ask_each::<Page>(&[next.into()]).await?;
@@ -247,4 +252,10 @@ impl Circle {
         self.lost.insert(scope.clone(), why);
         Heard::Unknown(scope)
     }
+}
+
+/// Of a scope with so many fields. A page may bring half as many as it is asked for, and hardly any of a table that was much fuller once; some
+/// more may come meanwhile.
+fn most_pages(fields: usize) -> usize {
+    64 + 16 * fields.div_ceil(PAGE)
 }
