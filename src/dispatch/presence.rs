@@ -198,7 +198,9 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     async fn tell_news(&mut self) {
-        while let Some(Due { notice, waited }) = self.attendance.news.take(self.began.elapsed()) {
+        loop {
+            let began = self.began.elapsed();
+            let Some(Due { notice, waited }) = self.attendance.news.take(began) else { break };
             metrics::histogram!("curia_presence_waited_seconds").record(waited);
             let scope = notice.scope().clone();
             let room = match &scope {
@@ -208,8 +210,8 @@ impl<S: EffectSink> Dispatcher<S> {
             let others = self.rooms.others(&[room], notice.user());
             let others = self.attendance.unsure.whom_to_tell(&notice, others);
             let sockets = self.tell(others, presence_event(notice)).await;
-            // From now on: where telling takes as long as it costs, half the time is left for everything else.
-            self.attendance.news.told(&scope, sockets, self.began.elapsed());
+            let took = self.began.elapsed().saturating_sub(began);
+            self.attendance.news.told(&scope, sockets, began, took);
         }
         metrics::gauge!("curia_presence_waiting").set(self.attendance.news.count() as f64);
     }
