@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Dispatcher, unsure::Unsure, waiting::Waiting};
 use crate::{
     audience::Topic,
-    circle::{self, Word},
+    circle,
     contract::{BoardPresence, ServerEvent, UserOffline, UserOnline, Viewer},
     frame::Frame,
     ids::{BoardId, CommunityId, NodeId, PostId, Room, SocketKey, UserId},
@@ -76,10 +76,13 @@ impl Attendance {
 
     /// Says what was noted to the other nodes.
     pub(super) fn say(&mut self) {
-        let mut words = self.presence.take_words();
-        words.extend(self.typing.take_said().into_iter().map(Word::Typing));
-        if let Some(circle) = self.circle.as_ref().filter(|_| !words.is_empty()) {
+        let (words, typed) = (self.presence.take_words(), self.typing.take_said());
+        let Some(circle) = &self.circle else { return };
+        if !words.is_empty() {
             circle.say(words);
+        }
+        if !typed.is_empty() {
+            circle.write(typed);
         }
     }
 

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::{pending, ready},
+    mem,
     sync::atomic::Ordering,
 };
 
@@ -12,7 +13,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{AT_ONCE, BEAT, Broken, Meeting, STEPS, UNWATCHED, round};
+use super::{AT_ONCE, BEAT, Broken, Meeting, STEPS, TYPED, UNWATCHED, round};
 use crate::{
     circle::{Heard, Word},
     http::readiness::State,
@@ -20,6 +21,7 @@ use crate::{
         circle::{Circle, LEASE, Published, Uttered},
         keeper::Worked,
     },
+    typing,
 };
 
 /// How far one way has come.
@@ -28,6 +30,8 @@ struct Course {
     words: VecDeque<Word>,
     /// Just taken.
     steps: Vec<Vec<Word>>,
+    /// Of who writes, still to be said.
+    typed: Vec<typing::Heard>,
     beats: usize,
     /// When it was last known to be taken to live, and why not since.
     lived: Instant,
@@ -40,13 +44,15 @@ struct Course {
 
 impl Course {
     fn new() -> Self {
-        let (words, steps) = (VecDeque::new(), Vec::new());
-        Self { words, steps, beats: 0, lived: Instant::now(), beatless: None, has_read_all: false, looks: None }
+        let (words, steps, typed) = (VecDeque::new(), Vec::new(), Vec::new());
+        let (lived, beatless) = (Instant::now(), None);
+        Self { words, steps, typed, beats: 0, lived, beatless, has_read_all: false, looks: None }
     }
 
     /// Whether there is something to be done without waiting for anything.
     fn has_work(&self, circle: &Circle, may_hear: bool) -> bool {
-        self.looks.is_some() || circle.has_to_keep() || may_hear && (!self.words.is_empty() || circle.has_to_read())
+        let has_to_say = !self.words.is_empty() || !self.typed.is_empty();
+        self.looks.is_some() || circle.has_to_keep() || may_hear && (has_to_say || circle.has_to_read())
     }
 }
 
@@ -63,6 +69,9 @@ impl Meeting {
         // What was said before is void.
         for _ in 0..self.words.len() {
             let _ = self.words.try_recv();
+        }
+        for _ in 0..self.typed.len() {
+            let _ = self.typed.try_recv();
         }
         self.overflown.store(false, Ordering::Relaxed);
         self.backlog.push(Heard::Here);
@@ -89,10 +98,12 @@ impl Meeting {
                     _ if self.backlog.begins() => course.steps.clear(),
                     _ => course.words.extend(course.steps.drain(..).flatten()),
                 },
-                // Round by round: however much there is of both, the beats go on, and what others say is heard.
+                1.. = self.typed.recv_many(&mut course.typed, TYPED), if may_hear && course.typed.is_empty() => {}
+                // Round by round: however much there is of all, the beats go on, and what others say is heard.
                 () = ready(()), if course.has_work(circle, may_hear) => {
-                    if may_hear && !course.words.is_empty() {
+                    if may_hear {
                         self.say(circle, &mut course).await?;
+                        self.backlog.handing_over(circle.write(&mem::take(&mut course.typed))).await?;
                         self.hear_published(circle, published);
                     }
                     self.look(circle, published, &mut course).await?;
@@ -197,10 +208,6 @@ impl Meeting {
             Word::Say { .. } => Vec::new(),
             Word::Seats(community, seats) => {
                 circle.sit(&community, seats);
-                Vec::new()
-            }
-            Word::Typing(heard) => {
-                self.backlog.handing_over(circle.write(&heard)).await?;
                 Vec::new()
             }
             Word::All => {

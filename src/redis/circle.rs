@@ -37,7 +37,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{FromRedisValue, RedisError, RedisResult};
+use redis::{FromRedisValue, RedisError, RedisResult, cmd};
 use tokio::{sync::mpsc, time::Instant};
 
 use self::{current::Current, looking::Looking, message::Message, watching::Watched};
@@ -220,11 +220,18 @@ impl Circle {
         Ok(Uttered { lost: lost.into_values().collect(), anew })
     }
 
-    /// Tells whoever watches the board who writes there.
-    pub async fn write(&mut self, heard: &typing::Heard) -> Result<(), LinkError> {
-        let (typing::Heard::Started(event) | typing::Heard::Stopped(event)) = heard;
-        let channel = self.key(&Scope::Board(event.board_id));
-        self.bus.publish(&channel, &message::of_typing(self.me, heard)).await
+    /// Tells whoever watches the boards who writes there, all in one round: on each board in this order.
+    pub async fn write(&mut self, heard: &[typing::Heard]) -> Result<(), LinkError> {
+        let publish = |heard: &typing::Heard| {
+            let (typing::Heard::Started(event) | typing::Heard::Stopped(event)) = heard;
+            let channel = self.key(&Scope::Board(event.board_id));
+            cmd("PUBLISH").arg(channel).arg(message::of_typing(self.me, heard)).to_owned().into()
+        };
+        let questions: Vec<Question> = heard.iter().map(publish).collect();
+        for answer in self.ask_each::<redis::Value>(&questions).await? {
+            self.passed(answer)?;
+        }
+        Ok(())
     }
 
     /// Where these users of this node sit in the community, unless it is known of another node. It is said with what is kept of them.
