@@ -25,8 +25,6 @@ pub enum Word {
     Seats(CommunityId, Vec<(UserId, BoardId)>),
     /// Every scope that this node minds has been named since it was told [`Heard::Here`].
     All,
-    /// Somebody here writes, or has ended. Nobody remembers it.
-    Typing(typing::Heard),
 }
 
 /// What is heard from there, for each scope in order.

@@ -3,6 +3,7 @@
 //! Invariants:
 //! - nobody waits for Redis: what is to be said waits in a bounded queue, and where that is full everything known of other nodes is
 //!   given up and read anew;
+//! - who writes waits in a queue of its own, beside all that, and is left out where that is full: nobody keeps it, and it ends by itself;
 //! - no beat waits for the dispatcher: while it is behind nothing more is said or taken of what is published, and the beats go on;
 //! - nor for what is said, looked at, kept or read, however much it is and however long a round trip takes: between two of them a beat may
 //!   come, and what each brings is looked at a part at a time, in turn with what is to be said;
@@ -46,6 +47,7 @@ use crate::{
         url::RedisUrl,
     },
     telemetry::chain,
+    typing,
 };
 
 /// How often a node says that it lives.
@@ -71,8 +73,14 @@ const LOOKED_AT_ALL: u64 = PARTS as u64 * BEAT.as_secs();
 const _: () = assert!(2 * LOOKED_AT_ALL + SAID_AGAIN as u64 * BEAT.as_secs() < 30);
 const SAY_AGAIN: u64 = (SAID_AGAIN as u64 - 1) * BEAT.as_secs();
 const _: () = assert!(SAY_AGAIN > LOOKED_AT_ALL && SAY_AGAIN > 3 * Meeting::LONGEST_PAUSE.as_secs());
-/// Scopes that are asked for together.
+/// What is said of who writes may wait: more is old by the time it could be said.
+const WRITTEN: usize = 2_048;
+/// Of which so much is said in one round.
+const TYPED: usize = 512;
+/// Scopes that are read together: of each a page may come at once.
 const AT_ONCE: usize = 16;
+/// Scopes that are watched no longer, together: nothing comes of them.
+const UNWATCHED: usize = 512;
 /// How long the last word of all may take.
 const FAREWELL: Duration = Duration::from_millis(250);
 
@@ -99,12 +107,21 @@ pub struct Ends {
 pub struct Words {
     words: mpsc::Sender<Vec<Word>>,
     overflown: Arc<AtomicBool>,
+    typed: mpsc::Sender<typing::Heard>,
 }
 
 impl ports::Circle for Words {
     fn say(&self, words: Vec<Word>) {
         if self.words.try_send(words).is_err() {
             self.overflown.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn write(&self, heard: Vec<typing::Heard>) {
+        for heard in heard {
+            if self.typed.try_send(heard).is_err() {
+                metrics::counter!("curia_typing_left_out_total").increment(1);
+            }
         }
     }
 }
@@ -119,6 +136,7 @@ pub struct Meeting {
     grace: Duration,
     words: mpsc::Receiver<Vec<Word>>,
     overflown: Arc<AtomicBool>,
+    typed: mpsc::Receiver<typing::Heard>,
     backlog: Backlog,
 }
 
@@ -126,9 +144,11 @@ impl Meeting {
     /// A way for the node `me`, below `prefix`. Whoever is here when it ends has `grace` to come to another node.
     pub fn new(url: RedisUrl, prefix: &str, me: NodeId, presence: Component, grace: Duration) -> (Self, Ends) {
         let (saying, words) = mpsc::channel(WAITING);
+        let (writing, typed) = mpsc::channel(WRITTEN);
         let (heard, hearing) = mpsc::channel(AT_ONCE);
         let overflown = Arc::<AtomicBool>::default();
-        let ends = Ends { words: Words { words: saying, overflown: Arc::clone(&overflown) }, heard: hearing };
+        let words_to = Words { words: saying, overflown: Arc::clone(&overflown), typed: writing };
+        let ends = Ends { words: words_to, heard: hearing };
         (
             Self {
                 url,
@@ -138,6 +158,7 @@ impl Meeting {
                 grace,
                 words,
                 overflown,
+                typed,
                 backlog: Backlog::new(heard),
             },
             ends,
@@ -184,6 +205,7 @@ impl Kept for Meeting {
                 words = self.words.recv() => if words.is_none() {
                     return pending().await;
                 },
+                Some(_) = self.typed.recv() => {}
                 () = self.backlog.hand_over() => {}
             }
         }

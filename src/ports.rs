@@ -19,6 +19,7 @@ use crate::{
     ids::{BoardId, CommunityId, Epoch, PostId, SocketKey, Tick, UserId},
     limits::{Class, TooMany},
     span::Span,
+    typing,
     why::{Part, QuestionId},
 };
 
@@ -125,6 +126,10 @@ pub trait Circle: Send + Sync + 'static {
     /// Takes words to be said, of each user in order, without waiting. Where they can't be taken everything that is known of others
     /// is given up and read anew ([`crate::circle::Heard::Away`], then `Here`).
     fn say(&self, words: Vec<Word>);
+
+    /// Takes who writes, and who has ended, of each user in order, without waiting. What can't be taken is left out: who writes is said
+    /// again while it goes on, and ends by itself.
+    fn write(&self, heard: Vec<typing::Heard>);
 }
 
 /// What those who know of all nodes say to one command or connection, within a fraction of a second. Dropping it changes nothing.

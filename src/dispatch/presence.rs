@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{Dispatcher, unsure::Unsure, waiting::Waiting};
 use crate::{
     audience::Topic,
-    circle::{self, Word},
+    circle,
     contract::{BoardPresence, ServerEvent, UserOffline, UserOnline, Viewer},
     frame::Frame,
     ids::{BoardId, CommunityId, NodeId, PostId, Room, SocketKey, UserId},
@@ -76,10 +76,13 @@ impl Attendance {
 
     /// Says what was noted to the other nodes.
     pub(super) fn say(&mut self) {
-        let mut words = self.presence.take_words();
-        words.extend(self.typing.take_said().into_iter().map(Word::Typing));
-        if let Some(circle) = self.circle.as_ref().filter(|_| !words.is_empty()) {
+        let (words, typed) = (self.presence.take_words(), self.typing.take_said());
+        let Some(circle) = &self.circle else { return };
+        if !words.is_empty() {
             circle.say(words);
+        }
+        if !typed.is_empty() {
+            circle.write(typed);
         }
     }
 
@@ -198,7 +201,9 @@ impl<S: EffectSink> Dispatcher<S> {
     }
 
     async fn tell_news(&mut self) {
-        while let Some(Due { notice, waited }) = self.attendance.news.take(self.began.elapsed()) {
+        loop {
+            let began = self.began.elapsed();
+            let Some(Due { notice, waited }) = self.attendance.news.take(began) else { break };
             metrics::histogram!("curia_presence_waited_seconds").record(waited);
             let scope = notice.scope().clone();
             let room = match &scope {
@@ -208,8 +213,8 @@ impl<S: EffectSink> Dispatcher<S> {
             let others = self.rooms.others(&[room], notice.user());
             let others = self.attendance.unsure.whom_to_tell(&notice, others);
             let sockets = self.tell(others, presence_event(notice)).await;
-            // From now on: where telling takes as long as it costs, half the time is left for everything else.
-            self.attendance.news.told(&scope, sockets, self.began.elapsed());
+            let took = self.began.elapsed().saturating_sub(began);
+            self.attendance.news.told(&scope, sockets, began, took);
         }
         metrics::gauge!("curia_presence_waiting").set(self.attendance.news.count() as f64);
     }

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::{pending, ready},
+    mem,
     sync::atomic::Ordering,
 };
 
@@ -12,7 +13,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{AT_ONCE, BEAT, Broken, Meeting, STEPS, round};
+use super::{AT_ONCE, BEAT, Broken, Meeting, STEPS, TYPED, UNWATCHED, round};
 use crate::{
     circle::{Heard, Word},
     http::readiness::State,
@@ -20,6 +21,7 @@ use crate::{
         circle::{Circle, LEASE, Published, Uttered},
         keeper::Worked,
     },
+    typing,
 };
 
 /// How far one way has come.
@@ -28,6 +30,8 @@ struct Course {
     words: VecDeque<Word>,
     /// Just taken.
     steps: Vec<Vec<Word>>,
+    /// Of who writes, still to be said.
+    typed: Vec<typing::Heard>,
     beats: usize,
     /// When it was last known to be taken to live, and why not since.
     lived: Instant,
@@ -40,13 +44,15 @@ struct Course {
 
 impl Course {
     fn new() -> Self {
-        let (words, steps) = (VecDeque::new(), Vec::new());
-        Self { words, steps, beats: 0, lived: Instant::now(), beatless: None, has_read_all: false, looks: None }
+        let (words, steps, typed) = (VecDeque::new(), Vec::new(), Vec::new());
+        let (lived, beatless) = (Instant::now(), None);
+        Self { words, steps, typed, beats: 0, lived, beatless, has_read_all: false, looks: None }
     }
 
     /// Whether there is something to be done without waiting for anything.
     fn has_work(&self, circle: &Circle, may_hear: bool) -> bool {
-        self.looks.is_some() || may_hear && (!self.words.is_empty() || circle.has_to_read())
+        let has_to_say = !self.words.is_empty() || !self.typed.is_empty();
+        self.looks.is_some() || circle.has_to_keep() || may_hear && (has_to_say || circle.has_to_read())
     }
 }
 
@@ -63,6 +69,9 @@ impl Meeting {
         // What was said before is void.
         for _ in 0..self.words.len() {
             let _ = self.words.try_recv();
+        }
+        for _ in 0..self.typed.len() {
+            let _ = self.typed.try_recv();
         }
         self.overflown.store(false, Ordering::Relaxed);
         self.backlog.push(Heard::Here);
@@ -89,10 +98,12 @@ impl Meeting {
                     _ if self.backlog.begins() => course.steps.clear(),
                     _ => course.words.extend(course.steps.drain(..).flatten()),
                 },
-                // Round by round: however much there is of both, the beats go on, and what others say is heard.
+                1.. = self.typed.recv_many(&mut course.typed, TYPED), if may_hear && course.typed.is_empty() => {}
+                // Round by round: however much there is of all, the beats go on, and what others say is heard.
                 () = ready(()), if course.has_work(circle, may_hear) => {
-                    if may_hear && !course.words.is_empty() {
+                    if may_hear {
                         self.say(circle, &mut course).await?;
+                        self.backlog.handing_over(circle.write(&mem::take(&mut course.typed))).await?;
                         self.hear_published(circle, published);
                     }
                     self.look(circle, published, &mut course).await?;
@@ -126,17 +137,19 @@ impl Meeting {
         Ok(())
     }
 
-    /// Looks where the next part of the scopes stand; behind the last the beat has passed, and what is lost is read.
+    /// Looks where the next part of the scopes stand, and keeps the next seats; behind the last scope the beat has passed, and what is
+    /// lost is read.
     async fn look(
         &mut self,
         circle: &mut Circle,
         published: &mut mpsc::Receiver<Published>,
         course: &mut Course,
     ) -> Result<(), Broken> {
-        if let Some(is_heard) = course.looks {
+        if course.looks.is_some() || circle.has_to_keep() {
             // Asking keeps the scopes of this node's people, also where what is found can't be taken.
+            let is_heard = course.looks.unwrap_or_default();
             let stands = self.backlog.handing_over(circle.look(is_heard)).await?;
-            let has_passed = !circle.has_to_look();
+            let has_passed = course.looks.is_some() && !circle.has_to_look();
             if is_heard {
                 // What led there was published before.
                 self.hear_published(circle, published);
@@ -149,7 +162,8 @@ impl Meeting {
             if has_passed {
                 course.looks = None;
             }
-        } else if circle.has_to_read() && !self.backlog.is_behind() {
+        }
+        if circle.has_to_read() && !self.backlog.is_behind() {
             let read = self.backlog.handing_over(circle.read_lost()).await?;
             self.take(circle, course, read);
             self.report(circle, course);
@@ -169,26 +183,31 @@ impl Meeting {
         let Some(word) = course.words.pop_front() else { return Ok(()) };
         let heard = match word {
             Word::Watch(scope, known) => {
-                let mut new = vec![(scope, known)];
-                while let Some(Word::Watch(scope, known)) = course.words.front().filter(|_| new.len() < AT_ONCE) {
-                    new.push((scope.clone(), *known));
-                    course.words.pop_front();
-                }
+                let new = round::alike((scope, known), &mut course.words, AT_ONCE, |word| match word {
+                    Word::Watch(scope, known) => Some((scope.clone(), *known)),
+                    _ => None,
+                });
                 self.backlog.handing_over(circle.watch(new)).await?
             }
             Word::Unwatch(scope) => {
-                self.backlog.handing_over(circle.unwatch(&scope)).await?;
+                let old = round::alike(scope, &mut course.words, UNWATCHED, |word| match word {
+                    Word::Unwatch(scope) => Some(scope.clone()),
+                    _ => None,
+                });
+                self.backlog.handing_over(circle.unwatch(&old)).await?;
                 Vec::new()
             }
-            Word::Read(scope, known) => self.backlog.handing_over(circle.read_anew(scope, known)).await?,
+            Word::Read(scope, known) => {
+                let missed = round::alike((scope, known), &mut course.words, AT_ONCE, |word| match word {
+                    Word::Read(scope, known) => Some((scope.clone(), *known)),
+                    _ => None,
+                });
+                self.backlog.handing_over(circle.read_anew(missed)).await?
+            }
             // Of nobody, or it would be in the round.
             Word::Say { .. } => Vec::new(),
             Word::Seats(community, seats) => {
-                self.backlog.handing_over(circle.sit(&community, seats)).await?;
-                Vec::new()
-            }
-            Word::Typing(heard) => {
-                self.backlog.handing_over(circle.write(&heard)).await?;
+                circle.sit(&community, seats);
                 Vec::new()
             }
             Word::All => {

@@ -43,6 +43,23 @@ pub(super) fn next(words: &mut VecDeque<Word>) -> Round {
     round
 }
 
+/// Takes those of the first words that are of the kind of this one, as `of` knows it: at most so many with it.
+pub(super) fn alike<T>(
+    first: T,
+    words: &mut VecDeque<Word>,
+    at_most: usize,
+    of: impl Fn(&Word) -> Option<T>,
+) -> Vec<T> {
+    let mut taken = vec![first];
+    while taken.len() < at_most
+        && let Some(next) = words.front().and_then(&of)
+    {
+        taken.push(next);
+        words.pop_front();
+    }
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,8 @@
 //! Invariants:
 //! - of a user and a place at most one thing waits: a coming and a going that were both not told yet are none, unless somebody was
 //!   shown a list in between: he has to be told the latter, and so is everybody;
-//! - what waits is told as soon as what was told before it has been paid for. As long as nothing had to wait, in the order in which it
+//! - what waits is told as soon as what was told before it has been paid for: by its frames, or by twice the time that telling it took where
+//!   that is more, so that half the time is left for everything else. As long as nothing had to wait, in the order in which it
 //!   happened; else the places take turns, each paying for its own, so that the crowd of one is waited for in no other; and where somebody is still
 //!   shown who went comes before who is not shown yet;
 //! - a place is forgotten once nothing waits there and the others have caught up with what it had.
@@ -184,10 +185,11 @@ impl News {
         }
     }
 
-    /// What was taken of this place was told to so many sockets.
-    pub fn told(&mut self, scope: &Scope, sockets: usize, now: Duration) {
+    /// What was taken of this place when it `began` was told to so many sockets, which took so long.
+    pub fn told(&mut self, scope: &Scope, sockets: usize, began: Duration, took: Duration) {
         let frames = u32::try_from(sockets).unwrap_or(u32::MAX);
-        self.paid = self.paid.max(now).saturating_add(self.frame.saturating_mul(frames));
+        let cost = self.frame.saturating_mul(frames).max(took.saturating_mul(2));
+        self.paid = self.paid.max(began).saturating_add(cost);
         let Some(place) = self.places.get_mut(scope).filter(|_| self.is_behind) else { return };
         let before = (place.told, place.since);
         place.told = place.told.saturating_add(frames.into());

@@ -37,7 +37,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{FromRedisValue, RedisError, RedisResult};
+use redis::{FromRedisValue, RedisError, RedisResult, cmd};
 use tokio::{sync::mpsc, time::Instant};
 
 use self::{current::Current, looking::Looking, message::Message, watching::Watched};
@@ -212,35 +212,34 @@ impl Circle {
                 (Some(scope), Ok(answer)) if self.is_counted_otherwise(scope, &answer) => {
                     anew.insert(scope.clone());
                 }
-                (_, Ok(_)) => {}
+                (Some(_), Ok(_)) => {}
                 (Some(scope), Err(error)) => drop(lost.insert(scope, self.lose(scope.clone(), error)?)),
-                // Of which the answer tells nothing.
-                (None, Err(error)) => drop(self.of_one(error)?),
+                (None, answer) => self.passed(answer)?,
             }
         }
         Ok(Uttered { lost: lost.into_values().collect(), anew })
     }
 
-    /// Tells whoever watches the board who writes there.
-    pub async fn write(&mut self, heard: &typing::Heard) -> Result<(), LinkError> {
-        let (typing::Heard::Started(event) | typing::Heard::Stopped(event)) = heard;
-        let channel = self.key(&Scope::Board(event.board_id));
-        self.bus.publish(&channel, &message::of_typing(self.me, heard)).await
+    /// Tells whoever watches the boards who writes there, all in one round: on each board in this order.
+    pub async fn write(&mut self, heard: &[typing::Heard]) -> Result<(), LinkError> {
+        let publish = |heard: &typing::Heard| {
+            let (typing::Heard::Started(event) | typing::Heard::Stopped(event)) = heard;
+            let channel = self.key(&Scope::Board(event.board_id));
+            cmd("PUBLISH").arg(channel).arg(message::of_typing(self.me, heard)).to_owned().into()
+        };
+        let questions: Vec<Question> = heard.iter().map(publish).collect();
+        for answer in self.ask_each::<redis::Value>(&questions).await? {
+            self.passed(answer)?;
+        }
+        Ok(())
     }
 
-    /// Keeps what is remembered of these of this node's own users.
-    async fn keep(&mut self, users: &[UserId]) -> Result<(), LinkError> {
-        let questions: Vec<Question> = users.iter().map(|user| self.current.keep(user)).collect();
-        let answers = self.ask_each::<bool>(&questions).await?;
-        let gone = users.iter().zip(answers).filter(|(_, kept)| matches!(kept, Ok(false))).map(|(user, _)| user);
-        let again: Vec<Question> = gone.filter_map(|user| self.current.again(user)).collect();
-        self.ask_in_passing(&again).await
-    }
-
-    /// Where these users of this node sit in the community, unless it is known of another node.
-    pub async fn sit(&mut self, community: &CommunityId, seats: Vec<(UserId, BoardId)>) -> Result<(), LinkError> {
-        let questions = self.current.sit(community, &seats);
-        self.ask_in_passing(&questions).await
+    /// Where these users of this node sit in the community, unless it is known of another node. It is said with what is kept of them.
+    pub fn sit(&mut self, community: &CommunityId, seats: Vec<(UserId, BoardId)>) {
+        for (user, board) in &seats {
+            self.current.sits(community, user, *board);
+        }
+        self.begin_keeping(seats.into_iter().map(|(user, _)| user));
     }
 
     /// What was published, where it can be understood.
@@ -277,16 +276,9 @@ impl Circle {
         if is_of_writing(&error) { Ok(error) } else { self.link.of_one(error) }
     }
 
-    /// Of which the answers tell nothing, and which may go without.
-    async fn ask_in_passing(&mut self, questions: &[Question]) -> Result<(), LinkError> {
-        for questions in questions.chunks(AT_ONCE) {
-            for answer in self.ask_each::<redis::Value>(questions).await? {
-                if let Err(error) = answer {
-                    self.of_one(error)?;
-                }
-            }
-        }
-        Ok(())
+    /// Of which the answer tells nothing, and which may go without.
+    fn passed<T>(&self, answer: RedisResult<T>) -> Result<(), LinkError> {
+        answer.map_or_else(|error| self.of_one(error).map(drop), |_| Ok(()))
     }
 
     fn key(&self, scope: &Scope) -> String {

@@ -16,6 +16,7 @@ mod presence_large;
 mod presence_lost;
 mod presence_minded;
 mod presence_paused;
+mod presence_typing;
 mod redis_away;
 mod rights;
 mod sessions;

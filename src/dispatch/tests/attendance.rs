@@ -111,6 +111,8 @@ impl Circle for Saying {
     fn say(&self, words: Vec<circle::Word>) {
         let _ = self.said.send((self.reached.borrow().told.tick, words));
     }
+
+    fn write(&self, _: Vec<crate::typing::Heard>) {}
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,6 +93,11 @@ const KNOWN: &[(&str, Kind, &str)] = &[
         Kind::CounterBy("outcome", &["taken", "not_understood", "left_out"]),
         "Messages of other nodes about who is here, by what became of them",
     ),
+    (
+        "curia_typing_left_out_total",
+        Kind::Counter,
+        "Beginnings and ends of writing that other nodes were not told, since too many waited",
+    ),
     ("curia_presence_waiting", Kind::Gauge, "Comings and goings that wait to be told, since a crowd came or went"),
     ("curia_presence_waited_seconds", Kind::Histogram, "Time for which comings and goings waited to be told"),
     (

@@ -34,7 +34,7 @@ impl News {
             now = now.max(due);
             while let Some(Due { notice, waited }) = self.take(now) {
                 assert_eq!(waited, now);
-                self.told(notice.scope(), sockets(notice.scope()), now);
+                self.told(notice.scope(), sockets(notice.scope()), now, Duration::ZERO);
                 told.push((now, notice));
             }
         }
@@ -52,6 +52,23 @@ fn a_crowd_is_told_at_its_pace_and_in_order() {
     // 100,000 frames, at 20,000 a second.
     let took = times[99];
     assert!(took > Duration::from_millis(4_800) && took <= Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn where_telling_takes_as_long_as_it_costs_half_the_time_is_left_for_everything_else() {
+    let mut news = News::at(RATE);
+    news.add_all(crowd("a", 100, true));
+    // As long as a thousand frames cost.
+    let took = Duration::from_millis(50);
+    let (mut now, mut spent) = (Duration::ZERO, Duration::ZERO);
+    while let Some(due) = news.next_due() {
+        now = now.max(due);
+        let Due { notice, .. } = news.take(now).expect("it is due");
+        news.told(notice.scope(), 1_000, now, took);
+        (now, spent) = (now + took, spent + took);
+    }
+    assert_eq!(spent, 100 * took);
+    assert!(spent <= now / 2 + CREDIT, "{spent:?} of {now:?}");
 }
 
 #[test]
@@ -97,7 +114,7 @@ fn a_place_that_is_told_without_end_does_not_keep_the_others_waiting() {
         now = now.max(news.next_due().expect("something waits"));
         if let Some(due) = news.take(now) {
             told += usize::from(*due.notice.scope() == other);
-            news.told(due.notice.scope(), 1_000, now);
+            news.told(due.notice.scope(), 1_000, now, Duration::ZERO);
         }
     }
     assert_eq!(told, 20);
@@ -109,7 +126,7 @@ fn who_is_shown_and_gone_is_told_before_who_is_not_shown_yet() {
     news.add_all(crowd("a", 500, true));
     // The first are told, then it is behind.
     while let Some(due) = news.take(Duration::ZERO) {
-        news.told(due.notice.scope(), 500, Duration::ZERO);
+        news.told(due.notice.scope(), 500, Duration::ZERO, Duration::ZERO);
     }
     news.add(notice("zoe", false), Duration::ZERO);
     let now = news.next_due().expect("more waits");
@@ -160,7 +177,7 @@ proptest! {
             if takes {
                 if let Some(due) = news.take(now) {
                     prop_assert!(tell(&mut known, &due.notice), "told twice: {:?}", due.notice);
-                    news.told(due.notice.scope(), sockets, now);
+                    news.told(due.notice.scope(), sockets, now, Duration::ZERO);
                 }
             } else {
                 let user = format!("user {user}");
@@ -177,7 +194,7 @@ proptest! {
             now = now.max(due);
             let due = news.take(now).expect("it is due");
             prop_assert!(tell(&mut known, &due.notice));
-            news.told(due.notice.scope(), 1, now);
+            news.told(due.notice.scope(), 1, now, Duration::ZERO);
         }
         prop_assert_eq!(known, here);
     }

@@ -1,5 +1,5 @@
 //! `user_current_board:{userId}`: in which board each user of this node sat down last, in whichever community. The latest word of whichever
-//! node stands; a node takes back what it said itself.
+//! node stands; a node keeps, and takes back, what it said itself: what one that has died said runs out, and then another says its own.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ use crate::{
 pub(super) struct Current {
     prefix: String,
     clear: Script,
+    keep: Script,
     /// One a community, the latest last; never none.
     boards: BTreeMap<UserId, Vec<(CommunityId, BoardId)>>,
 }
@@ -26,15 +27,17 @@ pub(super) struct Current {
 impl Current {
     /// Of nobody.
     pub(super) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned(), clear: Script::new(include_str!("clear.lua")), boards: BTreeMap::new() }
+        Self {
+            prefix: prefix.to_owned(),
+            clear: Script::new(include_str!("clear.lua")),
+            keep: Script::new(include_str!("keep.lua")),
+            boards: BTreeMap::new(),
+        }
     }
 
-    /// Says where these sit in the community, unless it is known of another node.
-    pub(super) fn sit(&mut self, community: &CommunityId, seats: &[(UserId, BoardId)]) -> Vec<Question> {
-        for (user, board) in seats {
-            self.moved(community, user, Some(*board));
-        }
-        seats.iter().filter_map(|(user, _)| self.again(user)).collect()
+    /// Where he sits in the community; what is [kept](Current::keep) of him says it.
+    pub(super) fn sits(&mut self, community: &CommunityId, user: &UserId, board: BoardId) {
+        self.moved(community, user, Some(board));
     }
 
     /// Says of those who sat down elsewhere in the community, or went.
@@ -80,15 +83,10 @@ impl Current {
         self.boards.keys().filter(|user| part_of(user.as_str(), of) == part).cloned().collect()
     }
 
-    /// Keeps it for longer, if it is there.
-    pub(super) fn keep(&self, user: &UserId) -> Question {
-        cmd("PEXPIRE").arg(self.key(user)).arg(millis(KEPT)).to_owned().into()
-    }
-
-    /// Says it again, where it was not.
-    pub(super) fn again(&self, user: &UserId) -> Option<Question> {
+    /// Keeps it for longer, and says it again where nothing is said; nothing of one who sits nowhere.
+    pub(super) fn keep(&self, user: &UserId) -> Option<Question> {
         let (_, board) = self.boards.get(user)?.last()?;
-        Some(cmd("SET").arg(self.key(user)).arg(board.0).arg("PX").arg(millis(KEPT)).arg("NX").to_owned().into())
+        Some(self.keep.on(&self.key(user)).arg(board.0).arg(millis(KEPT)))
     }
 
     fn key(&self, user: &UserId) -> String {

@@ -5,13 +5,20 @@ use std::{
     hash::Hash,
 };
 
+use redis::Value;
+
 use super::{Circle, LEASE, PARTS};
-use crate::{circle::Heard, ids::UserId, presence::Scope, redis::link::LinkError};
+use crate::{
+    circle::Heard,
+    ids::UserId,
+    presence::Scope,
+    redis::{link::LinkError, question::Question},
+};
 
 /// Scopes that are looked at in one round trip: of each the answer is short.
 const LOOKED_AT: usize = 64;
-/// Users of whom something is kept in one.
-const KEPT: usize = 200;
+/// Users of whom something is kept in the same. Both together are some 30 kB, which a connection may hold on a long way.
+const KEPT: usize = 160;
 /// Scopes that are read in one.
 const READ: usize = 16;
 
@@ -69,7 +76,7 @@ impl Circle {
     pub fn begin(&mut self, beats: usize) {
         let (due, users) = (self.due(beats), self.current.of_part(beats % PARTS, PARTS));
         self.looking.looks.extend(due);
-        self.looking.keeps.extend(users);
+        self.begin_keeping(users);
     }
 
     /// What is lost is to be read anew.
@@ -82,9 +89,19 @@ impl Circle {
         self.looking.looks.remove(scope);
     }
 
-    /// Whether there is anything left to look at or to keep.
+    /// These users' seats are to be kept, or said where they are not.
+    pub(super) fn begin_keeping(&mut self, users: impl IntoIterator<Item = UserId>) {
+        self.looking.keeps.extend(users);
+    }
+
+    /// Whether there is anything left to look at.
     pub fn has_to_look(&self) -> bool {
-        !self.looking.looks.is_empty() || !self.looking.keeps.is_empty()
+        !self.looking.looks.is_empty()
+    }
+
+    /// Whether there is anything left to keep.
+    pub fn has_to_keep(&self) -> bool {
+        !self.looking.keeps.is_empty()
     }
 
     /// Whether anything is left to read.
@@ -97,9 +114,16 @@ impl Circle {
         let mut scopes = self.looking.looks.take(LOOKED_AT);
         // Meanwhile it may be minded no longer, or lost.
         scopes.retain(|scope| self.is_watched(scope) && !self.lost.contains_key(scope));
-        let stands = self.stand(&scopes, is_heard).await?;
         let users = self.looking.keeps.take(KEPT);
-        self.keep(&users).await?;
+        let looks = scopes.iter().map(|scope| self.standing(&self.key(scope)));
+        // By now one of them may sit nowhere.
+        let keeps = users.iter().filter_map(|user| self.current.keep(user));
+        let questions: Vec<Question> = looks.chain(keeps).collect();
+        let mut answers = self.ask_each::<Value>(&questions).await?.into_iter();
+        let stands = self.stand(&scopes, answers.by_ref(), is_heard)?;
+        for answer in answers {
+            self.passed(answer)?;
+        }
         Ok(stands)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::atomic::Ordering};
 
-use redis::{RedisError, Value, cmd};
+use redis::{FromRedisValue, RedisError, RedisResult, Value, cmd};
 
 use super::{Circle, EMPTY, KEPT, PAGE, PARTS, QUIET_PARTS, draw, message, message::Reading, millis};
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
     redis::{key::part_of, link::LinkError, question::Question},
 };
 
-/// A scope's count, where to read on, and its first fields.
-type FirstPage = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+/// A scope's count, where to read on, its first fields, and how many there are.
+type FirstPage = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>, usize);
 /// Where to read on, and fields.
 type Page = (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
 /// A scope's count, and the number of its fields.
@@ -69,20 +69,25 @@ impl Circle {
         self.read(scopes.into_iter().map(|(scope, _)| scope).collect()).await
     }
 
-    /// Reads a scope that is known to have stood there.
-    pub async fn read_anew(&mut self, scope: Scope, known: Option<Stamp>) -> Result<Vec<Heard>, LinkError> {
-        if let (Some(watched), Some(known)) = (self.watched.get_mut(self.key(&scope).as_bytes()), known) {
-            watched.is_at(known);
+    /// Reads these scopes, each of which is known to have stood there.
+    pub async fn read_anew(&mut self, scopes: Vec<(Scope, Option<Stamp>)>) -> Result<Vec<Heard>, LinkError> {
+        for (scope, known) in &scopes {
+            if let (Some(watched), Some(known)) = (self.watched.get_mut(self.key(scope).as_bytes()), known) {
+                watched.is_at(*known);
+            }
         }
-        self.read(vec![scope]).await
+        self.read(scopes.into_iter().map(|(scope, _)| scope).collect()).await
     }
 
     /// No longer.
-    pub async fn unwatch(&mut self, scope: &Scope) -> Result<(), LinkError> {
-        let channel = self.key(scope);
-        self.watched.remove(channel.as_bytes());
-        self.lost.remove(scope);
-        self.bus.unsubscribe(channel).await
+    pub async fn unwatch(&mut self, scopes: &[Scope]) -> Result<(), LinkError> {
+        let channels: Vec<String> = scopes.iter().map(|scope| self.key(scope)).collect();
+        for (scope, channel) in scopes.iter().zip(&channels) {
+            self.watched.remove(channel.as_bytes());
+            self.lost.remove(scope);
+        }
+        // Without any it would be all of them.
+        if channels.is_empty() { Ok(()) } else { self.bus.unsubscribe(channels).await }
     }
 
     /// What was said of each scope, altogether.
@@ -107,7 +112,9 @@ impl Circle {
             }
         }
         // As they were said on an earlier way: until it is looked there the next time it may be forgotten.
-        self.ask_in_passing(&found).await?;
+        for answer in self.ask_each::<Value>(&found).await? {
+            self.passed(answer)?;
+        }
         Ok(all)
     }
 
@@ -119,14 +126,19 @@ impl Circle {
 
     /// The further pages of a scope.
     async fn read_on(&mut self, scope: Scope, first: FirstPage) -> Result<Heard, LinkError> {
-        let (generation, version, mut cursor, fields) = first;
+        let (generation, version, mut cursor, fields, count) = first;
         let Some(stamp) = message::stamp(Some(&generation), Some(&version)) else {
             return Ok(self.lose_for(scope, "it is counted by something that is no number".to_owned()));
         };
         let key = self.key(&scope);
         let mut reading = Reading::new(scope.clone(), stamp);
         reading.take(&fields);
+        let (mut pages, most) = (1, most_pages(count));
         while cursor != b"0" {
+            if pages == most {
+                return Ok(self.lose_for(scope, format!("it does not end within {most} pages of {PAGE} fields")));
+            }
+            pages += 1;
             self.go_on_living().await?;
             let next = cmd("HSCAN").arg(&key).arg(&cursor).arg("COUNT").arg(PAGE).to_owned();
             let mut answers = self.ask_each::<Page>(&[next.into()]).await?;
@@ -174,7 +186,8 @@ impl Circle {
         self.watched.get(key.as_bytes()).is_some_and(|watched| !watched.ours.is_empty())
     }
 
-    fn standing(&self, key: &str) -> Question {
+    /// Asks where the scope stands; where this node has people it is kept for longer by asking.
+    pub(super) fn standing(&self, key: &str) -> Question {
         self.stand.on(key).arg(millis(KEPT)).arg(millis(EMPTY)).arg(u8::from(self.has_people_in(key)))
     }
 
@@ -198,14 +211,17 @@ impl Circle {
         self.watched.iter().filter(is_due).map(|(_, watched)| watched.scope.clone()).collect()
     }
 
-    /// Where each of these scopes stands; where this node has people it is kept for longer by asking. Unless it `is_heard`, they are looked
-    /// at as soon again.
-    pub(super) async fn stand(&mut self, scopes: &[Scope], is_heard: bool) -> Result<Vec<Heard>, LinkError> {
-        let questions: Vec<Question> = scopes.iter().map(|scope| self.standing(&self.key(scope))).collect();
-        let answers = self.ask_each::<Standing>(&questions).await?;
+    /// Where each of these scopes stands, by what was [answered](Circle::standing). Unless it `is_heard`, they are looked at as soon again.
+    pub(super) fn stand(
+        &mut self,
+        scopes: &[Scope],
+        answers: impl Iterator<Item = RedisResult<Value>>,
+        is_heard: bool,
+    ) -> Result<Vec<Heard>, LinkError> {
         let mut stands = Vec::with_capacity(scopes.len());
         for (scope, answer) in scopes.iter().zip(answers) {
-            stands.push(match answer {
+            let standing = answer.and_then(|answer| Ok(Standing::from_redis_value(answer)?));
+            stands.push(match standing {
                 Ok((generation, version, fields)) => {
                     // Of one that is gone there is neither: nobody stands there.
                     let stamp = message::stamp(generation.as_deref(), version.as_deref()).unwrap_or_default();
@@ -236,4 +252,10 @@ impl Circle {
         self.lost.insert(scope.clone(), why);
         Heard::Unknown(scope)
     }
+}
+
+/// Of a scope with so many fields. A page may bring half as many as it is asked for, and hardly any of a table that was much fuller once; some
+/// more may come meanwhile.
+fn most_pages(fields: usize) -> usize {
+    64 + 16 * fields.div_ceil(PAGE)
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{presence_away::command, presence_minded::until_heard_by, *};
 
-const ME: NodeId = NodeId(7);
+pub(super) const ME: NodeId = NodeId(7);
 /// Of board 1.
 const KEY: &str = "curia:board_users:1";
 /// Of a lease at least so much is always left, however busy the machine is.

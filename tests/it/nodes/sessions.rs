@@ -140,6 +140,33 @@ async fn the_current_board_is_that_of_the_latest_sitting_down_in_whichever_commu
     node.stop().await;
 }
 
+/// Each sits him down elsewhere, one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_current_board_that_a_killed_node_said_gives_way_to_that_of_another_where_he_sits() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let (one, mut doomed) = (node(&forum, &redis.url(), &[]).await, node(&forum, &redis.url(), &[]).await);
+    let mut connection = connection(&redis).await;
+    let mut until_it_is = async |board: i32| {
+        let asking = async {
+            let get = || redis::cmd("GET").arg("curia:user_current_board:ada").to_owned();
+            while get().query_async::<Option<i32>>(&mut connection).await.expect("an answer") != Some(board) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{board} is not her board"));
+    };
+    let mut stays = connects(&one, "ada").await.expect("a place");
+    assert_eq!(stays.ask("board:join", json!(1)).await["ok"], json!(true));
+    until_it_is(1).await;
+    let mut there = connects(&doomed, "ada").await.expect("a place");
+    assert_eq!(there.ask("board:join", json!(2)).await["ok"], json!(true));
+    until_it_is(2).await;
+    doomed.kill().await;
+    until_it_is(1).await;
+    one.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_redis_holds_has_an_end_names_no_engine_session_and_goes_with_the_last_socket() {
     let forum = Forum::captured().await;

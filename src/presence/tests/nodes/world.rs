@@ -275,7 +275,7 @@ impl World {
                     let watching = self.nodes.iter_mut().filter(|node| node.watched.contains_key(&scope));
                     watching.for_each(|node| node.coming.push_back(heard.clone()));
                 }
-                Word::Typing(_) | Word::Seats(..) | Word::All => {}
+                Word::Seats(..) | Word::All => {}
             }
         }
     }
