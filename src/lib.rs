@@ -16,6 +16,7 @@ pub mod config;
 pub mod contract;
 pub mod demo;
 pub mod dispatch;
+pub mod doctor;
 pub mod event;
 pub mod excerpt;
 pub mod fence;

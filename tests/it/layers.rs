@@ -16,6 +16,7 @@ const CORE: &[&str] = &[
     "circle",
     "command",
     "contract",
+    "doctor",
     "event",
     "excerpt",
     "fence",
