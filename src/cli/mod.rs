@@ -1,6 +1,7 @@
 //! The command line: what is typed, what is answered, with which exit code (contract section 9).
 
 mod config;
+mod doctor;
 mod flags;
 mod migrate;
 mod serve;
@@ -15,6 +16,7 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use self::{
+    doctor::NotInOrder,
     flags::{Flags, Server},
     serve::Demo,
     why::WhyError,
@@ -57,6 +59,8 @@ enum Command {
         #[command(subcommand)]
         action: migrate::Action,
     },
+    /// Look for whatever keeps `serve` with these settings from its work, and change nothing
+    Doctor(doctor::Wanted),
     /// Explain one event for one user: whom it went to, whether he may see it, what his sockets were sent
     Why(why::Wanted),
     /// Print a token like the forum's, for trying things out
@@ -84,6 +88,8 @@ pub enum CliError {
     App(Box<AppError>),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Doctor(#[from] NotInOrder),
     #[error(transparent)]
     Why(#[from] WhyError),
     #[error(
@@ -130,6 +136,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(flags) => serve::run(flags, None).await,
         Command::Demo { simulate, settings } => serve::run(settings, Some(Demo { simulate })).await,
         Command::Migrate { action } => migrate::run(action).await,
+        Command::Doctor(wanted) => doctor::run(wanted).await,
         Command::Why(wanted) => why::run(wanted).await,
         Command::Token(wanted) => token::run(wanted),
         Command::Config(flags) => config::run(flags),

@@ -9,6 +9,7 @@ mod compose;
 mod counts;
 mod crowd;
 mod demo;
+mod doctor;
 mod drain;
 mod edge;
 mod epoch;
