@@ -156,6 +156,11 @@ fn lasting(time: Duration) -> String {
     }
 }
 
+/// So many of these.
+fn many<N: fmt::Display + From<u8> + PartialEq>(count: N, of: &str) -> String {
+    format!("{count} {of}{}", if count == N::from(1) { "" } else { "s" })
+}
+
 /// With as many digits as one needs.
 fn bytes(count: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];

@@ -59,8 +59,8 @@ pub struct Trigger {
 pub struct Replicas {
     /// Quoted; `None` is everybody.
     pub role: Option<String>,
-    /// In this database alone.
-    pub here: bool,
+    /// Quoted; `None` is every database.
+    pub database: Option<String>,
 }
 
 /// Of what is known to work, by its number.
@@ -182,12 +182,13 @@ pub fn replicas(found: &[Replicas]) -> Finding {
         return Finding::ok(what, "session_replication_role is replica for nobody; with it no ordinary trigger fires");
     }
     let who = |of: &Replicas| of.role.clone().unwrap_or_else(|| "everybody".to_owned());
-    let reset = |of: &Replicas| {
-        let place = if of.here { " IN DATABASE ..." } else { "" };
-        match &of.role {
-            Some(role) => format!("ALTER ROLE {role}{place} RESET session_replication_role"),
-            None => "ALTER DATABASE ... RESET session_replication_role, or take it out of postgresql.conf".to_owned(),
+    let reset = |of: &Replicas| match (&of.role, &of.database) {
+        (Some(role), Some(database)) => {
+            format!("ALTER ROLE {role} IN DATABASE {database} RESET session_replication_role")
         }
+        (Some(role), None) => format!("ALTER ROLE {role} RESET session_replication_role"),
+        (None, Some(database)) => format!("ALTER DATABASE {database} RESET session_replication_role"),
+        (None, None) => "take session_replication_role out of postgresql.conf".to_owned(),
     };
     let (who, resets): (Vec<_>, Vec<_>) = found.iter().map(|of| (who(of), reset(of))).unzip();
     Finding::wrong(

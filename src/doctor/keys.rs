@@ -1,6 +1,6 @@
 //! The keys by which tokens are checked.
 
-use super::Finding;
+use super::{Finding, many};
 
 /// Where they come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,16 +15,16 @@ pub enum Keys {
 pub fn keys(keys: &Keys) -> Finding {
     let what = "keys";
     match keys {
-        Keys::Secrets { count, believed: true } => {
-            let count = if *count == 1 { "one secret".to_owned() } else { format!("{count} secrets") };
-            Finding::ok(what, format!("{count} in JWT_SECRET; a token that is signed with the first is believed"))
-        }
+        Keys::Secrets { count, believed: true } => Finding::ok(
+            what,
+            format!("{} in JWT_SECRET; a token that is signed with the first is believed", many(*count, "secret")),
+        ),
         Keys::Secrets { believed: false, .. } => Finding::wrong(
             what,
             "a token that is signed with JWT_SECRET is not believed",
             "look at JWT_SECRET, JWT_ISSUER and JWT_AUDIENCE with `curia-realtime config`",
         ),
-        Keys::File { path, keys: Ok(count) } => Finding::ok(what, format!("{count} public keys in {path}")),
+        Keys::File { path, keys: Ok(count) } => Finding::ok(what, format!("{} in {path}", many(*count, "public key"))),
         Keys::File { path, keys: Err(why) } => Finding::error(
             what,
             &format!("{path}: {why}"),

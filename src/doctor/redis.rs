@@ -1,6 +1,6 @@
 //! Redis, one server or those of a Cluster: whether nodes can meet there.
 
-use super::{Asked, Finding, Unanswered, bytes};
+use super::{Asked, Finding, Unanswered, bytes, many};
 
 /// The oldest that knows `HELLO`.
 const OLDEST: u32 = 6;
@@ -98,8 +98,7 @@ fn reached(place: &str, servers: &[Server]) -> Finding {
             }
         }
     }
-    let count = if servers.len() == 1 { String::new() } else { format!(", {} servers", servers.len()) };
-    Finding::ok(what, format!("{place} lets us in: {}{count}", told.join(", ")))
+    Finding::ok(what, format!("{place} lets us in: {}, {}", many(servers.len(), "server"), told.join(", ")))
 }
 
 fn written(servers: &[Server], published: &Asked<()>) -> Finding {

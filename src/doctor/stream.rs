@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, bytes, lasting};
+use super::{Finding, bytes, lasting, many};
 
 /// A node makes a tick within some milliseconds, and another stands in for it within two seconds.
 const TICKED_WITHIN: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ pub struct Open {
     pub state: Option<String>,
     /// `None` where our role is not shown it.
     pub age: Option<Duration>,
-    /// When it began, for people.
+    /// When it began, or before when, for people.
     pub since: Option<String>,
     /// It has changed something.
     pub writes: bool,
@@ -86,7 +86,7 @@ pub fn lease(nodes: &Nodes) -> Finding {
         ),
         (None, listening) => Finding::wrong(
             what,
-            format!("nobody holds it, though {listening} nodes listen"),
+            format!("nobody holds it, with {} listening", many(listening, "node")),
             "look at /readyz of the nodes; a node that was cut off a moment ago gives it to another within two seconds",
         ),
     }
@@ -121,7 +121,8 @@ pub fn ticks(position: &Position, nodes: &Nodes) -> Finding {
         return Finding::ok(what, format!("{told}; everything committed is in it or before it"));
     };
     let more = if waiting >= COUNTED { "at least " } else { "" };
-    let told = format!("{told}; {more}{waiting} changes wait to be told, the oldest for {}", lasting(since));
+    let told =
+        format!("{told}; {more}{} waiting to be told, the oldest for {}", many(waiting, "change"), lasting(since));
     match since {
         since if since < TICKED_WITHIN => Finding::ok(what, told),
         _ if nodes.lease.is_none() && nodes.listening == 0 => Finding::wrong(
@@ -178,7 +179,10 @@ pub fn transactions(open: &[Open], retention: Duration, role: &str) -> Finding {
         0 => Finding::ok(what, format!("none is open for more than {}", lasting(long))),
         hidden => Finding::note(
             what,
-            format!("{hidden} are open of other roles, and since when is not shown to the role {role}"),
+            format!(
+                "{} of other roles open, and since when is not shown to the role {role}",
+                many(hidden, "transaction")
+            ),
             format!("GRANT pg_read_all_stats TO {role}; or look as a superuser"),
         ),
     }
@@ -187,7 +191,7 @@ pub fn transactions(open: &[Open], retention: Duration, role: &str) -> Finding {
 impl Open {
     fn name(&self) -> String {
         let role = self.role.as_ref().map(|role| format!(" of role {role}")).unwrap_or_default();
-        let since = self.since.as_ref().map(|since| format!(", since {since}")).unwrap_or_default();
+        let since = self.since.as_ref().map(|since| format!(", begun {since}")).unwrap_or_default();
         let state = self.state.as_ref().map(|state| format!(", {state}")).unwrap_or_default();
         match (&self.gid, self.pid) {
             (Some(gid), _) => format!("the prepared transaction {gid}{role}{since}"),

@@ -113,9 +113,21 @@ fn a_trigger_that_is_missing_or_does_not_fire_is_named_with_the_statement_that_m
 #[test]
 fn whoever_writes_as_a_replica_is_named() {
     assert_says(&database::replicas(&[]), "ok", &[]);
-    let of = |role: Option<&str>, here| Replicas { role: role.map(str::to_owned), here };
-    let found = database::replicas(&[of(Some("loader"), false), of(None, true)]);
-    assert_says(&found, "WRONG", &["for loader, everybody", "ALTER ROLE loader RESET session_replication_role"]);
+    let of = |role: Option<&str>, database: Option<&str>| Replicas {
+        role: role.map(str::to_owned),
+        database: database.map(str::to_owned),
+    };
+    let found = database::replicas(&[of(Some("loader"), None), of(None, Some("forum")), of(None, None)]);
+    assert_says(
+        &found,
+        "WRONG",
+        &[
+            "for loader, everybody, everybody",
+            "ALTER DATABASE forum RESET",
+            "postgresql.conf",
+            "ALTER ROLE loader RESET session_replication_role",
+        ],
+    );
 }
 
 #[test]
@@ -132,7 +144,7 @@ fn the_lease_is_somebodys_while_nodes_listen() {
     let nodes = |listening, lease: Option<&str>| Nodes { listening, lease: lease.map(str::to_owned) };
     assert_says(&stream::lease(&nodes(2, Some("process 7"))), "ok", &["process 7", "2 nodes listen"]);
     assert_says(&stream::lease(&nodes(0, None)), "note", &["no node listens", "curia-realtime serve"]);
-    assert_says(&stream::lease(&nodes(2, None)), "WRONG", &["though 2 nodes listen"]);
+    assert_says(&stream::lease(&nodes(2, None)), "WRONG", &["with 2 nodes listening"]);
 }
 
 fn position(waiting: i64, since: Option<u64>) -> Position {
@@ -144,7 +156,7 @@ fn position(waiting: i64, since: Option<u64>) -> Position {
 fn what_no_tick_holds_waits_for_moments_or_something_is_wrong() {
     let (none, some) = (Nodes::default(), Nodes { listening: 1, lease: Some("process 7".to_owned()) });
     assert_says(&stream::ticks(&position(0, None), &none), "ok", &["tick 7, 60 min old"]);
-    assert_says(&stream::ticks(&position(3, Some(1)), &some), "ok", &["3 changes wait"]);
+    assert_says(&stream::ticks(&position(3, Some(1)), &some), "ok", &["3 changes waiting to be told"]);
     assert_says(&stream::ticks(&position(3, Some(90)), &none), "WRONG", &["for 90 s", "start `curia-realtime serve`"]);
     let many = stream::ticks(&position(stream::COUNTED, Some(90)), &some);
     assert_says(&many, "WRONG", &["at least 100000", "the one with the lease first"]);
@@ -184,7 +196,11 @@ fn the_oldest_transaction_is_named_with_how_to_end_it() {
     assert!(!reader.found.contains("not told"), "{reader:?}");
     let prepared = Open { pid: None, gid: Some("'x'".to_owned()), ..open(Some(HOUR), true) };
     assert_says(&judged(&[prepared]), "WRONG", &["prepared transaction 'x'", "ROLLBACK PREPARED 'x';"]);
-    assert_says(&judged(&[open(None, true)]), "note", &["1 are open", "GRANT pg_read_all_stats TO reader"]);
+    assert_says(
+        &judged(&[open(None, true)]),
+        "note",
+        &["1 transaction of other roles", "GRANT pg_read_all_stats TO reader"],
+    );
 }
 
 fn redis_server(info: &str) -> redis::Server {
@@ -201,7 +217,7 @@ fn a_redis_is_judged_by_what_it_says_of_itself() {
     let text =
         "# Server\r\nredis_version:7.0.15\r\nused_memory:1500000\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n";
     let found = of_redis(redis_server(text));
-    assert_says(&found[0], "ok", &["redis://cache lets us in: Redis 7.0.15"]);
+    assert_says(&found[0], "ok", &["redis://cache lets us in: 1 server, Redis 7.0.15"]);
     assert_says(&found[1], "ok", &[]);
     assert_says(&found[2], "ok", &["1.5 MB used, no limit, noeviction"]);
     let limited = |most: &str| text.replace("maxmemory:0", &format!("maxmemory:{most}"));

@@ -181,7 +181,7 @@ async fn triggers(connection: &mut PgConnection) -> Result<Vec<Trigger>, sqlx::E
 
 async fn replicas(connection: &mut PgConnection) -> Result<Vec<Replicas>, sqlx::Error> {
     let found = sqlx::query_file!("sql/doctor/replicas.sql").fetch_all(connection).await?;
-    Ok(found.into_iter().map(|row| Replicas { role: row.role, here: row.here }).collect())
+    Ok(found.into_iter().map(|row| Replicas { role: row.role, database: row.database }).collect())
 }
 
 /// The statements by which the service reads the forum, for rows that are not there.
@@ -252,7 +252,7 @@ async fn transactions(connection: &mut PgConnection) -> Result<Vec<Open>, sqlx::
         role: row.role,
         state: row.state,
         age: row.seconds.map(seconds),
-        since: row.since.map(shown),
+        since: row.since.map(|at| format!("{}{}", if row.at_latest { "before " } else { "" }, shown(at))),
         writes: row.writes,
     });
     Ok(open.collect())

@@ -124,11 +124,11 @@ async fn what_is_allowed_and_hardly_meant_is_a_note() {
     let place = Place::new().env_file("JWT_SECRET=short\nDATABASE_URL=postgres://u@127.0.0.1:1/forum\n");
     let ran = place.run(&["doctor"], &[]).await;
     assert_says(&ran, "settings", "note", &["JWT_SECRET holds fewer than 32 bytes"]);
-    assert_says(&ran, "keys", "ok", &["one secret"]);
+    assert_says(&ran, "keys", "ok", &["1 secret in"]);
     assert_says(&ran, "redis", "note", &["REDIS_URL is not set"]);
     let keys = format!("{}/tests/fixtures/keys/rsa.pub.pem", env!("CARGO_MANIFEST_DIR"));
     let files = [("DATABASE_URL", "postgres://u@127.0.0.1:1/forum"), ("JWT_PUBLIC_KEY_FILE", keys.as_str())];
-    assert_says(&run(&["doctor"], &files).await, "keys", "ok", &["1 public keys in", "rsa.pub.pem"]);
+    assert_says(&run(&["doctor"], &files).await, "keys", "ok", &["1 public key in", "rsa.pub.pem"]);
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn it_changes_nothing() {
     };
     let before = (forum.schema(), contents().await);
     let ran = of_forum(&forum, &[]).await;
-    assert_says(&ran, "ticks", "ok", &["tick 0,", "1 changes wait"]);
+    assert_says(&ran, "ticks", "ok", &["tick 0,", "1 change waiting"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!((forum.schema(), contents().await), before);
 }
@@ -184,7 +184,7 @@ async fn a_transaction_that_stays_open_is_named_with_the_process_and_how_to_end_
     // What is long is a matter of how long the outbox is kept.
     let ran = of_forum(&forum, &[("REALTIME_RETENTION", "1ms")]).await;
     let (process, end) = (format!("process {pid} of role postgres"), format!("pg_terminate_backend({pid})"));
-    assert_wrong(&ran, "transactions", &[&process, "idle in transaction", ", since 20", &end]);
+    assert_wrong(&ran, "transactions", &[&process, "idle in transaction", ", begun 20", &end]);
     assert_says(&of_forum(&forum, &[]).await, "transactions", "ok", &["60 s"]);
     writer.rollback().await.expect("an end");
 }
@@ -202,7 +202,7 @@ async fn changes_that_nobody_tells_are_wrong() {
     assert_wrong(
         &ran,
         "ticks",
-        &["1 changes wait to be told, the oldest for 3 h 0 min", "start `curia-realtime serve`"],
+        &["1 change waiting to be told, the oldest for 3 h 0 min", "start `curia-realtime serve`"],
     );
     assert_says(&ran, "outbox", "note", &["its oldest row 3 h 0 min old, kept for 60 min"]);
     let ran = of_forum(&forum, &[("REALTIME_OUTBOX_MAX_SIZE", "1KiB")]).await;

@@ -119,10 +119,43 @@ async fn a_role_in_whose_sessions_no_trigger_fires_is_named() {
         let statement = sqlx::AssertSqlSafe(statement.replace("ROLE_", &role));
         sqlx::raw_sql(statement).execute(&forum.pool).await.expect("a statement");
     };
-    run("CREATE ROLE ROLE_ LOGIN; ALTER ROLE ROLE_ SET session_replication_role = replica").await;
+    let name = &forum.name;
+    run("CREATE ROLE ROLE_ LOGIN").await;
+    run(&format!("ALTER ROLE ROLE_ IN DATABASE {name} SET session_replication_role = replica")).await;
     let ran = of_forum(&forum, &[]).await;
-    let reset = format!("ALTER ROLE {role} RESET session_replication_role");
+    let reset = format!("ALTER ROLE {role} IN DATABASE {name} RESET session_replication_role");
     assert_wrong(&ran, "replication role", &["nothing of what they write is noted", &reset]);
+    run("DROP ROLE ROLE_").await;
+}
+
+#[tokio::test]
+async fn what_our_role_is_not_shown_of_a_transaction_is_told_by_the_first_tick_behind_its_beginning() {
+    let forum = Forum::captured().await;
+    let role = format!("nurse_{}", forum.name);
+    let run = async |statement: &str| {
+        let statement = sqlx::AssertSqlSafe(statement.replace("ROLE_", &role));
+        sqlx::raw_sql(statement).execute(&forum.pool).await.expect("a statement");
+    };
+    run("CREATE ROLE ROLE_ LOGIN; GRANT curia_realtime TO ROLE_").await;
+    let url = of_role(&forum.url(), &role, None);
+    let mut writer = forum.pool.begin().await.expect("a transaction");
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *writer).await.expect("a pid");
+    sqlx::raw_sql("UPDATE boards SET name = name WHERE id = 1").execute(&mut *writer).await.expect("a write");
+    let look = async || doctor(&[("DATABASE_URL", &url)]).await;
+    assert_says(
+        &look().await,
+        "transactions",
+        "note",
+        &["1 transaction of other roles open", "GRANT pg_read_all_stats"],
+    );
+    run("INSERT INTO curia_realtime.tick (epoch, n, snapshot, at)
+         SELECT id, 1, pg_current_snapshot(), clock_timestamp() - interval '10 minutes' FROM curia_realtime.epoch")
+    .await;
+    let process = format!("process {pid} of role postgres, begun before 20");
+    assert_says(&look().await, "transactions", "note", &[&process, "is open for 10 min"]);
+    run("UPDATE curia_realtime.tick SET at = at - interval '1 hour' WHERE n = 1").await;
+    assert_wrong(&look().await, "transactions", &[&process, &format!("pg_terminate_backend({pid})")]);
+    writer.rollback().await.expect("an end");
     run("DROP ROLE ROLE_").await;
 }
 
