@@ -20,7 +20,7 @@ use crate::{
     },
     postgres::{
         database_url::DatabaseUrl,
-        doctor::{self as asking, Installed, Seen},
+        doctor::{self as asking, Installed, Seen, listening},
         schema::SchemaError,
     },
     redis,
@@ -139,7 +139,7 @@ fn of_installed(installed: &Installed, config: &Config, role: &str) -> Vec<Findi
 async fn of_listening(database: &DatabaseConfig) -> Finding {
     let what = "listening";
     let direct: &DatabaseUrl = database.direct();
-    match asking::listen(&database.url, direct).await {
+    match listening::listen(&database.url, direct).await {
         Ok(()) => {
             Finding::ok(what, format!("{} keeps a session, and a bell rung over DATABASE_URL is heard", direct.place()))
         }

@@ -5,25 +5,22 @@
 //!   within four asks nothing more on that connection;
 //! - nothing is set for the session, which may be a pooler's.
 //!
-//! Only the listening connection is a session, as that of the service is; it ends with the question.
+//! Only the listening connection ([`listening`]) is a session, as that of the service is; it ends with the question.
+
+pub mod listening;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::{
-    Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use tokio::{sync::mpsc, time::timeout};
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::time::timeout;
 
 use super::{
     connect::{ConnectError, cause, connect_within},
     database_url::DatabaseUrl,
     migrations::{MIGRATIONS, latest},
-    pool::answered,
-    rows,
+        rows,
     schema::{SchemaError, schema_of},
-    wake::{Listener, WakeError},
 };
 use crate::{
     doctor::{
@@ -39,8 +36,6 @@ use crate::{
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// Longer than the server lets a statement last.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
-/// A notification takes milliseconds.
-const RUNG_WITHIN: Duration = Duration::from_secs(3);
 /// What the service does with our tables beside reading them.
 const WRITES: [(&str, &str); 5] = [
     ("DELETE", "curia_realtime.outbox"),
@@ -265,40 +260,6 @@ fn seconds(of: f64) -> Duration {
 
 fn shown(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// Why no bell is heard.
-#[derive(Debug, thiserror::Error)]
-pub enum DeafError {
-    #[error(transparent)]
-    Listen(#[from] WakeError),
-    #[error("DATABASE_URL leads to a server that rings no bell")]
-    Ring(#[source] sqlx::Error),
-    #[error(
-        "{place} takes LISTEN and is never told: it does not keep its session, as behind a transaction pooler; let LISTEN_DATABASE_URL lead to the server itself, or to a pooler in session mode"
-    )]
-    Deaf { place: String },
-}
-
-/// Listens as the service does, and hears a bell that is rung over `read`. A bell is a wake-up: nodes look once more.
-pub async fn listen(read: &DatabaseUrl, direct: &DatabaseUrl) -> Result<(), DeafError> {
-    let pool =
-        PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECTED_WITHIN).connect_lazy_with(options(read));
-    let heard = hear(&pool, direct).await;
-    // What does not end in time ends with the process.
-    let _ = timeout(ANSWERED_WITHIN, pool.close()).await;
-    heard
-}
-
-async fn hear(pool: &PgPool, direct: &DatabaseUrl) -> Result<(), DeafError> {
-    let (questions, _) = mpsc::channel(1);
-    let mut listener = Listener::connect(direct, pool, questions).await?;
-    let ringing = sqlx::raw_sql(include_str!("../../sql/wake/ring.sql")).execute(pool);
-    answered(ANSWERED_WITHIN, ringing).await.map_err(DeafError::Ring)?;
-    match timeout(RUNG_WITHIN, listener.rung()).await {
-        Ok(rung) => Ok(rung?),
-        Err(_) => Err(DeafError::Deaf { place: direct.place() }),
-    }
 }
 
 #[cfg(test)]
