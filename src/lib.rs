@@ -48,6 +48,7 @@ pub mod snapshot;
 pub mod socket;
 pub mod span;
 pub mod sweep;
+pub mod tail;
 pub mod telemetry;
 pub mod typescript;
 pub mod typing;

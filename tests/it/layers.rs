@@ -30,6 +30,7 @@ const CORE: &[&str] = &[
     "rooms",
     "snapshot",
     "span",
+    "tail",
     "typescript",
     "typing",
     "why",
