@@ -19,7 +19,8 @@ use super::{
     connect::{ConnectError, cause, connect_within},
     database_url::DatabaseUrl,
     migrations::{MIGRATIONS, latest},
-        rows,
+    pool::{Lent, answered},
+    rows,
     schema::{SchemaError, schema_of},
 };
 use crate::{
@@ -213,6 +214,14 @@ async fn nodes(connection: &mut PgConnection) -> Result<Nodes, sqlx::Error> {
         format!("process {} of the server, connected{address}{since}", holder.pid)
     });
     Ok(Nodes { listening, lease })
+}
+
+/// Whether somebody holds the lease on making ticks.
+pub async fn is_led(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let mut connection = Lent::of(pool).await?;
+    let nodes = answered(ANSWERED_WITHIN, nodes(&mut connection)).await?;
+    connection.give_back();
+    Ok(nodes.lease.is_some())
 }
 
 async fn position(connection: &mut PgConnection) -> Result<Position, sqlx::Error> {

@@ -42,6 +42,7 @@ mod slow;
 mod socket;
 mod sticky;
 mod support;
+mod tail;
 mod tls;
 mod tokens;
 mod typing;
