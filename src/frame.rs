@@ -51,6 +51,11 @@ impl Frame {
         self.event.name()
     }
 
+    /// Where a durable event stands, and when it was written.
+    pub fn place(&self) -> Option<(Cursor, DateTime<Utc>)> {
+        self.place
+    }
+
     /// What is sent beside the name; none where it could not be encoded, which is in the log then.
     pub fn text(&self) -> Option<&Text> {
         self.text.get_or_init(|| self.encode()).as_ref()

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod connect;
 pub mod database_url;
 pub mod departed;
+pub mod doctor;
 mod epoch;
 pub mod facts;
 pub mod migrations;

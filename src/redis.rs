@@ -7,6 +7,7 @@ pub mod bus;
 pub mod channel;
 pub mod circle;
 mod cluster;
+pub mod doctor;
 pub mod facts;
 pub mod keeper;
 mod key;

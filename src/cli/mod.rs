@@ -1,9 +1,11 @@
 //! The command line: what is typed, what is answered, with which exit code (contract section 9).
 
 mod config;
+mod doctor;
 mod flags;
 mod migrate;
 mod serve;
+mod tail;
 mod token;
 mod why;
 
@@ -15,8 +17,10 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use self::{
+    doctor::NotInOrder,
     flags::{Flags, Server},
     serve::Demo,
+    tail::TailError,
     why::WhyError,
 };
 use crate::{
@@ -57,6 +61,14 @@ enum Command {
         #[command(subcommand)]
         action: migrate::Action,
     },
+    /// Look for whatever keeps `serve` with these settings from its work, and change nothing
+    Doctor(doctor::Wanted),
+    /// Print what is told, as it is committed
+    ///
+    /// It shows everything, whatever anybody's rights are: it has those of the database. Presence, typing and what is told to single
+    /// sockets is not in the stream and not shown. Counts are shown one by one, where the service merges them. It makes no ticks: without a
+    /// node that does, nothing comes.
+    Tail(tail::Wanted),
     /// Explain one event for one user: whom it went to, whether he may see it, what his sockets were sent
     Why(why::Wanted),
     /// Print a token like the forum's, for trying things out
@@ -84,6 +96,10 @@ pub enum CliError {
     App(Box<AppError>),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error(transparent)]
+    Doctor(#[from] NotInOrder),
+    #[error(transparent)]
+    Tail(#[from] TailError),
     #[error(transparent)]
     Why(#[from] WhyError),
     #[error(
@@ -113,6 +129,7 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::NoSecret => 2,
+            Self::Tail(TailError::Schema(error)) if error.wants_migration() => 2,
             Self::Why(WhyError::Schema(error)) if error.wants_migration() => 2,
             Self::App(error) => match error.as_ref() {
                 AppError::NotAdmitted(NotAdmitted::Schema(error)) if error.wants_migration() => 2,
@@ -130,6 +147,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(flags) => serve::run(flags, None).await,
         Command::Demo { simulate, settings } => serve::run(settings, Some(Demo { simulate })).await,
         Command::Migrate { action } => migrate::run(action).await,
+        Command::Doctor(wanted) => doctor::run(wanted).await,
+        Command::Tail(wanted) => tail::run(wanted).await,
         Command::Why(wanted) => why::run(wanted).await,
         Command::Token(wanted) => token::run(wanted),
         Command::Config(flags) => config::run(flags),

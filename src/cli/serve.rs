@@ -51,17 +51,17 @@ async fn heed(signals: io::Result<Signals>, ending: Ending) {
 }
 
 /// SIGTERM and Ctrl-C. One that comes while nobody waits is kept.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn await_them() -> io::Result<Self> {
+    pub(super) fn await_them() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -131,6 +131,11 @@ impl KeySet {
         Self(secrets.iter().map(key).collect())
     }
 
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn of_keys(keys: Vec<Key>) -> Result<Self, KeyError> {
         match keys.len() {
             0 => Err(KeyError::NoKey),

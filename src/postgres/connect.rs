@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgConnection, error::DatabaseError};
+use sqlx::{ConnectOptions, PgConnection, error::DatabaseError, postgres::PgConnectOptions};
 
 use super::database_url::DatabaseUrl;
 
@@ -83,11 +83,20 @@ pub(super) fn cause(error: &sqlx::Error) -> String {
 
 /// One connection, outside of any pool.
 pub async fn connect(url: &DatabaseUrl) -> Result<PgConnection, ConnectError> {
-    match tokio::time::timeout(CONNECT_WITHIN, url.options().connect()).await {
+    connect_within(CONNECT_WITHIN, url, &url.options()).await
+}
+
+/// As [`connect`], by options of the URL that were added to.
+pub(super) async fn connect_within(
+    within: Duration,
+    url: &DatabaseUrl,
+    options: &PgConnectOptions,
+) -> Result<PgConnection, ConnectError> {
+    match tokio::time::timeout(within, options.connect()).await {
         Ok(connected) => connected.map_err(|source| ConnectError::of(url, source)),
         Err(_) => Err(ConnectError::Unreachable {
             place: url.place(),
-            cause: format!("no answer within {} s", CONNECT_WITHIN.as_secs()),
+            cause: format!("no answer within {} s", within.as_secs()),
             source: None,
         }),
     }

@@ -128,6 +128,17 @@ impl OutboxReader {
         Ok(Self::at(position, pool, content_limit))
     }
 
+    /// For somebody who only reads along, and never may tick: behind this tick, else behind the newest. None where that is not kept, or
+    /// where a node has to begin an epoch first. Uses one connection of `pool` at a time, and writes nothing.
+    pub async fn along(
+        pool: PgPool,
+        content_limit: usize,
+        behind: Option<(Epoch, Tick)>,
+    ) -> Result<Option<Self>, OutboxError> {
+        let position = position::recorded(&pool, behind).await?;
+        Ok(position.map(|position| Self::at(position, pool, content_limit)))
+    }
+
     fn at(Position { epoch, tick, snapshot }: Position, pool: PgPool, content_limit: usize) -> Self {
         Self {
             pool,

@@ -1,6 +1,6 @@
 //! Whether the database holds our schema as this program expects it.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::{
     migrations::{self, FORUM_TABLES, OWN_TABLES},
@@ -50,9 +50,16 @@ impl SchemaError {
 /// Passes when the schema has the version of this program, and the pool's role may read it and the forum's tables and may ask
 /// where the database is.
 pub async fn require_schema(pool: &PgPool) -> Result<(), SchemaError> {
+    let mut connection = Lent::of(pool).await?;
+    schema_of(&mut connection).await?;
+    connection.give_back();
+    Ok(())
+}
+
+/// As [`require_schema`], on a connection.
+pub(super) async fn schema_of(connection: &mut PgConnection) -> Result<(), SchemaError> {
     let read = OWN_TABLES.iter().chain(FORUM_TABLES).filter(|table| **table != NEVER_READ);
     let tables: Vec<String> = read.map(|table| (*table).to_owned()).collect();
-    let mut connection = Lent::of(pool).await?;
     let standing = sqlx::query_file!("sql/migrations/standing.sql", &tables).fetch_one(&mut *connection).await?;
     if !standing.installed {
         return Err(SchemaError::Missing);
@@ -73,7 +80,6 @@ pub async fn require_schema(pool: &PgPool) -> Result<(), SchemaError> {
         return Err(SchemaError::Rights { user: standing.user, tables: standing.unreadable });
     }
     let functions = sqlx::query_file_scalar!("sql/epoch/uncallable.sql").fetch_one(&mut *connection).await?;
-    connection.give_back();
     if !functions.is_empty() {
         return Err(SchemaError::Functions { user: standing.user, functions });
     }

@@ -129,6 +129,33 @@ impl Cluster {
         answers
     }
 
+    /// Asks each server that has slots what `question` makes of a key that is there: its name begins with `name`. With where the server is.
+    pub(super) async fn ask_every<T: FromRedisValue>(
+        &self,
+        name: &str,
+        question: impl Fn(&str) -> Cmd,
+        until: Instant,
+    ) -> Vec<(String, RedisResult<T>)> {
+        let servers = self.servers.iter().enumerate();
+        let keys = servers.filter_map(|(server, _)| Some((server, self.key_of(server, name)?)));
+        let (asked, commands): (Vec<_>, Vec<_>) =
+            keys.enumerate().map(|(place, (server, key))| ((place, server), question(&key))).unzip();
+        let mut answers: Vec<_> = commands.iter().map(|_| Err(failed(io::ErrorKind::NotConnected))).collect();
+        self.ask(&commands, asked.clone(), Pass::Usual, until, &mut answers).await;
+        asked.iter().map(|(_, server)| self.servers[*server].place.to_string()).zip(answers).collect()
+    }
+
+    /// The first key of this name with a number behind it that the server has, if it has slots at all.
+    fn key_of(&self, server: usize, name: &str) -> Option<String> {
+        let ranges = || self.ranges.iter().filter(|range| range.server == server);
+        ranges().next()?;
+        let keys = (0..u32::from(SLOTS) * 64).map(|number| format!("{name}{number}"));
+        keys.into_iter().find(|key| {
+            let slot = slot(key.as_bytes());
+            ranges().any(|range| (range.first..=range.last).contains(&slot))
+        })
+    }
+
     /// Asks the commands at these places of these servers, and puts their answers there.
     async fn ask<T: FromRedisValue>(
         &self,

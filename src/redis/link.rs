@@ -13,7 +13,7 @@
 //! moved, is no failure. What is asked of a slot that is just on its way from server to server is asked of both. The library's tasks that drive the
 //! connections end with the last clone of a link.
 
-use std::{collections::HashMap, error::Error, mem, time::Duration};
+use std::{collections::HashMap, error::Error, io, mem, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult,
@@ -133,6 +133,26 @@ impl Link {
             *place = answer;
         }
         Ok(answers)
+    }
+
+    /// Asks every server what `question` makes of a key that it has, whose name begins with `name`. With where the server is.
+    pub(super) async fn ask_every<T: FromRedisValue>(
+        &mut self,
+        name: &str,
+        question: impl Fn(&str) -> Cmd,
+    ) -> Vec<(String, RedisResult<T>)> {
+        let until = Instant::now() + self.within;
+        if let Way::Cluster(cluster) = &self.way {
+            return cluster.ask_every(name, question, until).await;
+        }
+        let answer = match self.round(vec![question(name)], until).await {
+            Ok(mut answers) => {
+                answers.pop().unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()))
+            }
+            Err(LinkError::Lost(error)) => Err(error),
+            Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+        };
+        vec![(self.url.place().to_owned(), answer)]
     }
 
     /// What an answer that is an error says of the whole: of one server also that it is not what it was taken for.

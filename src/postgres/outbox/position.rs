@@ -31,6 +31,37 @@ pub(super) struct TakenUp {
     pub reason: String,
 }
 
+/// The position behind this tick, else behind the newest; none where it is not kept, or where reading does not go on before somebody has
+/// begun an epoch. Nothing is begun here.
+pub(super) async fn recorded(pool: &PgPool, behind: Option<(Epoch, Tick)>) -> Result<Option<Position>, OutboxError> {
+    let mut connection = Lent::of(pool).await?;
+    let told = (None::<i64>, None::<i64>, None::<&str>);
+    let stands = sqlx::query_file!("sql/outbox/position.sql", told.0, told.1, told.2);
+    let stands = answered(FOUND_WITHIN, stands.fetch_one(&mut *connection)).await?;
+    if stands.standby {
+        return Err(OutboxError::Standby);
+    }
+    if !stands.complete {
+        return Err(OutboxError::Incomplete);
+    }
+    let newest = stands.epoch.zip(stands.tick).zip(stands.snapshot);
+    let position = match (stands.broken, behind, newest) {
+        (Some(_), ..) => None,
+        (None, Some((epoch, tick)), _) => {
+            let kept = sqlx::query_file_scalar!("sql/tail/behind.sql", epoch.0, tick.0);
+            let kept = answered(FOUND_WITHIN, kept.fetch_optional(&mut *connection)).await?;
+            kept.map(|snapshot| Ok::<_, OutboxError>(Position { epoch, tick, snapshot: snapshot.parse()? }))
+                .transpose()?
+        }
+        (None, None, Some(((epoch, tick), snapshot))) => {
+            Some(Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? })
+        }
+        (None, None, None) => None,
+    };
+    connection.give_back();
+    Ok(position)
+}
+
 /// The position to go on from, for somebody who has told up to `told`.
 pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<TakenUp, OutboxError> {
     let mut connection = Lent::of(pool).await?;
