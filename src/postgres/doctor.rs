@@ -186,9 +186,9 @@ async fn refused(connection: &mut PgConnection) -> Result<Option<String>, sqlx::
         heads: BTreeSet::from([PostId(0)]),
         posts: BTreeSet::from([PostId(0)]),
         comments: BTreeSet::from([CommentId(0)]),
-        notified: BTreeSet::new(),
         boards: BTreeSet::from([BoardId(0)]),
         communities: BTreeSet::from([CommunityId::from("")]),
+        ..Needs::default()
     };
     match rows::load(connection, &needs, 0).await {
         Ok(_) => Ok(None),
