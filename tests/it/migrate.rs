@@ -3,7 +3,10 @@
 use std::{process::Stdio, time::Duration};
 
 use axum::http::{Method, StatusCode};
-use curia_realtime::{postgres::outbox::OutboxError, telemetry::chain};
+use curia_realtime::{
+    postgres::{migrations::FORUM_TABLES, outbox::OutboxError},
+    telemetry::chain,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -58,6 +61,67 @@ async fn up_twice_is_a_no_op() {
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""), "{again:?}");
     assert!(again.stdout.starts_with("nothing to do"), "{again:?}");
     assert_eq!(forum.schema(), schema);
+}
+
+/// The forum's tables, as they are called there.
+fn tables() -> impl Iterator<Item = &'static str> {
+    FORUM_TABLES.iter().map(|table| table.strip_prefix("public.").expect("the forum's schema"))
+}
+
+async fn triggers(forum: &Forum) -> Vec<(String, String)> {
+    let query = "SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger WHERE tgname LIKE 'zz%' ORDER BY 1, 2";
+    sqlx::query_as(query).fetch_all(&forum.pool).await.expect("triggers")
+}
+
+#[tokio::test]
+async fn down_and_up_put_back_what_a_table_that_was_made_anew_has_lost() {
+    let forum = Forum::captured().await;
+    let whole = triggers(&forum).await;
+    for table in tables() {
+        let anew = format!(
+            "CREATE TABLE anew (LIKE {table} INCLUDING ALL); DROP TABLE {table} CASCADE;
+             ALTER TABLE anew RENAME TO {table}"
+        );
+        // Its triggers go with it.
+        let put_aside = format!("ALTER TABLE {table} RENAME TO aside; CREATE TABLE {table} (LIKE aside INCLUDING ALL)");
+        for change in [&anew, &put_aside] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone())).execute(&forum.pool).await.expect("a change");
+            assert_ne!(triggers(&forum).await, whole, "{change}");
+            let down = migrate(&forum, &["down"]).await;
+            assert_eq!(down.code, Some(0), "{change}: {down:?}");
+            assert_eq!(triggers(&forum).await, [], "{change}");
+            let up = migrate(&forum, &["up"]).await;
+            assert_eq!(up.code, Some(0), "{change}: {up:?}");
+            assert_eq!(triggers(&forum).await, whole, "{change}");
+        }
+        forum.run("DROP TABLE aside CASCADE").await;
+    }
+}
+
+#[tokio::test]
+async fn down_goes_through_whatever_of_ours_or_of_the_forum_is_missing() {
+    for table in tables() {
+        let forum = Forum::captured().await;
+        let drop = format!("DROP TABLE {table} CASCADE");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&forum.pool).await.expect("no table any more");
+        let down = migrate(&forum, &["down"]).await;
+        assert_eq!(down.code, Some(0), "{table}: {down:?}");
+    }
+    let forum = Forum::bare().await;
+    let before = forum.schema();
+    forum.migrate(".up.sql");
+    let functions = "
+        DO $$
+        DECLARE f regprocedure;
+        BEGIN
+            FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'curia_realtime'::regnamespace AND proname <> 'home' LOOP
+                EXECUTE format('DROP FUNCTION %s CASCADE', f);
+            END LOOP;
+        END $$";
+    forum.run(functions).await;
+    let down = migrate(&forum, &["down"]).await;
+    assert_eq!(down.code, Some(0), "{down:?}");
+    assert_eq!(forum.schema(), before);
 }
 
 #[tokio::test]
