@@ -8,6 +8,7 @@ use curia_realtime::{
     telemetry::chain,
 };
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     time::{sleep, timeout},
@@ -218,6 +219,12 @@ async fn two_runs_at_a_time_do_not_meet() {
     assert_eq!(versions(&forum).await, all());
 }
 
+/// As `docs/outbox.md` gives it.
+fn epoch_by_hand() -> &'static str {
+    let (_, behind) = include_str!("../../docs/outbox.md").split_once("```sql").expect("statements");
+    behind.split_once("```").expect("their end").0
+}
+
 #[tokio::test]
 async fn the_owner_of_the_forums_tables_needs_no_superuser() {
     let forum = Forum::bare().await;
@@ -239,6 +246,13 @@ async fn the_owner_of_the_forums_tables_needs_no_superuser() {
     let environment = [("DATABASE_URL", url.as_str())];
     let before = forum.schema();
     for arguments in [&["migrate", "up"][..], &["migrate", "up"], &["migrate", "status"], &["migrate", "down"]] {
+        if arguments == ["migrate", "down"] {
+            let mut owner = PgConnection::connect(url.as_str()).await.expect("a connection");
+            sqlx::raw_sql(epoch_by_hand()).execute(&mut owner).await.expect("an epoch");
+            owner.close().await.expect("an end");
+            let epochs = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM curia_realtime.epoch");
+            assert_eq!(epochs.fetch_one(&forum.pool).await.expect("a number"), 2);
+        }
         let ran = run(arguments, &environment).await;
         assert_eq!(ran.code, Some(0), "{arguments:?} {ran:?}");
     }
