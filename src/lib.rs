@@ -19,6 +19,7 @@ pub mod dispatch;
 pub mod event;
 pub mod excerpt;
 pub mod fence;
+pub mod files;
 pub mod follow;
 pub mod frame;
 pub mod gateway;

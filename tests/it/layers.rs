@@ -40,6 +40,7 @@ const WIRING: &[&str] = &[
     "app",
     "cli",
     "config",
+    "files",
     "follow",
     "lifecycle",
     "main",
