@@ -193,8 +193,8 @@ impl App {
         let limits = limits(config.limits.rates, config.redis.as_ref(), &tasks, &shutdown);
         let sessions = sessions(me, config.limits.places.per_user, config.redis.as_ref(), &tasks, &shutdown);
         let meeting = config.redis.as_ref().map(|RedisConfig { url, prefix }| {
-            let presence =
-                readiness.component("presence", State::Degraded("Redis has not been reached yet".to_owned()));
+            let presence = readiness
+                .component("presence", State::Degraded("it waits for the stream, and then for Redis".to_owned()));
             let (meeting, ends) = Meeting::new(url.clone(), prefix, me, presence, config.patience.offline_grace);
             let (begin, begun) = oneshot::channel::<()>();
             let stop = shutdown.clone();
