@@ -7,6 +7,7 @@ mod facts;
 mod forms;
 mod meeting;
 mod meeting_slow;
+mod neighbours;
 mod presence;
 mod presence_away;
 mod presence_dead;
