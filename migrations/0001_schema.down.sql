@@ -17,12 +17,13 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 1;
 
-DROP FUNCTION curia_realtime.permissions_of(jsonb);
-DROP FUNCTION curia_realtime.reset();
-DROP TABLE curia_realtime.tick;
-DROP TABLE curia_realtime.epoch;
-DROP FUNCTION curia_realtime.home();
-DROP TABLE curia_realtime.outbox;
+DROP FUNCTION IF EXISTS curia_realtime.permissions_of(jsonb);
+-- What tables that were put aside still call.
+DROP FUNCTION IF EXISTS curia_realtime.reset() CASCADE;
+DROP TABLE IF EXISTS curia_realtime.tick;
+DROP TABLE IF EXISTS curia_realtime.epoch;
+DROP FUNCTION IF EXISTS curia_realtime.home();
+DROP TABLE IF EXISTS curia_realtime.outbox;
 DROP TABLE curia_realtime.migration;
 DROP SCHEMA curia_realtime;
 

@@ -3,7 +3,8 @@
 -- Plain SQL: `psql -v ON_ERROR_STOP=1 -f` runs these files in order, as a superuser or as the owner of the forum's
 -- tables with CREATEROLE and CREATE on the database. The forum is expected in the schema public.
 -- Each file is one transaction. Applied a second time or out of turn it fails on a constraint of
--- curia_realtime.migration (this one on the existing schema) and changes nothing.
+-- curia_realtime.migration (this one on the existing schema) and changes nothing. Where psql was stopped half-way, by a lock_timeout or
+-- otherwise, `curia-realtime migrate up` goes on from what stands; without it, run the files behind the last one that stands there.
 
 BEGIN;
 

@@ -17,23 +17,35 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 2;
 
-DROP TRIGGER zz_curia_post_created ON public.posts;
-DROP TRIGGER zz_curia_post_updated ON public.posts;
-DROP TRIGGER zz_curia_post_moved ON public.posts;
-DROP TRIGGER zz_curia_post_upvotes_counted ON public.posts;
-DROP TRIGGER zz_curia_post_comments_counted ON public.posts;
-DROP TRIGGER zz_curia_post_deleted ON public.posts;
-DROP TRIGGER zz_curia_reset ON public.posts;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_post_created ON public.posts;
+DROP TRIGGER IF EXISTS zz_curia_post_updated ON public.posts;
+DROP TRIGGER IF EXISTS zz_curia_post_moved ON public.posts;
+DROP TRIGGER IF EXISTS zz_curia_post_upvotes_counted ON public.posts;
+DROP TRIGGER IF EXISTS zz_curia_post_comments_counted ON public.posts;
+DROP TRIGGER IF EXISTS zz_curia_post_deleted ON public.posts;
+DROP TRIGGER IF EXISTS zz_curia_reset ON public.posts;
 
-DROP FUNCTION curia_realtime.post_created();
-DROP FUNCTION curia_realtime.post_updated();
-DROP FUNCTION curia_realtime.post_moved();
-DROP FUNCTION curia_realtime.post_upvotes_counted();
-DROP FUNCTION curia_realtime.post_comments_counted();
-DROP FUNCTION curia_realtime.post_deleted();
+DROP FUNCTION IF EXISTS curia_realtime.post_created() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.post_updated() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.post_moved() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.post_upvotes_counted() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.post_comments_counted() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.post_deleted() CASCADE;
 
-REVOKE ALL ON public.posts, public.users FROM curia_realtime;
-REVOKE ALL ON public.posts, public.boards FROM curia_realtime_owner;
+DO $$
+BEGIN
+    IF to_regclass('public.posts') IS NOT NULL THEN
+        REVOKE ALL ON public.posts FROM curia_realtime, curia_realtime_owner;
+    END IF;
+    IF to_regclass('public.users') IS NOT NULL THEN
+        REVOKE ALL ON public.users FROM curia_realtime;
+    END IF;
+    IF to_regclass('public.boards') IS NOT NULL THEN
+        REVOKE ALL ON public.boards FROM curia_realtime_owner;
+    END IF;
+END
+$$;
 
 DO $$
 BEGIN

@@ -17,12 +17,13 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 3;
 
-DROP TRIGGER zz_curia_vote_added ON public.votes;
-DROP TRIGGER zz_curia_vote_removed ON public.votes;
-DROP TRIGGER zz_curia_reset ON public.votes;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_vote_added ON public.votes;
+DROP TRIGGER IF EXISTS zz_curia_vote_removed ON public.votes;
+DROP TRIGGER IF EXISTS zz_curia_reset ON public.votes;
 
-DROP FUNCTION curia_realtime.vote_added();
-DROP FUNCTION curia_realtime.vote_removed();
+DROP FUNCTION IF EXISTS curia_realtime.vote_added() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.vote_removed() CASCADE;
 
 DO $$
 BEGIN

@@ -17,16 +17,23 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 4;
 
-DROP TRIGGER zz_curia_comment_created ON public.comments;
-DROP TRIGGER zz_curia_comment_updated ON public.comments;
-DROP TRIGGER zz_curia_comment_deleted ON public.comments;
-DROP TRIGGER zz_curia_reset ON public.comments;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_comment_created ON public.comments;
+DROP TRIGGER IF EXISTS zz_curia_comment_updated ON public.comments;
+DROP TRIGGER IF EXISTS zz_curia_comment_deleted ON public.comments;
+DROP TRIGGER IF EXISTS zz_curia_reset ON public.comments;
 
-DROP FUNCTION curia_realtime.comment_created();
-DROP FUNCTION curia_realtime.comment_updated();
-DROP FUNCTION curia_realtime.comment_deleted();
+DROP FUNCTION IF EXISTS curia_realtime.comment_created() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.comment_updated() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.comment_deleted() CASCADE;
 
-REVOKE ALL ON public.comments FROM curia_realtime;
+DO $$
+BEGIN
+    IF to_regclass('public.comments') IS NOT NULL THEN
+        REVOKE ALL ON public.comments FROM curia_realtime;
+    END IF;
+END
+$$;
 
 DO $$
 BEGIN

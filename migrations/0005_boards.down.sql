@@ -17,16 +17,23 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 5;
 
-DROP TRIGGER zz_curia_board_created ON public.boards;
-DROP TRIGGER zz_curia_board_updated ON public.boards;
-DROP TRIGGER zz_curia_board_deleted ON public.boards;
-DROP TRIGGER zz_curia_reset ON public.boards;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_board_created ON public.boards;
+DROP TRIGGER IF EXISTS zz_curia_board_updated ON public.boards;
+DROP TRIGGER IF EXISTS zz_curia_board_deleted ON public.boards;
+DROP TRIGGER IF EXISTS zz_curia_reset ON public.boards;
 
-DROP FUNCTION curia_realtime.board_created();
-DROP FUNCTION curia_realtime.board_updated();
-DROP FUNCTION curia_realtime.board_deleted();
+DROP FUNCTION IF EXISTS curia_realtime.board_created() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.board_updated() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.board_deleted() CASCADE;
 
-REVOKE ALL ON public.boards FROM curia_realtime;
+DO $$
+BEGIN
+    IF to_regclass('public.boards') IS NOT NULL THEN
+        REVOKE ALL ON public.boards FROM curia_realtime;
+    END IF;
+END
+$$;
 
 DO $$
 BEGIN

@@ -17,14 +17,21 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 6;
 
-DROP TRIGGER zz_curia_community_updated ON public.communities;
-DROP TRIGGER zz_curia_community_deleted ON public.communities;
-DROP TRIGGER zz_curia_reset ON public.communities;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_community_updated ON public.communities;
+DROP TRIGGER IF EXISTS zz_curia_community_deleted ON public.communities;
+DROP TRIGGER IF EXISTS zz_curia_reset ON public.communities;
 
-DROP FUNCTION curia_realtime.community_updated();
-DROP FUNCTION curia_realtime.community_deleted();
+DROP FUNCTION IF EXISTS curia_realtime.community_updated() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.community_deleted() CASCADE;
 
-REVOKE ALL ON public.communities FROM curia_realtime;
+DO $$
+BEGIN
+    IF to_regclass('public.communities') IS NOT NULL THEN
+        REVOKE ALL ON public.communities FROM curia_realtime;
+    END IF;
+END
+$$;
 
 DO $$
 BEGIN

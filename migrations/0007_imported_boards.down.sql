@@ -17,15 +17,22 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 7;
 
-DROP TRIGGER zz_curia_import_created ON public.imported_boards;
-DROP TRIGGER zz_curia_import_updated ON public.imported_boards;
-DROP TRIGGER zz_curia_import_deleted ON public.imported_boards;
-DROP TRIGGER zz_curia_reset ON public.imported_boards;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_import_created ON public.imported_boards;
+DROP TRIGGER IF EXISTS zz_curia_import_updated ON public.imported_boards;
+DROP TRIGGER IF EXISTS zz_curia_import_deleted ON public.imported_boards;
+DROP TRIGGER IF EXISTS zz_curia_reset ON public.imported_boards;
 
-DROP FUNCTION curia_realtime.import_changed();
-DROP FUNCTION curia_realtime.import_deleted();
+DROP FUNCTION IF EXISTS curia_realtime.import_changed() CASCADE;
+DROP FUNCTION IF EXISTS curia_realtime.import_deleted() CASCADE;
 
-REVOKE ALL ON public.imported_boards FROM curia_realtime;
+DO $$
+BEGIN
+    IF to_regclass('public.imported_boards') IS NOT NULL THEN
+        REVOKE ALL ON public.imported_boards FROM curia_realtime;
+    END IF;
+END
+$$;
 
 DO $$
 BEGIN

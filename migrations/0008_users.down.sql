@@ -17,10 +17,11 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 8;
 
-DROP TRIGGER zz_curia_user_deleted ON public.users;
-DROP TRIGGER zz_curia_reset ON public.users;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_user_deleted ON public.users;
+DROP TRIGGER IF EXISTS zz_curia_reset ON public.users;
 
-DROP FUNCTION curia_realtime.user_deleted();
+DROP FUNCTION IF EXISTS curia_realtime.user_deleted() CASCADE;
 
 DO $$
 BEGIN

@@ -18,9 +18,10 @@ $$;
 -- Refused while a later migration stands.
 DELETE FROM curia_realtime.migration WHERE version = 9;
 
-DROP TRIGGER zz_curia_community_created ON public.communities;
+-- A table that was made anew has no trigger of ours, and one that was put aside keeps them: CASCADE finds those.
+DROP TRIGGER IF EXISTS zz_curia_community_created ON public.communities;
 
-DROP FUNCTION curia_realtime.community_created();
+DROP FUNCTION IF EXISTS curia_realtime.community_created() CASCADE;
 
 SET LOCAL ROLE curia_realtime_owner;
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     actor::Actor,
     admission::{NotAdmitted, admitted},
-    config::{ClientLimits, Config, RedisConfig},
+    config::{ClientLimits, Config, Effective, Provenance, RedisConfig},
     demo::{self, DemoState},
     dispatch::{self, Dispatcher, Reached},
     follow::{Follower, Stream},
@@ -108,7 +108,7 @@ impl App {
     /// Opens the port. The database is not asked yet: one that can't be reached is waited for.
     pub async fn build(config: Config) -> Result<Self, AppError> {
         let pools = Pools::new(&config.database.url, config.database_connections);
-        let listener = listen(&config.http.host, config.http.port, "PORT (--port)").await?;
+        let listener = listen(&config.http.host, config.http.port, another_port(&config)).await?;
         Ok(Self { config, pools, listener, beside: Router::new(), metrics: None, crowd: false })
     }
 
@@ -116,7 +116,8 @@ impl App {
     pub async fn with_metrics(self, metrics: Metrics) -> Result<Self, AppError> {
         let alone = match self.config.http.metrics_port {
             Some(port) => {
-                let listener = listen(&self.config.http.host, port, "METRICS_PORT (--metrics-port)").await?;
+                let listener =
+                    listen(&self.config.http.host, port, "Set METRICS_PORT (--metrics-port) to another").await?;
                 if let Ok(address) = listener.local_addr() {
                     tracing::info!(%address, "metrics have a port of their own");
                 }
@@ -192,8 +193,8 @@ impl App {
         let limits = limits(config.limits.rates, config.redis.as_ref(), &tasks, &shutdown);
         let sessions = sessions(me, config.limits.places.per_user, config.redis.as_ref(), &tasks, &shutdown);
         let meeting = config.redis.as_ref().map(|RedisConfig { url, prefix }| {
-            let presence =
-                readiness.component("presence", State::Degraded("Redis has not been reached yet".to_owned()));
+            let presence = readiness
+                .component("presence", State::Degraded("it waits for the stream, and then for Redis".to_owned()));
             let (meeting, ends) = Meeting::new(url.clone(), prefix, me, presence, config.patience.offline_grace);
             let (begin, begun) = oneshot::channel::<()>();
             let stop = shutdown.clone();
@@ -313,6 +314,16 @@ impl App {
             // It followed the outbox until it was told to stop.
             (Err(_), None) => Ok(()),
         }
+    }
+}
+
+/// What to do where the port is taken.
+fn another_port(config: &Config) -> &'static str {
+    let of_file = |setting: &Effective| setting.variable == "PORT" && setting.from == Provenance::File;
+    if config.effective().iter().any(of_file) {
+        "PORT stands in .env, where it may be the forum's own: leave it there and give this service another by --port"
+    } else {
+        "Set PORT (--port) to another"
     }
 }
 

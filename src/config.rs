@@ -234,7 +234,16 @@ impl HttpConfig {
         let port = reader.required(&settings::PORT, read::port);
         let metrics_port = reader.optional(&settings::METRICS_PORT, read::port);
         let allowed_origins = reader.required(&settings::ALLOWED_ORIGINS, |text| text.parse().ok());
-        Ok(Self { host: host?, port: port?, metrics_port: metrics_port?, allowed_origins: allowed_origins? })
+        let (port, metrics_port) = (port?, metrics_port?);
+        // Of any free ports they are two.
+        if port != 0 && metrics_port == Some(port) {
+            let why = format!(
+                "{} is the same; take another, or leave it out: then /metrics is there",
+                settings::PORT.variable
+            );
+            return Err(reader.refuse(&settings::METRICS_PORT, why));
+        }
+        Ok(Self { host: host?, port, metrics_port, allowed_origins: allowed_origins? })
     }
 }
 

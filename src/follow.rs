@@ -243,11 +243,16 @@ impl Follower {
 
     /// `None` when nobody takes batches any longer.
     async fn open(&mut self) -> Option<OutboxReader> {
-        let mut retries = retries();
+        let (mut retries, mut torn) = (retries(), None);
         while !self.batches.is_closed() {
-            match OutboxReader::open(self.pool.clone(), self.content_limit).await {
+            match OutboxReader::open_behind(self.pool.clone(), self.content_limit, torn).await {
                 Ok(reader) => return Some(reader),
-                Err(error) => self.wait_for_database(&error, &mut retries).await,
+                Err(error) => {
+                    if let OutboxError::Incomplete { epoch: Some(epoch), .. } = &error {
+                        torn = Some(*epoch);
+                    }
+                    self.wait_for_database(&error, &mut retries).await;
+                }
             }
         }
         None

@@ -8,6 +8,7 @@
 //! others have asked for it, and at the end of one of the same steps ([`Steps`]).
 
 mod door;
+mod doubt;
 mod joining;
 mod known;
 mod presence;
@@ -29,7 +30,7 @@ use tokio::{
 };
 
 pub use self::steps::Steps;
-use self::{joining::Joining, known::report};
+use self::{doubt::Doubts, joining::Joining, known::report};
 use crate::{
     access::{BoardFacts, CommunityFacts, Denied, Permit, decide, facts_needed},
     actor::Actor,
@@ -37,7 +38,7 @@ use crate::{
     contract::{BoardLeft, Empty, ErrorCode, Failure, PostLeft},
     dispatch::{Arrival, Reached, Request, Stale},
     ids::{BoardId, CommunityId, PostId, SocketKey, UserId},
-    ports::{Acknowledge, FactStore, FactsError},
+    ports::{Acknowledge, FactStore},
     recall::Recalled,
     rooms::Spot,
     versions::{Basis, Subject, Versions},
@@ -69,6 +70,7 @@ pub struct Gateway<F> {
     posts: Cache<(CommunityId, u64, PostId, u64), Option<BoardId>>,
     /// Whether he is there.
     users: Cache<(UserId, u64), bool>,
+    doubts: Doubts,
 }
 
 /// What the handshake found out of the actor's community, and on which versions it rests.
@@ -99,6 +101,7 @@ impl<F: FactStore> Gateway<F> {
             shown: Cache::new(CACHED / 100),
             posts: Cache::new(CACHED),
             users: Cache::new(CACHED),
+            doubts: Doubts::default(),
         }
     }
 
@@ -192,7 +195,11 @@ impl<F: FactStore> Gateway<F> {
             let found = self.facts.boards(BTreeSet::from([needed.board]), BTreeSet::new()).await?;
             Ok(found.into_values().next().inspect(|facts| report("board", &facts.board, &facts.rule)).map(Arc::new))
         };
-        let board = self.boards.try_get_with((needed.board, version), Box::pin(read)).await.map_err(unavailable)?;
+        let board = self
+            .boards
+            .try_get_with((needed.board, version), Box::pin(read))
+            .await
+            .map_err(|error| self.unavailable(error))?;
         Ok(decide(actor, board.as_deref(), community.as_deref()))
     }
 }
@@ -205,11 +212,6 @@ fn refusal(denied: Denied, what: &str) -> Failure {
             Failure::new(ErrorCode::Forbidden, format!("none of your roles opens this {what}"))
         }
     }
-}
-
-fn unavailable(error: Arc<FactsError>) -> Failure {
-    tracing::warn!(error = &*error as &dyn std::error::Error, "rights can't be decided");
-    Failure::new(ErrorCode::Unavailable, "the database can't be asked at the moment; try again shortly")
 }
 
 fn restless() -> Failure {

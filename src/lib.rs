@@ -20,6 +20,7 @@ pub mod doctor;
 pub mod event;
 pub mod excerpt;
 pub mod fence;
+pub mod files;
 pub mod follow;
 pub mod frame;
 pub mod gateway;

@@ -97,6 +97,16 @@ pub enum Broken {
     Beatless(#[source] RedisError),
 }
 
+impl Broken {
+    /// As [`LinkError::until`].
+    fn until(&self) -> &'static str {
+        match self {
+            Self::Link(error) => error.until(),
+            _ => "until it is back",
+        }
+    }
+}
+
 /// Where the dispatcher says and hears.
 pub struct Ends {
     pub words: Words,
@@ -194,7 +204,8 @@ impl Kept for Meeting {
     async fn lost(&mut self, error: Broken, _: bool) {
         // Which logs each reason once.
         let cause = chain(&error);
-        self.presence.set(State::Degraded(format!("{cause}; who is here is not known until it is back")));
+        let (cause, until) = (cause.trim_end_matches('.'), error.until());
+        self.presence.set(State::Degraded(format!("{cause}; who is here is not known {until}")));
         self.backlog.give_up();
     }
 

@@ -1,6 +1,7 @@
 //! The PostgreSQL edge: the outbox in ticks, the rows of a tick, the facts that the access rule asks for.
 
 pub mod archive;
+pub mod capture;
 pub mod connect;
 pub mod database_url;
 pub mod departed;

@@ -6,9 +6,12 @@
 //! - a tick is sent only after it was recorded, and in the order in which this node went through them;
 //! - the node that holds the lease says every [`BEAT`] how far it is, so that the others notice a message that was lost and
 //!   a way that carries nothing any more;
-//! - it listens only while another makes the ticks: it would hear nothing but itself.
+//! - it listens to ticks only while another makes them: it would hear nothing but itself. Which epochs are led it always hears
+//!   ([`neighbours`]).
 //!
 //! One task keeps the way there ([`keep`]), and says in `/readyz` how it stands.
+
+mod neighbours;
 
 use std::{convert::Infallible, future::pending, time::Duration};
 
@@ -18,6 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::neighbours::Neighbours;
 use crate::{
     batch::Batch,
     http::readiness::{Component, State},
@@ -38,6 +42,9 @@ pub const BEAT: Duration = Duration::from_millis(200);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Ticks that wait to be sent, and messages that wait to be taken. At 250 ticks a second a quarter of one.
 const WAITING: usize = 64;
+/// Epochs that are said to be led, which wait to be heard.
+const LED: usize = 16;
+const NEIGHBOURS: &str = "another database is followed below the same REDIS_PREFIX in this Redis: who is online in one forum is told in the other, and what a user may do counts for both; give each database a REDIS_PREFIX of its own, and start its nodes anew with it";
 
 /// Where a node hands over what it read, and what it hears of others.
 #[derive(Debug)]
@@ -73,11 +80,15 @@ impl Told {
 /// See the module.
 pub struct Relay {
     url: RedisUrl,
-    channel: String,
+    prefix: String,
     redis: Component,
     leads: watch::Receiver<bool>,
     told: mpsc::Receiver<Relayed>,
     heard: mpsc::Sender<Vec<u8>>,
+    /// For each way that is made, and what comes over it.
+    leading: mpsc::Sender<Epoch>,
+    led: mpsc::Receiver<Epoch>,
+    neighbours: Neighbours,
     /// The last tick that this node went through, to be said again.
     at: Option<Relayed>,
 }
@@ -87,8 +98,9 @@ impl Relay {
     pub fn new(url: RedisUrl, prefix: &str, redis: Component, leads: watch::Receiver<bool>) -> (Self, Ends) {
         let (telling, told) = mpsc::channel(WAITING);
         let (heard, hearing) = mpsc::channel(WAITING);
-        let channel = format!("{prefix}ticks");
-        let relay = Self { url, channel, redis, leads, told, heard, at: None };
+        let (leading, led) = mpsc::channel(LED);
+        let (prefix, neighbours) = (prefix.to_owned(), Neighbours::default());
+        let relay = Self { url, prefix, redis, leads, told, heard, leading, led, neighbours, at: None };
         (relay, Ends { told: Told(Some(telling)), heard: hearing })
     }
 
@@ -103,14 +115,14 @@ impl Kept for Relay {
     type Error = LinkError;
 
     async fn connect(&mut self) -> Result<Channel, LinkError> {
-        Channel::connect(&self.url, self.channel.clone(), self.heard.clone()).await
+        Channel::connect(&self.url, &self.prefix, self.heard.clone(), self.leading.clone()).await
     }
 
     async fn carry(&mut self, channel: &mut Channel, worked: &mut Worked) -> LinkError {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listens = false;
-        let mut answered = Instant::now();
+        let (mut answered, mut led_at) = (Instant::now(), None::<Instant>);
         loop {
             let leads = *self.leads.borrow_and_update();
             let done = if leads == listens {
@@ -134,7 +146,20 @@ impl Kept for Relay {
                     },
                     error = channel.closed() => Err(error),
                     _ = self.leads.changed() => continue,
+                    Some(led) = self.led.recv() => {
+                        if let Some(own) = self.at.as_ref().map(Relayed::epoch) {
+                            self.neighbours.hear(led, own);
+                        }
+                        Ok(())
+                    }
                     _ = beat.tick() => match &self.at {
+                        Some(at) if leads && led_at.is_none_or(|said| said.elapsed() >= neighbours::EVERY) => {
+                            led_at = Some(Instant::now());
+                            match channel.lead(at.epoch()).await {
+                                Ok(()) => channel.publish(&at.encode()).await,
+                                failed => failed,
+                            }
+                        }
                         Some(at) if leads => channel.publish(&at.encode()).await,
                         _ if answered.elapsed() >= PING_EVERY => channel.ping().await,
                         _ => continue,
@@ -146,14 +171,16 @@ impl Kept for Relay {
             }
             answered = Instant::now();
             worked.did();
-            self.redis.set(State::Ready);
+            let alone = !self.neighbours.are_there();
+            self.redis.set(if alone { State::Ready } else { State::Degraded(NEIGHBOURS.to_owned()) });
         }
     }
 
     async fn lost(&mut self, error: LinkError, _: bool) {
         // Which logs each reason once.
         let cause = chain(&error);
-        self.redis.set(State::Degraded(format!("{cause}; changes are read from PostgreSQL until it is back")));
+        let (cause, until) = (cause.trim_end_matches('.'), error.until());
+        self.redis.set(State::Degraded(format!("{cause}; changes are read from PostgreSQL {until}")));
     }
 
     /// The others read it where it stands.

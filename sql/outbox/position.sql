@@ -1,6 +1,5 @@
 -- The last tick of the newest epoch: where reading goes on, unless "broken" says why it can't. Tick $2 of epoch $1, whose snapshot is
 -- $3, is the last that whoever asks has told, where he has told any.
--- A restore makes primary keys after the rows, and triggers after those: it is complete when all are there.
 SELECT newest.id AS "epoch?", last.n AS "tick?", last.snapshot::text AS "snapshot?", newest.reason AS "reason?",
        CASE
            WHEN last.n IS NULL THEN 'no position was left in the tables of curia_realtime'
@@ -16,16 +15,7 @@ SELECT newest.id AS "epoch?", last.n AS "tick?", last.snapshot::text AS "snapsho
                last.n < $2 OR EXISTS (SELECT FROM curia_realtime.tick WHERE epoch = $1 AND n = $2 AND snapshot::text <> $3))
                THEN 'ticks are gone that had been told: the server lost its last commits, or an older copy of its disk was put back'
        END AS "broken?",
-       pg_is_in_recovery() AS "standby!",
-       (SELECT count(*) FROM pg_catalog.pg_constraint
-        WHERE contype = 'p'
-          AND conrelid IN (to_regclass('curia_realtime.outbox'), to_regclass('curia_realtime.tick'))) = 2
-       AND NOT EXISTS (
-           SELECT FROM pg_catalog.pg_proc AS p
-           WHERE p.pronamespace = 'curia_realtime'::regnamespace
-             AND p.prorettype = 'trigger'::regtype
-             AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgfoid = p.oid)
-       ) AS "complete!"
+       pg_is_in_recovery() AS "standby!"
 FROM (SELECT curia_realtime.home() AS home) AS here
 LEFT JOIN LATERAL (
     SELECT id, home, reason FROM curia_realtime.epoch ORDER BY started_at DESC, id DESC LIMIT 1

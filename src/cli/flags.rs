@@ -16,6 +16,11 @@ use crate::config::{
 pub trait Group {
     /// In the order of `--help`.
     const SETTINGS: &'static [&'static Setting];
+
+    /// What a setting does for this group, where that is not what it does for the service.
+    fn help(setting: &Setting) -> &'static str {
+        setting.help
+    }
 }
 
 /// All settings.
@@ -40,6 +45,14 @@ pub struct Tokens;
 
 impl Group for Tokens {
     const SETTINGS: &'static [&'static Setting] = OF_TOKENS;
+
+    fn help(setting: &Setting) -> &'static str {
+        match setting.variable {
+            "JWT_ISSUER" => "The token's issuer (`iss`)",
+            "JWT_AUDIENCE" => "The token's audience (`aud`)",
+            _ => setting.help,
+        }
+    }
 }
 
 /// The flags given for the settings of a group, unread.
@@ -63,7 +76,7 @@ impl<G: Group> Args for Flags<G> {
             let flag = Arg::new(setting.flag)
                 .long(setting.flag)
                 .value_name(setting.value_name)
-                .help(format!("{} [env: {}]{default}", setting.help, setting.variable))
+                .help(format!("{} [env: {}]{default}", G::help(setting), setting.variable))
                 .action(ArgAction::Set);
             command.arg(flag)
         })

@@ -86,7 +86,11 @@ async fn status(flags: Flags<Database>) -> Result<(), CliError> {
     let database = DatabaseConfig::read(&flags.sources()?)?;
     let mut connection = connect(database.direct()).await?;
     let entries = migrations::status(&mut connection).await?;
-    print(&table(&entries))
+    let newest =
+        entries.last().is_some_and(|entry| entry.version == migrations::latest() && entry.applied_at.is_some());
+    let lacking = if newest { migrations::lacking(&mut connection).await? } else { None };
+    let lacking = lacking.map(|lacking| format!("not every change is noted: {lacking}\n")).unwrap_or_default();
+    print(&(table(&entries) + &lacking))
 }
 
 fn table(entries: &[Entry]) -> String {

@@ -8,7 +8,7 @@ use super::{
     CliError,
     flags::{Flags, Server},
 };
-use crate::{app::App, config::Config, http::Metrics, lifecycle::Ending, telemetry};
+use crate::{app::App, config::Config, files, http::Metrics, lifecycle::Ending, telemetry};
 
 /// A small forum beside the service.
 pub(super) struct Demo {
@@ -20,7 +20,8 @@ pub(super) struct Demo {
 pub(super) async fn run(flags: Flags<Server>, demo: Option<Demo>) -> Result<(), CliError> {
     let config = Config::read(&flags.sources()?)?;
     telemetry::start(&config.log);
-    for warning in config.warnings() {
+    let files = files::warning(config.limits.max_connections.into());
+    for warning in config.warnings().iter().chain(&files) {
         tracing::warn!("{warning}");
     }
     let ending = Ending::default();
@@ -43,6 +44,7 @@ async fn heed(signals: io::Result<Signals>, ending: Ending) {
             signals.next().await;
             ending.leave();
             signals.next().await;
+            tracing::info!("told a second time: whoever is left is cut off, and the process ends at once");
             ending.stop();
         }
         // Only the default action is left, which ends the process.

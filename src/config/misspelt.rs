@@ -22,20 +22,23 @@ pub(super) fn warn_of(sources: &Sources, reader: &mut Reader<'_>) {
     let in_file = of_file.clone().collect::<BTreeSet<_>>();
     for name in sources.strange.iter().chain(of_file.filter(|name| !sources.strange.contains(*name))) {
         let place = if in_file.contains(name) { FILE } else { "the environment" };
+        let meant = nearest(name).map(|meant| format!("was {meant} meant? ")).unwrap_or_default();
         reader.warn(format!(
-            "{name} in {place} is no setting of this program and changes nothing; was {} meant? `curia-realtime serve --help` lists them all",
-            nearest(name)
+            "{name} in {place} is no setting of this program and changes nothing; {meant}`curia-realtime serve --help` lists them all"
         ));
     }
 }
 
-/// The name that is written most alike, above all at its beginning: ends are forgotten more easily.
-fn nearest(name: &str) -> &'static str {
+/// What is less alike is another word.
+const ALIKE: f64 = 0.8;
+
+/// The name that is written most alike, above all at its beginning: ends are forgotten more easily. None where none is like it.
+fn nearest(name: &str) -> Option<&'static str> {
     let own = |name: &str| name.strip_prefix(OWN_PREFIX).unwrap_or(name).to_uppercase();
     let written = own(name);
     let names = OF_SERVER.iter().map(|setting| setting.variable).filter(|known| known.starts_with(OWN_PREFIX));
     let alike = |known: &str| strsim::jaro_winkler(&own(known), &written);
-    names.max_by(|one, other| alike(one).total_cmp(&alike(other))).unwrap_or_default()
+    names.max_by(|one, other| alike(one).total_cmp(&alike(other))).filter(|name| alike(name) >= ALIKE)
 }
 
 #[cfg(test)]
@@ -55,7 +58,10 @@ mod tests {
             ("REALTIME_OFFLINE", "REALTIME_OFFLINE_GRACE"),
             ("REALTIME_POOL_INTERVAL", "REALTIME_POLL_INTERVAL"),
         ] {
-            assert_eq!(nearest(written), meant, "{written}");
+            assert_eq!(nearest(written), Some(meant), "{written}");
+        }
+        for written in ["REALTIME_FOO", "REALTIME_COLOUR", "REALTIME_"] {
+            assert_eq!(nearest(written), None, "{written}");
         }
     }
 }

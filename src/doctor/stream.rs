@@ -25,8 +25,8 @@ pub struct Nodes {
 /// Where the stream stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Keys and triggers are there.
-    pub complete: bool,
+    /// What keeps changes from being noted, and what to do about it.
+    pub lacking: Option<String>,
     /// Why it does not go on here.
     pub broken: Option<String>,
     /// Of the newest epoch, where it goes on.
@@ -95,12 +95,8 @@ pub fn lease(nodes: &Nodes) -> Finding {
 /// Whether the stream goes on, and how much of what was committed is not in it yet.
 pub fn ticks(position: &Position, nodes: &Nodes) -> Finding {
     let what = "ticks";
-    if !position.complete {
-        return Finding::wrong(
-            what,
-            "the schema curia_realtime lacks keys or triggers, and reading does not begin",
-            "wait where a dump is being restored; otherwise run `curia-realtime migrate down` and `curia-realtime migrate up`",
-        );
+    if let Some(lacking) = &position.lacking {
+        return Finding::wrong(what, "not every change is noted, and nothing is told before it is", lacking.clone());
     }
     if let Some(why) = &position.broken {
         return Finding::note(

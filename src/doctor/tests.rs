@@ -149,7 +149,7 @@ fn the_lease_is_somebodys_while_nodes_listen() {
 
 fn position(waiting: i64, since: Option<u64>) -> Position {
     let newest = Newest { tick: 7, age: HOUR, waiting, since: since.map(Duration::from_secs) };
-    Position { complete: true, broken: None, newest: Some(newest) }
+    Position { lacking: None, broken: None, newest: Some(newest) }
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn what_no_tick_holds_waits_for_moments_or_something_is_wrong() {
     assert_says(&many, "WRONG", &["at least 100000", "the one with the lease first"]);
     let broken = Position { broken: Some("another server".to_owned()), ..position(0, None) };
     assert_says(&stream::ticks(&broken, &some), "note", &["another server", "a new epoch"]);
-    let incomplete = Position { complete: false, ..broken };
-    assert_says(&stream::ticks(&incomplete, &some), "WRONG", &["lacks keys or triggers"]);
+    let incomplete = Position { lacking: Some("missing: zz_curia_vote_added".to_owned()), ..broken };
+    assert_says(&stream::ticks(&incomplete, &some), "WRONG", &["not every change is noted", "zz_curia_vote_added"]);
     assert_says(&stream::ticks(&Position { newest: None, ..position(0, None) }, &some), "note", &["look again"]);
 }
 

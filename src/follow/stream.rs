@@ -78,7 +78,13 @@ impl Stream {
     }
 
     async fn why(&self, error: &OutboxError) -> String {
-        if let OutboxError::Database(sqlx::Error::Database(_)) = error {
+        // All that the pool knows is that it has none.
+        if let OutboxError::Database(sqlx::Error::PoolTimedOut) = error
+            && let Ok(Err(closed)) = timeout(WHY_WITHIN, connect(&self.url)).await
+        {
+            return format!("the outbox could not be read: {}", chain(&closed));
+        }
+        if let OutboxError::Database(sqlx::Error::Database(_)) | OutboxError::Incomplete { .. } = error {
             if let Ok(Err(closed)) = timeout(WHY_WITHIN, connect(&self.url)).await
                 && !closed.may_pass()
             {

@@ -1,6 +1,6 @@
 //! Who is no longer let in although his token is good.
 
-use super::{Gateway, unavailable};
+use super::Gateway;
 use crate::{
     actor::Actor,
     contract::{ErrorCode, Failure},
@@ -17,7 +17,7 @@ impl<F: FactStore> Gateway<F> {
         }
         let key = (actor.user.clone(), self.versions.of(Subject::User(&actor.user)));
         let asked = Box::pin(self.facts.user_exists(actor.user.clone()));
-        if self.users.try_get_with(key.clone(), asked).await.map_err(unavailable)? {
+        if self.users.try_get_with(key.clone(), asked).await.map_err(|error| self.unavailable(error))? {
             return Ok(());
         }
         // That one comes again is noted by no trigger.

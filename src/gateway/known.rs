@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Boards, Gateway, Shared, unavailable};
+use super::{Boards, Gateway, Shared};
 use crate::{
     access::{CommunityFacts, RoleRule},
     actor::Actor,
@@ -35,7 +35,11 @@ impl<F: FactStore> Gateway<F> {
             Ok(found.inspect(|facts| report("community", &facts.community, &facts.rule)).map(Arc::new))
         };
         let key = (id.clone(), version);
-        let found = self.communities.try_get_with(key.clone(), Box::pin(read)).await.map_err(unavailable)?;
+        let found = self
+            .communities
+            .try_get_with(key.clone(), Box::pin(read))
+            .await
+            .map_err(|error| self.unavailable(error))?;
         if found.is_none() {
             // Anybody can ask for any id.
             self.communities.invalidate(&key).await;
@@ -60,7 +64,7 @@ impl<F: FactStore> Gateway<F> {
             }
             Ok(Arc::new(shown))
         };
-        self.shown.try_get_with((id.clone(), version), Box::pin(read)).await.map_err(unavailable)
+        self.shown.try_get_with((id.clone(), version), Box::pin(read)).await.map_err(|error| self.unavailable(error))
     }
 
     /// The board in which a post stands, where the actor's community is shown it; one question for all who ask at the same time, whatever it
@@ -74,10 +78,10 @@ impl<F: FactStore> Gateway<F> {
         let is_shown = |board: &BoardId| shown.contains_key(board);
         let read = || Box::pin(async { Ok(self.facts.board_of_post(post).await?.filter(is_shown)) });
         let key = (community.clone(), version, post, self.versions.of(Subject::Post(post)));
-        match self.posts.try_get_with(key.clone(), read()).await.map_err(unavailable)? {
+        match self.posts.try_get_with(key.clone(), read()).await.map_err(|error| self.unavailable(error))? {
             Some(board) if is_shown(&board) => Ok(Some(board)),
             // Whoever asked first was still shown it.
-            Some(_) => read().await.map_err(|error: FactsError| unavailable(Arc::new(error))),
+            Some(_) => read().await.map_err(|error: FactsError| self.unavailable(Arc::new(error))),
             None => {
                 self.posts.invalidate(&key).await;
                 Ok(None)

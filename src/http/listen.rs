@@ -28,26 +28,26 @@ pub enum ListenError {
         #[source]
         source: io::Error,
     },
-    #[error("port {port} of {host} is taken; is another server there? Set {setting} to another")]
+    #[error("port {port} of {host} is taken; is another server there? {remedy}")]
     Taken {
         host: String,
         port: u16,
-        setting: &'static str,
+        remedy: &'static str,
         #[source]
         source: io::Error,
     },
-    #[error("could not listen on port {port} of {host}; set HOST (--host) or {setting} to another")]
+    #[error("could not listen on port {port} of {host}; is HOST (--host) right? {remedy}")]
     Other {
         host: String,
         port: u16,
-        setting: &'static str,
+        remedy: &'static str,
         #[source]
         source: io::Error,
     },
 }
 
-/// Listens; `setting` is where the port comes from, for complaints.
-pub async fn listen(host: &str, port: u16, setting: &'static str) -> Result<TcpListener, ListenError> {
+/// Listens; `remedy` is a sentence on how to have another port, for complaints.
+pub async fn listen(host: &str, port: u16, remedy: &'static str) -> Result<TcpListener, ListenError> {
     let of = host;
     let host = of.to_owned();
     let addresses = match lookup_host((of, port)).await {
@@ -56,8 +56,8 @@ pub async fn listen(host: &str, port: u16, setting: &'static str) -> Result<TcpL
     };
     bound(&addresses).map_err(|source| match source.kind() {
         ErrorKind::AddrNotAvailable => ListenError::Elsewhere { host, source },
-        ErrorKind::AddrInUse => ListenError::Taken { host, port, setting, source },
-        _ => ListenError::Other { host, port, setting, source },
+        ErrorKind::AddrInUse => ListenError::Taken { host, port, remedy, source },
+        _ => ListenError::Other { host, port, remedy, source },
     })
 }
 

@@ -166,7 +166,11 @@ impl KeySet {
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| key.algorithm)).finish()
+        let named = |key: &Key| match &key.id {
+            Some(id) => format!("{:?} {id:?}", key.algorithm),
+            None => format!("{:?}", key.algorithm),
+        };
+        f.write_str(&self.0.iter().map(named).collect::<Vec<_>>().join(", "))
     }
 }
 

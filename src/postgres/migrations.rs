@@ -15,8 +15,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, error::DatabaseError};
 use tokio::time::Instant;
 
-use super::connect::cause;
-pub use table::{FORUM_TABLES, MIGRATIONS, Migration, OWN_TABLES, latest};
+use super::{
+    capture::{self, Lacking},
+    connect::cause,
+};
+pub use table::{FORUM_TABLES, MIGRATIONS, Migration, OWN_TABLES, TRIGGERS, latest};
 
 const PAUSE_AT_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_AT_MOST: Duration = Duration::from_secs(5);
@@ -133,6 +136,8 @@ pub enum MigrateError {
         #[source]
         source: sqlx::Error,
     },
+    #[error("the database is at version {}, and yet not every change is noted: {lacking}", latest())]
+    Unnoted { lacking: Lacking },
     #[error("the database could not be asked ({}); look with `curia-realtime migrate status` what was applied", cause(.0))]
     Database(#[from] sqlx::Error),
 }
@@ -175,7 +180,13 @@ pub async fn status(connection: &mut PgConnection) -> Result<Vec<Entry>, Migrate
     Ok(entries)
 }
 
-/// Applies what is missing; gives the number of files. Waits for locks no longer than `patience` altogether.
+/// What keeps changes from being noted, where all files are applied.
+pub async fn lacking(connection: &mut PgConnection) -> Result<Option<Lacking>, MigrateError> {
+    Ok(capture::look(connection).await?.lacking)
+}
+
+/// Applies what is missing; gives the number of files. Waits for locks no longer than `patience` altogether. An error also where all
+/// is applied and somebody took a trigger away since.
 pub async fn up(
     connection: &mut PgConnection,
     patience: Duration,
@@ -187,7 +198,11 @@ pub async fn up(
     }
     let mut run = Run::begin(connection, Direction::Up, patience, tell).await?;
     let pending: Vec<&Migration> = MIGRATIONS.iter().filter(|migration| Some(migration.version) > run.at).collect();
-    run.apply(&pending).await
+    let applied = run.apply(&pending).await?;
+    match lacking(connection).await? {
+        None => Ok(applied),
+        Some(lacking) => Err(MigrateError::Unnoted { lacking }),
+    }
 }
 
 /// Takes everything of ours out of the database, newest first; gives the number of files.

@@ -9,7 +9,8 @@
 //!   and so are the rights that its first page brings, also where they changed after the tick;
 //! - after any error the position is unchanged: [`OutboxReader::next`] can simply be called again;
 //! - nothing is waited for without a bound, and a connection on which an answer is still to come is closed;
-//! - reading goes on only where the newest epoch is at home and the last tick stands as it was told; else a new epoch begins.
+//! - reading goes on only where the newest epoch is at home and the last tick stands as it was told; else a new epoch begins;
+//! - nothing is read where not every change is noted, from [`LOOK_EVERY`] after that began; a new epoch begins when it is.
 //!
 //! Cancelling `next` is safe, and so is its giving up: a tick recorded but not handed out is found again, as one that another
 //! reader recorded.
@@ -21,18 +22,22 @@ mod ticks;
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use tokio::time::Instant;
 
 use self::{
     pages::Unfinished,
     patience::Patience,
-    position::{Position, TakenUp, take_up},
+    position::{Position, TakenUp, UNNOTED, take_up},
 };
 use crate::{
     batch::{self, Batch},
     fence::Fence,
     ids::{Epoch, Tick},
-    postgres::pool::{self, Lent},
+    postgres::{
+        capture::{self, Lacking},
+        pool::{self, Lent},
+    },
     snapshot::{NotASnapshot, Snapshot},
 };
 
@@ -40,16 +45,20 @@ use crate::{
 const PAGE: usize = 1_000;
 /// A look is one statement that finds what it asks for by keys.
 const LOOK: Patience = Patience::usually(Duration::from_secs(2));
+/// How often it is looked whether every change is noted: a question of a fraction of a millisecond.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The statements of a page, and the recording of its tick.
 const READ: Patience = Patience::usually(Duration::from_secs(5));
 
 /// Why the outbox can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
-    #[error(
-        "the schema curia_realtime lacks keys or triggers, as while a dump is being restored; reading begins when they are there (otherwise run `curia-realtime migrate down` and `curia-realtime migrate up`)"
-    )]
-    Incomplete,
+    #[error("not every change is noted, and nothing is told until it is: {lacking}")]
+    Incomplete {
+        /// In which that was seen.
+        epoch: Option<Epoch>,
+        lacking: Lacking,
+    },
     #[error(
         "the position in the stream was lost while it was looked up, since the database is being replaced; it is looked up again"
     )]
@@ -97,6 +106,11 @@ pub struct OutboxReader {
     is_behind: bool,
     look: Patience,
     read: Patience,
+    /// Of the triggers, and when they were looked at.
+    mark: String,
+    looked: Instant,
+    /// In which epoch not every change was noted.
+    torn: Option<Epoch>,
 }
 
 /// What is to be read next.
@@ -124,8 +138,14 @@ impl OutboxReader {
     /// Takes up the position behind the last recorded tick, in a new epoch where the one before is broken. Uses two connections of
     /// `pool` at a time; rows' content is cut to `content_limit` bytes.
     pub async fn open(pool: PgPool, content_limit: usize) -> Result<Self, OutboxError> {
-        let TakenUp { position, .. } = take_up(&pool, None).await?;
-        Ok(Self::at(position, pool, content_limit))
+        Self::open_behind(pool, content_limit, None).await
+    }
+
+    /// As [`OutboxReader::open`], where before it was seen that in the epoch `torn` not every change was noted
+    /// ([`OutboxError::Incomplete`]).
+    pub async fn open_behind(pool: PgPool, content_limit: usize, torn: Option<Epoch>) -> Result<Self, OutboxError> {
+        let taken_up = take_up(&pool, None, torn).await?;
+        Ok(Self::at(taken_up, pool, content_limit))
     }
 
     /// For somebody who only reads along, and never may tick: behind this tick, else behind the newest. None where that is not kept, or
@@ -135,11 +155,12 @@ impl OutboxReader {
         content_limit: usize,
         behind: Option<(Epoch, Tick)>,
     ) -> Result<Option<Self>, OutboxError> {
-        let position = position::recorded(&pool, behind).await?;
-        Ok(position.map(|position| Self::at(position, pool, content_limit)))
+        let taken_up = position::recorded(&pool, behind).await?;
+        Ok(taken_up.map(|taken_up| Self::at(taken_up, pool, content_limit)))
     }
 
-    fn at(Position { epoch, tick, snapshot }: Position, pool: PgPool, content_limit: usize) -> Self {
+    fn at(taken_up: TakenUp, pool: PgPool, content_limit: usize) -> Self {
+        let TakenUp { position: Position { epoch, tick, snapshot }, mark, .. } = taken_up;
         Self {
             pool,
             content_limit,
@@ -152,6 +173,9 @@ impl OutboxReader {
             is_behind: false,
             look: LOOK,
             read: READ,
+            mark,
+            looked: Instant::now(),
+            torn: None,
         }
     }
 
@@ -160,9 +184,14 @@ impl OutboxReader {
     pub async fn reopen(&mut self) -> Result<(), OutboxError> {
         pool::forget_idle(&self.pool);
         let told = Position { epoch: self.epoch, tick: self.tick, snapshot: self.snapshot.clone() };
-        let TakenUp { position, reason } = take_up(&self.pool, Some(&told)).await?;
-        tracing::info!(reason, epoch = position.epoch.0, tick = position.tick.0, "the stream goes on in a new epoch");
-        *self = Self::at(position, self.pool.clone(), self.content_limit);
+        let taken_up = take_up(&self.pool, Some(&told), self.torn).await.inspect_err(|error| {
+            if let OutboxError::Incomplete { epoch: Some(epoch), .. } = error {
+                self.torn = Some(*epoch);
+            }
+        })?;
+        let TakenUp { reason, position: Position { epoch, tick, .. }, .. } = &taken_up;
+        tracing::info!(reason, epoch = epoch.0, tick = tick.0, "the stream goes on in a new epoch");
+        *self = Self::at(taken_up, self.pool.clone(), self.content_limit);
         Ok(())
     }
 
@@ -236,6 +265,8 @@ impl OutboxReader {
             // The next attempt is a connection of its own: the address may lead to the primary by then.
             return Err(OutboxError::Standby);
         }
+        let goes_on = news.epoch == Some(self.epoch.0) && news.at_home == Some(true) && news.held;
+        let torn = goes_on && self.is_torn(&mut connection).await?;
         connection.give_back();
         if news.epoch != Some(self.epoch.0) {
             return Err(self.discontinued("a new epoch has begun"));
@@ -246,6 +277,10 @@ impl OutboxReader {
         if !news.held {
             return Err(self.discontinued("what was told last stands there no longer"));
         }
+        if torn {
+            self.torn = Some(self.epoch);
+            return Err(self.discontinued(UNNOTED));
+        }
         self.is_behind = news.more;
         match (news.tick, news.snapshot) {
             (Some(tick), Some(snapshot)) if tick == self.tick.0 + 1 => {
@@ -254,6 +289,21 @@ impl OutboxReader {
             (Some(_), _) => Err(self.discontinued("the next ticks are kept no longer")),
             _ => Ok(news.news.then_some(Next::New)),
         }
+    }
+
+    /// Now and then: whether a trigger was missing, off, or made anew since reading began here.
+    async fn is_torn(&mut self, connection: &mut PgConnection) -> Result<bool, OutboxError> {
+        if self.looked.elapsed() < LOOK_EVERY {
+            return Ok(false);
+        }
+        let seen = self.look.wait(async { Ok(capture::look(connection).await?) }).await?;
+        self.looked = Instant::now();
+        if seen.mark == self.mark {
+            return Ok(false);
+        }
+        let lacking = seen.lacking.map_or_else(|| "by now all are back".to_owned(), |lacking| lacking.to_string());
+        tracing::error!(lacking, "{UNNOTED}; every client loads its state anew once all is noted");
+        Ok(true)
     }
 
     fn discontinued(&self, why: &'static str) -> OutboxError {

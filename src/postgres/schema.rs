@@ -28,6 +28,10 @@ pub enum SchemaError {
     #[error("the role {user} may not read {}; run GRANT curia_realtime TO {user}; as a superuser, or as the role that installed the schema (`curia-realtime migrate up`)", .tables.join(", "))]
     Rights { user: String, tables: Vec<String> },
     #[error(
+        "the role {user} may not read {}, though it was granted curia_realtime: a table was made anew, or rights were taken back; run `curia-realtime migrate down` and `curia-realtime migrate up`, then GRANT curia_realtime TO {user} again", .tables.join(", ")
+    )]
+    Revoked { user: String, tables: Vec<String> },
+    #[error(
         "the role {user} may not call {}, by which a database that was restored or promoted is told from the one before; run GRANT EXECUTE ON FUNCTION {} TO curia_realtime; in this database as a superuser", .functions.join(", "), .functions.join(", ")
     )]
     Functions { user: String, functions: Vec<String> },
@@ -77,7 +81,12 @@ pub(super) async fn schema_of(connection: &mut PgConnection) -> Result<(), Schem
         }
     }
     if !standing.unreadable.is_empty() {
-        return Err(SchemaError::Rights { user: standing.user, tables: standing.unreadable });
+        let (user, tables) = (standing.user, standing.unreadable);
+        let is_granted = sqlx::query_scalar!("SELECT pg_has_role('curia_realtime', 'USAGE') AS \"granted!\"");
+        return Err(match is_granted.fetch_one(&mut *connection).await? {
+            true => SchemaError::Revoked { user, tables },
+            false => SchemaError::Rights { user, tables },
+        });
     }
     let functions = sqlx::query_file_scalar!("sql/epoch/uncallable.sql").fetch_one(&mut *connection).await?;
     if !functions.is_empty() {

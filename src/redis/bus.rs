@@ -54,7 +54,8 @@ impl Bus {
             }
             .boxed()
         });
-        let ((connection, closed), _) = timeout(CONNECT_WITHIN, select_ok(connecting)).await??;
+        let connected = timeout(CONNECT_WITHIN, select_ok(connecting)).await.map_err(LinkError::from).flatten();
+        let ((connection, closed), _) = connected.map_err(|error| error.by(url))?;
         Ok(Self { connection, closed, within })
     }
 

@@ -13,14 +13,18 @@
 //! moved, is no failure. What is asked of a slot that is just on its way from server to server is asked of both. The library's tasks that drive the
 //! connections end with the last clone of a link.
 
-use std::{collections::HashMap, error::Error, io, mem, time::Duration};
+mod failure;
+
+use std::{collections::HashMap, io, mem, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult,
     ServerErrorKind, Value, aio::MultiplexedConnection, cmd,
 };
-use tokio::time::{Instant, error::Elapsed, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+pub use self::failure::LinkError;
+pub(super) use self::failure::refusal;
 use super::{
     authorities::Authorities,
     cluster::{self, Cluster},
@@ -33,46 +37,6 @@ const OF_CLUSTER: &str = "one server of a Cluster; it has to begin with redis-cl
 const NO_CLUSTER: &str = "no Cluster; it has to begin with redis:// or rediss://";
 const REPLICA: &str = "a replica, on which nothing can be written; it has to name the primary";
 const SENTINEL: &str = "a Sentinel, which keeps nothing itself; it has to name the primary";
-
-/// Why Redis is of no use.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    #[error("Redis can't be reached")]
-    Connect(#[source] RedisError),
-    #[error("Redis refuses the user or the password of REDIS_URL")]
-    Refused(#[source] RedisError),
-    #[error("REDIS_URL names {kind}")]
-    Other {
-        kind: &'static str,
-        #[source]
-        source: Option<RedisError>,
-    },
-    #[error("the connection to Redis failed")]
-    Lost(#[from] RedisError),
-    #[error("the connection to Redis was closed")]
-    Closed,
-    #[error("the Cluster is another than it was, or a server of it was away; its servers are asked for anew")]
-    Outdated,
-    #[error("Redis gives no answer")]
-    Silent(#[from] Elapsed),
-}
-
-impl LinkError {
-    /// With what stands behind it, in a line that says nothing twice.
-    pub fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let further = error.to_string();
-            if !text.contains(&further) {
-                text.push_str(": ");
-                text.push_str(&further);
-            }
-            cause = error.source();
-        }
-        text
-    }
-}
 
 /// See the module.
 #[derive(Clone)]
@@ -209,7 +173,8 @@ impl Way {
                 Servers::Cluster(servers) => Self::Cluster(Cluster::connect(servers, authorities, within).await?),
             })
         };
-        timeout(CONNECT_WITHIN, connecting).await?
+        let found = timeout(CONNECT_WITHIN, connecting).await.map_err(LinkError::from).flatten();
+        found.map_err(|error| error.by(url))
     }
 }
 
@@ -245,16 +210,6 @@ pub(super) async fn server_connection(
 
 pub(super) fn config(within: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_WITHIN)).set_response_timeout(Some(within))
-}
-
-/// Tells a wrong password from a Redis that is not there.
-pub(super) fn refusal(error: RedisError) -> LinkError {
-    const CODES: [&str; 3] = ["WRONGPASS", "NOAUTH", "NOPERM"];
-    if error.kind() == ErrorKind::AuthenticationFailed || error.code().is_some_and(|code| CODES.contains(&code)) {
-        LinkError::Refused(error)
-    } else {
-        LinkError::Connect(error)
-    }
 }
 
 /// The connection, where its server is one that can be written to.

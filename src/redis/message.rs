@@ -94,6 +94,12 @@ impl Relayed {
         }
     }
 
+    /// In which the tick stands.
+    pub fn epoch(&self) -> Epoch {
+        let (Self::At { epoch, .. } | Self::Tick { epoch, .. }) = self;
+        *epoch
+    }
+
     /// That the tick is recorded, and no more.
     pub fn announced(&self) -> Self {
         let (Self::At { epoch, tick } | Self::Tick { epoch, tick, .. }) = self;

@@ -258,6 +258,26 @@ async fn a_place_that_cannot_be_listened_on_is_told_with_the_setting_to_change()
 }
 
 #[tokio::test]
+async fn a_port_that_may_be_the_forums_is_left_to_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its number").port();
+    let place = Place::new().env_file(&format!("PORT={port}\nHOST=127.0.0.1\n"));
+    let environment = [("JWT_SECRET", SECRET), ("DATABASE_URL", "postgres://u@127.0.0.1:1/forum")];
+    let refused = place.run(&["serve"], &environment).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("leave it there and give this service another by --port"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn one_port_for_browsers_and_for_metrics_is_a_wrong_configuration() {
+    let environment = [("JWT_SECRET", SECRET), ("DATABASE_URL", "postgres://u@127.0.0.1:1/forum")];
+    let refused = run(&["serve", "--port", "4000", "--metrics-port", "4000"], &environment).await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let part = "METRICS_PORT (or --metrics-port) is \"4000\" (flag); PORT is the same";
+    assert!(refused.stderr.contains(part), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_line_of_the_env_file_that_cannot_be_read_is_named_and_not_shown() {
     let place =
         Place::new().env_file("# ours\nJWT_SECRET: hunter2\nDATABASE_URL=postgres://u@127.0.0.1:1/forum\nhunter2\n");

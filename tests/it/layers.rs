@@ -42,6 +42,7 @@ const WIRING: &[&str] = &[
     "app",
     "cli",
     "config",
+    "files",
     "follow",
     "lifecycle",
     "main",

@@ -3,8 +3,12 @@
 use std::{process::Stdio, time::Duration};
 
 use axum::http::{Method, StatusCode};
-use curia_realtime::{postgres::outbox::OutboxError, telemetry::chain};
+use curia_realtime::{
+    postgres::{migrations::FORUM_TABLES, outbox::OutboxError},
+    telemetry::chain,
+};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     time::{sleep, timeout},
@@ -58,6 +62,67 @@ async fn up_twice_is_a_no_op() {
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""), "{again:?}");
     assert!(again.stdout.starts_with("nothing to do"), "{again:?}");
     assert_eq!(forum.schema(), schema);
+}
+
+/// The forum's tables, as they are called there.
+fn tables() -> impl Iterator<Item = &'static str> {
+    FORUM_TABLES.iter().map(|table| table.strip_prefix("public.").expect("the forum's schema"))
+}
+
+async fn triggers(forum: &Forum) -> Vec<(String, String)> {
+    let query = "SELECT tgrelid::regclass::text, tgname::text FROM pg_trigger WHERE tgname LIKE 'zz%' ORDER BY 1, 2";
+    sqlx::query_as(query).fetch_all(&forum.pool).await.expect("triggers")
+}
+
+#[tokio::test]
+async fn down_and_up_put_back_what_a_table_that_was_made_anew_has_lost() {
+    let forum = Forum::captured().await;
+    let whole = triggers(&forum).await;
+    for table in tables() {
+        let anew = format!(
+            "CREATE TABLE anew (LIKE {table} INCLUDING ALL); DROP TABLE {table} CASCADE;
+             ALTER TABLE anew RENAME TO {table}"
+        );
+        // Its triggers go with it.
+        let put_aside = format!("ALTER TABLE {table} RENAME TO aside; CREATE TABLE {table} (LIKE aside INCLUDING ALL)");
+        for change in [&anew, &put_aside] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(change.clone())).execute(&forum.pool).await.expect("a change");
+            assert_ne!(triggers(&forum).await, whole, "{change}");
+            let down = migrate(&forum, &["down"]).await;
+            assert_eq!(down.code, Some(0), "{change}: {down:?}");
+            assert_eq!(triggers(&forum).await, [], "{change}");
+            let up = migrate(&forum, &["up"]).await;
+            assert_eq!(up.code, Some(0), "{change}: {up:?}");
+            assert_eq!(triggers(&forum).await, whole, "{change}");
+        }
+        forum.run("DROP TABLE aside CASCADE").await;
+    }
+}
+
+#[tokio::test]
+async fn down_goes_through_whatever_of_ours_or_of_the_forum_is_missing() {
+    for table in tables() {
+        let forum = Forum::captured().await;
+        let drop = format!("DROP TABLE {table} CASCADE");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&forum.pool).await.expect("no table any more");
+        let down = migrate(&forum, &["down"]).await;
+        assert_eq!(down.code, Some(0), "{table}: {down:?}");
+    }
+    let forum = Forum::bare().await;
+    let before = forum.schema();
+    forum.migrate(".up.sql");
+    let functions = "
+        DO $$
+        DECLARE f regprocedure;
+        BEGIN
+            FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'curia_realtime'::regnamespace AND proname <> 'home' LOOP
+                EXECUTE format('DROP FUNCTION %s CASCADE', f);
+            END LOOP;
+        END $$";
+    forum.run(functions).await;
+    let down = migrate(&forum, &["down"]).await;
+    assert_eq!(down.code, Some(0), "{down:?}");
+    assert_eq!(forum.schema(), before);
 }
 
 #[tokio::test]
@@ -154,6 +219,12 @@ async fn two_runs_at_a_time_do_not_meet() {
     assert_eq!(versions(&forum).await, all());
 }
 
+/// As `docs/outbox.md` gives it.
+fn epoch_by_hand() -> &'static str {
+    let (_, behind) = include_str!("../../docs/outbox.md").split_once("```sql").expect("statements");
+    behind.split_once("```").expect("their end").0
+}
+
 #[tokio::test]
 async fn the_owner_of_the_forums_tables_needs_no_superuser() {
     let forum = Forum::bare().await;
@@ -175,6 +246,13 @@ async fn the_owner_of_the_forums_tables_needs_no_superuser() {
     let environment = [("DATABASE_URL", url.as_str())];
     let before = forum.schema();
     for arguments in [&["migrate", "up"][..], &["migrate", "up"], &["migrate", "status"], &["migrate", "down"]] {
+        if arguments == ["migrate", "down"] {
+            let mut owner = PgConnection::connect(url.as_str()).await.expect("a connection");
+            sqlx::raw_sql(epoch_by_hand()).execute(&mut owner).await.expect("an epoch");
+            owner.close().await.expect("an end");
+            let epochs = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM curia_realtime.epoch");
+            assert_eq!(epochs.fetch_one(&forum.pool).await.expect("a number"), 2);
+        }
         let ran = run(arguments, &environment).await;
         assert_eq!(ran.code, Some(0), "{arguments:?} {ran:?}");
     }

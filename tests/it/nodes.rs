@@ -8,6 +8,7 @@ mod forms;
 mod meeting;
 mod meeting_slow;
 mod moves;
+mod neighbours;
 mod presence;
 mod presence_away;
 mod presence_dead;

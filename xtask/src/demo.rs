@@ -20,6 +20,15 @@ const SECRET: &str = "a-secret-that-only-the-demo-knows-and-everybody-may";
 const GLANCE: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
+/// What `--help` answers.
+pub const USAGE: &str = "usage: cargo xtask demo [--simulate] [--port <port>] [--program <path>]
+
+A small forum over a PostgreSQL of its own, with a page to open in two windows. Ctrl-C leaves nothing behind.
+
+  --simulate         a lively crowd writes all the time
+  --port <port>      where the page is; without it the first free one from 4000 up
+  --program <path>   a curia-realtime that is built already; without it the service is built first";
+
 /// What the command line says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Arguments {

@@ -32,6 +32,10 @@ fn main() -> ExitCode {
     let command = words.next();
     let rest: Vec<_> = words.collect();
     let outcome = at_the_top().and_then(|()| match (command.as_deref(), rest.is_empty()) {
+        (Some("demo"), _) if rest == ["--help"] => {
+            println!("{}", demo::USAGE);
+            Ok(())
+        }
         (Some("demo"), _) => match demo::Arguments::parse(rest) {
             Ok(arguments) => demo::run(&arguments),
             Err(wrong) => {

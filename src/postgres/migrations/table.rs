@@ -13,6 +13,37 @@ pub const FORUM_TABLES: &[&str] = &[
     "public.votes",
 ];
 
+/// By table of the schema public: the triggers that note its changes.
+pub const TRIGGERS: &[(&str, &[&str])] = &[
+    ("boards", &["zz_curia_board_created", "zz_curia_board_updated", "zz_curia_board_deleted", "zz_curia_reset"]),
+    (
+        "comments",
+        &["zz_curia_comment_created", "zz_curia_comment_updated", "zz_curia_comment_deleted", "zz_curia_reset"],
+    ),
+    (
+        "communities",
+        &["zz_curia_community_created", "zz_curia_community_updated", "zz_curia_community_deleted", "zz_curia_reset"],
+    ),
+    (
+        "imported_boards",
+        &["zz_curia_import_created", "zz_curia_import_updated", "zz_curia_import_deleted", "zz_curia_reset"],
+    ),
+    (
+        "posts",
+        &[
+            "zz_curia_post_created",
+            "zz_curia_post_updated",
+            "zz_curia_post_moved",
+            "zz_curia_post_upvotes_counted",
+            "zz_curia_post_comments_counted",
+            "zz_curia_post_deleted",
+            "zz_curia_reset",
+        ],
+    ),
+    ("users", &["zz_curia_user_deleted", "zz_curia_reset"]),
+    ("votes", &["zz_curia_vote_added", "zz_curia_vote_removed", "zz_curia_reset"]),
+];
+
 /// Ours.
 pub const OWN_TABLES: &[&str] =
     &["curia_realtime.epoch", "curia_realtime.migration", "curia_realtime.outbox", "curia_realtime.tick"];
@@ -81,6 +112,24 @@ mod tests {
             .flat_map(|migration| [format!("{migration}.up.sql"), format!("{migration}.down.sql")])
             .collect();
         assert_eq!(files, built_in);
+    }
+
+    #[test]
+    fn every_trigger_that_a_file_makes_is_looked_for() {
+        let made: BTreeSet<(String, String)> = MIGRATIONS
+            .iter()
+            .flat_map(|migration| migration.up.split("CREATE TRIGGER ").skip(1))
+            .map(|text| {
+                let name = text.split_whitespace().next().unwrap();
+                let table = text.split(" ON public.").nth(1).unwrap().split_whitespace().next().unwrap();
+                (table.to_owned(), name.to_owned())
+            })
+            .collect();
+        let looked_for: BTreeSet<(String, String)> = TRIGGERS
+            .iter()
+            .flat_map(|(table, names)| names.iter().map(|name| ((*table).to_owned(), (*name).to_owned())))
+            .collect();
+        assert_eq!(looked_for, made);
     }
 
     #[test]

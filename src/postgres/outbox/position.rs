@@ -8,7 +8,7 @@ use super::OutboxError;
 use crate::{
     ids::{Epoch, Tick},
     postgres::{
-        epoch,
+        capture, epoch,
         pool::{Lent, answered},
     },
     snapshot::Snapshot,
@@ -17,6 +17,10 @@ use crate::{
 /// So long the question for a position may take. Tables that are being restored are locked meanwhile, and whoever asks again waits at
 /// the end of the queue.
 const FOUND_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why an epoch begins behind one in which not every change was noted.
+pub(super) const UNNOTED: &str =
+    "triggers were missing, switched off or made anew: what was written meanwhile was not noted";
 
 /// Where reading stands.
 pub(super) struct Position {
@@ -29,11 +33,13 @@ pub(super) struct Position {
 pub(super) struct TakenUp {
     pub position: Position,
     pub reason: String,
+    /// Of the triggers ([`capture::Capture::mark`]).
+    pub mark: String,
 }
 
 /// The position behind this tick, else behind the newest; none where it is not kept, or where reading does not go on before somebody has
 /// begun an epoch. Nothing is begun here.
-pub(super) async fn recorded(pool: &PgPool, behind: Option<(Epoch, Tick)>) -> Result<Option<Position>, OutboxError> {
+pub(super) async fn recorded(pool: &PgPool, behind: Option<(Epoch, Tick)>) -> Result<Option<TakenUp>, OutboxError> {
     let mut connection = Lent::of(pool).await?;
     let told = (None::<i64>, None::<i64>, None::<&str>);
     let stands = sqlx::query_file!("sql/outbox/position.sql", told.0, told.1, told.2);
@@ -41,8 +47,9 @@ pub(super) async fn recorded(pool: &PgPool, behind: Option<(Epoch, Tick)>) -> Re
     if stands.standby {
         return Err(OutboxError::Standby);
     }
-    if !stands.complete {
-        return Err(OutboxError::Incomplete);
+    let seen = answered(FOUND_WITHIN, capture::look(&mut connection)).await?;
+    if let Some(lacking) = seen.lacking {
+        return Err(OutboxError::Incomplete { epoch: stands.epoch.map(Epoch), lacking });
     }
     let newest = stands.epoch.zip(stands.tick).zip(stands.snapshot);
     let position = match (stands.broken, behind, newest) {
@@ -59,11 +66,16 @@ pub(super) async fn recorded(pool: &PgPool, behind: Option<(Epoch, Tick)>) -> Re
         (None, None, None) => None,
     };
     connection.give_back();
-    Ok(position)
+    let reason = stands.reason.unwrap_or_default();
+    Ok(position.map(|position| TakenUp { position, reason, mark: seen.mark }))
 }
 
-/// The position to go on from, for somebody who has told up to `told`.
-pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<TakenUp, OutboxError> {
+/// The position to go on from, for somebody who has told up to `told` and saw that in the epoch `torn` not every change was noted.
+pub(super) async fn take_up(
+    pool: &PgPool,
+    told: Option<&Position>,
+    torn: Option<Epoch>,
+) -> Result<TakenUp, OutboxError> {
     let mut connection = Lent::of(pool).await?;
     // Where an epoch begins, the second look finds it, whoever began it.
     for _ in 0..2 {
@@ -78,14 +90,18 @@ pub(super) async fn take_up(pool: &PgPool, told: Option<&Position>) -> Result<Ta
             // The next attempt is a connection of its own: the address may lead to the primary by then.
             return Err(OutboxError::Standby);
         }
-        if !position.complete {
-            return Err(OutboxError::Incomplete);
+        let seen = answered(FOUND_WITHIN, capture::look(&mut connection)).await?;
+        if let Some(lacking) = seen.lacking {
+            return Err(OutboxError::Incomplete { epoch: position.epoch.map(Epoch), lacking });
         }
-        match (position.broken, position.epoch, position.tick, position.snapshot) {
+        // Where somebody else has begun one since, that is the one.
+        let is_torn = torn.is_some_and(|torn| position.epoch == Some(torn.0));
+        let broken = position.broken.or_else(|| is_torn.then(|| UNNOTED.to_owned()));
+        match (broken, position.epoch, position.tick, position.snapshot) {
             (None, Some(epoch), Some(tick), Some(snapshot)) => {
                 connection.give_back();
                 let stands = Position { epoch: Epoch(epoch), tick: Tick(tick), snapshot: snapshot.parse()? };
-                return Ok(TakenUp { position: stands, reason: position.reason.unwrap_or_default() });
+                return Ok(TakenUp { position: stands, reason: position.reason.unwrap_or_default(), mark: seen.mark });
             }
             (reason, seen, ..) => {
                 let reason = reason.as_deref().unwrap_or("no position was left in the tables of curia_realtime");

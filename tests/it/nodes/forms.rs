@@ -165,7 +165,18 @@ async fn a_redis_that_refuses_the_password_is_named_and_durable_delivery_goes_on
     let wrong = cluster.url().replace("another", PASSWORD);
     goes_on_without(&forum, &["--redis-url", &wrong], refused).await;
     let none = redis.url().replace(":another@", "");
-    goes_on_without(&forum, &["--redis-url", &none], refused).await;
+    goes_on_without(&forum, &["--redis-url", &none], "Redis asks for a password, and REDIS_URL has none").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_the_url_for_good_is_told_with_what_to_change() {
+    let forum = Forum::captured().await;
+    let redis = Redis::start().expect("a Redis");
+    let beyond = format!("redis://127.0.0.1:{}/99", redis.port());
+    goes_on_without(&forum, &["--redis-url", &beyond], "REDIS_URL names a database that this Redis does not have")
+        .await;
+    let encrypted = format!("rediss://127.0.0.1:{}", redis.port());
+    goes_on_without(&forum, &["--redis-url", &encrypted], "does the port in REDIS_URL speak it?").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

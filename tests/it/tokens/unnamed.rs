@@ -62,8 +62,7 @@ async fn a_broken_row_of_a_deletion_lets_nobody_in_unasked() {
     let mut bo = Client::connected(&service.url, &token("bo"), "websocket").await;
     run(
         &forum.pool,
-        "BEGIN; ALTER TABLE users DISABLE TRIGGER USER; DELETE FROM users WHERE user_id = 'ada';
-         ALTER TABLE users ENABLE TRIGGER USER;
+        "BEGIN; DELETE FROM users WHERE user_id = 'ada'; DELETE FROM curia_realtime.outbox WHERE kind = 'user_deleted';
          INSERT INTO curia_realtime.outbox (kind, data) VALUES ('user_deleted', '{\"user_id\": 7}');
          SELECT pg_notify('curia_realtime', ''); COMMIT",
     )
@@ -84,8 +83,7 @@ async fn behind_a_new_epoch_nobody_is_let_in_unasked() {
     // As where a server went back: the deletion is in nobody's outbox.
     run(
         &forum.pool,
-        "BEGIN; ALTER TABLE users DISABLE TRIGGER USER; DELETE FROM users WHERE user_id = 'ada';
-         ALTER TABLE users ENABLE TRIGGER USER;
+        "BEGIN; DELETE FROM users WHERE user_id = 'ada'; DELETE FROM curia_realtime.outbox WHERE kind = 'user_deleted';
          WITH begun AS (INSERT INTO curia_realtime.epoch (reason) VALUES ('a test') RETURNING id)
          INSERT INTO curia_realtime.tick (epoch, n, snapshot) SELECT id, 0, pg_current_snapshot() FROM begun;
          SELECT pg_notify('curia_realtime', ''); COMMIT",
