@@ -179,6 +179,13 @@ async fn serve_names_the_grant_and_the_database_that_is_missing() {
     forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Seen', '', 1)").await;
     assert_eq!(ada.next().await[1]["post"]["title"], "Seen");
     service.stop().await;
+    let anew = "CREATE TABLE anew (LIKE imported_boards INCLUDING ALL); DROP TABLE imported_boards CASCADE;
+                ALTER TABLE anew RENAME TO imported_boards";
+    forum.run(anew).await;
+    let revoked = run(&["serve", "--database-url", url.as_str()], &environment).await;
+    assert_eq!(revoked.code, Some(1), "{revoked:?}");
+    let part = "may not read public.imported_boards, though it was granted curia_realtime: a table was made anew";
+    assert!(revoked.stderr.contains(part) && revoked.stderr.contains("migrate down"), "{revoked:?}");
     url.set_path("/no_such_forum");
     let absent = run(&["serve", "--database-url", url.as_str()], &environment).await;
     assert_eq!(absent.code, Some(1), "{absent:?}");
