@@ -29,7 +29,7 @@ impl Late {
         let mut witness = Frames::connected(&nodes[0].url, &Service::token("cy", "c1", &[], true)).await;
         assert_eq!(witness.ask("feed:join", Value::Null).await["ok"], json!(true));
         assert_eq!(witness.ask("post:join", json!(1)).await["ok"], json!(true));
-        let mut reader = async |node: &Serving| {
+        let reader = async |node: &Serving| {
             let mut reader = Frames::connected(&node.url, &Service::token("ada", "c1", &[], false)).await;
             assert_eq!(reader.ask("post:join", json!(1)).await["ok"], json!(true));
             reader
