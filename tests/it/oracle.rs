@@ -117,7 +117,7 @@ async fn every_delivery_and_every_refusal_is_what_the_rule_says_of_the_database_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_two_nodes_every_delivery_and_every_refusal_is_what_the_rule_says_at_that_position() {
-    let all = every_answer_is_right(TWO_NODES, 103..108).await;
+    let all = every_answer_is_right(TWO_NODES, 107..112).await;
     let Tally { recovered, moved, replayed, gaps, refused, delivered, passing } = all;
     let enough =
         recovered > 50 && moved > 5 && replayed > 25 && gaps > 25 && refused > 15 && delivered > 800 && passing > 75;

@@ -319,13 +319,16 @@ impl Person {
         let sits_in = |board: &i32| self.seats.served_in(*board).is_some();
         let open = |board: &i32| could.contains(board) && (can.contains(board) || told.name == "board:deleted");
         let in_post = |post: &i32| self.seats.posts.contains_key(post);
-        // Who sat in the room of a post that moved out of his reach is told that it has gone.
-        let moved_out = || {
+        // Who sat in the room of a post that moved out of his reach is told that it has gone, unless he is told the same of the board.
+        let moved_out = |from: &i32| {
+            if could.contains(from) && !can.contains(from) {
+                return false;
+            }
             let post = told.post.and_then(|post| i32::try_from(post).ok()).filter(|_| told.name == "board:postDeleted");
             post.filter(in_post).and_then(|post| standing.board_of(post)).is_some_and(|board| !can.contains(&board))
         };
         match told.to.as_ref().expect("an audience") {
-            To::Board(board) => (sits_in(board) && open(board)) || moved_out(),
+            To::Board(board) => (sits_in(board) && open(board)) || moved_out(board),
             To::BoardAndPost(board, post) => (sits_in(board) || in_post(post)) && open(board),
             To::Post(post) => in_post(post) && standing.board_of(*post).is_some_and(|board| can.contains(&board)),
             To::WhoMayOpen(board) => can.contains(board),

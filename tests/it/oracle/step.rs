@@ -36,6 +36,8 @@ pub enum Step {
     Post(usize, usize),
     Edit(usize),
     Move(usize, usize),
+    /// Behind a move out of the board, in one transaction or in one that follows at once.
+    MoveAndRoles(usize, usize, Vec<&'static str>, bool),
     DeletePost(usize),
     Comment(usize),
     Vote(usize),
@@ -62,6 +64,8 @@ pub fn any_step(people: usize) -> impl Strategy<Value = Step> {
         3 => (nth(), roles()).prop_map(|(board, roles)| Step::BoardRoles(board, roles)),
         1 => nth().prop_map(Step::Malformed),
         2 => (nth(), roles()).prop_map(|(board, roles)| Step::PostAndRoles(board, roles)),
+        3 => (nth(), nth(), roles(), any::<bool>())
+            .prop_map(|(post, to, roles, together)| Step::MoveAndRoles(post, to, roles, together)),
         2 => (community(), roles()).prop_map(|(community, roles)| Step::CommunityRoles(community, roles)),
         1 => community().prop_map(Step::CommunityMalformed),
         3 => (nth(), community(), any::<bool>()).prop_map(|(board, to, active)| Step::Import(board, to, active)),
@@ -114,6 +118,21 @@ impl Step {
                 let mut told = vec![Told::of_post("board:newPost", board, done(post.await), To::Board(board))];
                 told.extend(set(&mut *transaction, standing, board, settings(roles)).await?);
                 done(transaction.commit().await);
+                Some(told)
+            }
+            Self::MoveAndRoles(nth, to, roles, together) => {
+                let (post, to) = (standing.post(*nth)?, standing.board(*to)?);
+                let board = standing.board_of(post)?;
+                let mut told = moved(standing, post, to);
+                if *together {
+                    let mut transaction = done(pool.begin().await);
+                    move_to(&mut *transaction, post, to).await;
+                    told.extend(set(&mut *transaction, standing, board, settings(roles)).await?);
+                    done(transaction.commit().await);
+                } else {
+                    move_to(pool, post, to).await;
+                    told.extend(set(pool, standing, board, settings(roles)).await?);
+                }
                 Some(told)
             }
             Self::CommunityRoles(community, roles) => set_community(pool, standing, community, settings(roles)).await,
@@ -200,10 +219,8 @@ impl Step {
             }
             Self::Move(_, nth) => {
                 let to = standing.board(*nth)?;
-                let set = sqlx::query("UPDATE posts SET board_id = $2 WHERE id = $1");
-                done(set.bind(post).bind(to).execute(pool).await);
-                let told = [of_board("board:postDeleted"), Told::of_post("board:newPost", to, post, To::Board(to))];
-                if to == board { Vec::new() } else { told.into() }
+                move_to(pool, post, to).await;
+                moved(standing, post, to)
             }
             Self::DeletePost(_) => {
                 done(sqlx::query("DELETE FROM posts WHERE id = $1").bind(post).execute(pool).await);
@@ -227,6 +244,20 @@ impl Step {
             }
         })
     }
+}
+
+async fn move_to(by: impl PgExecutor<'_>, post: i32, to: i32) {
+    let set = sqlx::query("UPDATE posts SET board_id = $2 WHERE id = $1");
+    done(set.bind(post).bind(to).execute(by).await);
+}
+
+fn moved(standing: &Standing, post: i32, to: i32) -> Vec<Told> {
+    let from = standing.board_of(post).filter(|from| *from != to);
+    let told = |from| {
+        let left = Told::of_post("board:postDeleted", from, post, To::Board(from));
+        vec![left, Told::of_post("board:newPost", to, post, To::Board(to))]
+    };
+    from.map(told).unwrap_or_default()
 }
 
 async fn set(to: impl PgExecutor<'_>, standing: &Standing, board: i32, settings: Value) -> Option<Vec<Told>> {
