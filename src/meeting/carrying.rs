@@ -66,15 +66,7 @@ impl Meeting {
     ) -> Result<Infallible, Broken> {
         // Others have to know that it lives before it says anything.
         circle.beat(LEASE).await?.map_err(Broken::Beatless)?;
-        // What was said before is void.
-        for _ in 0..self.words.len() {
-            let _ = self.words.try_recv();
-        }
-        for _ in 0..self.typed.len() {
-            let _ = self.typed.try_recv();
-        }
-        self.overflown.store(false, Ordering::Relaxed);
-        self.backlog.push(Heard::Here);
+        self.begin();
         let (mut beat, mut course) = (interval(BEAT), Course::new());
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.tick().await;
@@ -115,6 +107,18 @@ impl Meeting {
                 error = circle.closed() => return Err(error.into()),
             }
         }
+    }
+
+    /// What was said before is void, as the dispatcher is told.
+    fn begin(&mut self) {
+        for _ in 0..self.words.len() {
+            let _ = self.words.try_recv();
+        }
+        for _ in 0..self.typed.len() {
+            let _ = self.typed.try_recv();
+        }
+        self.overflown.store(false, Ordering::Relaxed);
+        self.backlog.push(Heard::Here);
     }
 
     /// Says that this node lives, and hears which do; what is to be looked at with it follows.
