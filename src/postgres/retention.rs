@@ -110,7 +110,8 @@ impl Retention {
 
     async fn size(&self) -> Result<u64, sqlx::Error> {
         let mut connection = Lent::of(&self.pool).await?;
-        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql").fetch_one(&mut *connection);
+        let limit = i64::try_from(self.max_size).unwrap_or(i64::MAX);
+        let bytes = sqlx::query_file_scalar!("sql/retention/size.sql", limit).fetch_one(&mut *connection);
         let bytes = answered(SLICE_WITHIN, bytes).await?;
         connection.give_back();
         Ok(u64::try_from(bytes).unwrap_or(0))

@@ -148,6 +148,25 @@ async fn a_slice_costs_what_it_cuts_however_much_is_to_be_cut() {
     }
 }
 
+#[tokio::test]
+async fn a_row_of_a_transaction_that_was_open_for_long_is_not_taken_for_all_that_came_meanwhile() {
+    let forum = Forum::captured().await;
+    let mut reader = reader(&forum).await;
+    let mut open = forum.pool.begin().await.expect("an open transaction");
+    sqlx::raw_sql("INSERT INTO votes (user_id, post_id) VALUES ('cy', 2)").execute(&mut *open).await.expect("a vote");
+    forum
+        .run("INSERT INTO curia_realtime.outbox (kind, post_id) SELECT 'vote_added', 1 FROM generate_series(1, 20000)")
+        .await;
+    pages(&mut reader).await;
+    keeping(&forum, Duration::ZERO, u64::MAX).sweep().await.expect("a sweep");
+    open.commit().await.expect("a commit");
+    forum.run("INSERT INTO votes (user_id, post_id) VALUES ('bo', 1)").await;
+    let few = keeping(&forum, Duration::from_secs(3600), 1 << 20).sweep().await.expect("a sweep");
+    assert_eq!((few.shortened, few.new_epoch), (None, false), "{few:?}");
+    assert!(few.size < 1_000, "{few:?}");
+    assert_eq!(count(&forum, "outbox").await, 2);
+}
+
 /// A service that is told to keep little, over the changes of some seconds.
 async fn keeps_little(forum: &Forum, flags: &[(&'static str, &str)]) {
     let flags = [&[("retention", "1s"), ("outbox-max-size", "10KiB")], flags].concat();
