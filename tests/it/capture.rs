@@ -88,8 +88,11 @@ async fn each_statement_of_the_forum_gives_exactly_its_events() {
         ),
         ("UPDATE posts SET embedding = NULL, updated_at = NOW() WHERE id = 2", &[]),
         ("UPDATE comments SET embedding = NULL, updated_at = NOW()", &[]),
-        // That there is another community is told to nobody, unless it is shown a board.
-        ("INSERT INTO communities (id, name) VALUES ('c3', 'Delta') ON CONFLICT (id) DO UPDATE SET name = 'Silt'", &[]),
+        // To its own people, who may have come before.
+        (
+            "INSERT INTO communities (id, name) VALUES ('c3', 'Delta') ON CONFLICT (id) DO UPDATE SET name = 'Silt'",
+            &["community:settingsChanged"],
+        ),
         ("DELETE FROM communities WHERE id = 'c2'", &["board:deleted"]),
         // His post goes with him; that he goes is told to his own sockets.
         ("DELETE FROM users WHERE user_id = 'cy'", &["board:postDeleted"]),

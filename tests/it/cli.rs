@@ -328,20 +328,24 @@ async fn a_role_that_is_refused_at_run_time_is_told_as_at_the_start() {
     let mut ada = Client::connected(&service.url, &Service::token("ada", "c1", &[], false), "websocket").await;
     ada.ask("board:join", json!(1)).await;
     run("ALTER ROLE ROLE_ NOLOGIN").await;
+    let last = std::sync::Mutex::new([String::new(), String::new()]);
     let advised = async {
         loop {
             // One that was let in just before may be listed only now.
             run("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'ROLE_'").await;
             let why = async |what| degraded(&service.url, what).await.unwrap_or_default();
-            if why("stream").await.contains("check user and password in the URL")
-                && why("listening").await.contains("check user, password and database in LISTEN_DATABASE_URL")
+            let [stream, listening] = [why("stream").await, why("listening").await];
+            if stream.contains("check user and password in the URL")
+                && listening.contains("check user, password and database in LISTEN_DATABASE_URL")
             {
                 break;
             }
+            *last.lock().expect("no panic") = [stream, listening];
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), advised).await.expect("the advice of the start");
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(60), advised).await;
+    in_time.unwrap_or_else(|_| panic!("not the advice of the start: {last:?}"));
     run("ALTER ROLE ROLE_ LOGIN").await;
     forum.run("INSERT INTO posts (author_user_id, title, content, board_id) VALUES ('cy', 'Seen', '', 1)").await;
     assert_eq!(ada.next().await[1]["post"]["title"], "Seen");

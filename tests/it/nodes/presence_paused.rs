@@ -121,6 +121,6 @@ async fn a_node_that_does_not_read_the_database_yet_says_nothing_and_is_not_in_o
     let nodes: usize = redis::cmd("ZCARD").arg("curia:nodes").query_async(&mut connection).await.expect("a number");
     assert_eq!(nodes, 0);
     let why = degraded(&node.url, "presence").await.expect("a reason");
-    assert!(why.contains("not been reached yet"), "{why}");
+    assert!(why.contains("it waits for the stream"), "{why}");
     node.stop().await;
 }
