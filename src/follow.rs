@@ -272,8 +272,8 @@ impl Follower {
 
     async fn wait_for_database(&mut self, error: &OutboxError, retries: &mut ExponentialBackoff) {
         self.stream.failed(error).await;
-        // The iterator has no end.
-        sleep(retries.next().unwrap_or(TAKE_OVER)).await;
+        // The iterator has no end. Whatever ended the reading may have ended the listening, too.
+        tokio::join!(sleep(retries.next().unwrap_or(TAKE_OVER)), self.wake.make_sure());
     }
 }
 

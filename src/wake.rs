@@ -207,6 +207,15 @@ impl Wake {
         Ok(())
     }
 
+    /// Finds out whether the listening connection lives, which nobody asks who does not rest. Takes as long as an answer at most.
+    pub async fn make_sure(&mut self) {
+        if let Some(listener) = &self.listener
+            && let Err(error) = listener.ping().await
+        {
+            self.lost(&error);
+        }
+    }
+
     /// The address may lead to another server now: gives the listening connection up and opens another.
     pub fn reconnect(&mut self) {
         self.listener = None;

@@ -172,7 +172,8 @@ impl Step {
                 let upsert = "INSERT INTO communities (id, name) VALUES ($1, 'Made anew')
                     ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, updated_at = NOW()";
                 done(sqlx::query(upsert).bind(community).execute(pool).await);
-                Some(Vec::new())
+                let begins = !standing.communities.contains_key(*community);
+                Some(begins.then(|| settings_told(community)).into_iter().collect())
             }
             Self::DeleteUser(who) => {
                 let user = &people[*who].user;
@@ -272,9 +273,12 @@ async fn set_community(pool: &PgPool, standing: &Standing, community: &str, sett
     let was = standing.communities.get(community)?;
     let update = sqlx::query("UPDATE communities SET settings = $2 WHERE id = $1");
     done(update.bind(community).bind(&settings).execute(pool).await);
+    Some((*was != settings).then(|| settings_told(community)).into_iter().collect())
+}
+
+fn settings_told(community: &str) -> Told {
     let to = Some(To::Community(community.to_owned()));
-    let told = Told { name: "community:settingsChanged".to_owned(), to, ..Told::default() };
-    Some((*was != settings).then_some(told).into_iter().collect())
+    Told { name: "community:settingsChanged".to_owned(), to, ..Told::default() }
 }
 
 /// With its boards; others remain, so that there is something to see.
