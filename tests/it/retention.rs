@@ -159,7 +159,8 @@ const LONG_TOLD: &str = "
     INSERT INTO curia_realtime.tick (epoch, n, snapshot, at)
     SELECT id, n, format('%1$s:%1$s:', 2001 + n)::pg_snapshot, now() - interval '2 hours'
     FROM curia_realtime.epoch, generate_series(1, 25000) AS n
-    ORDER BY n <= 12500, n";
+    ORDER BY n <= 12500, n;
+    UPDATE curia_realtime.tick SET at = at - interval '3 hours' WHERE n = 0";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_stay_while_another_is_cutting_the_ticks_that_go_before_them() {
