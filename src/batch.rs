@@ -61,9 +61,10 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// The change that has this number in the fence.
+    /// The change that has this number in the fence, where they stand in order.
     pub fn change(&self, number: u32) -> Option<&Change> {
-        self.fence.changes.iter().find(|(has, _)| *has == number).map(|(_, change)| change)
+        let at = self.fence.changes.binary_search_by_key(&number, |(has, _)| *has).ok()?;
+        Some(&self.fence.changes[at].1)
     }
 
     /// When the change of this number was written.
